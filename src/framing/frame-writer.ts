@@ -1,0 +1,180 @@
+/** Opcodes of RFC 6455, section 5.2. */
+export const OPCODE_CONTINUATION = 0x0;
+export const OPCODE_TEXT = 0x1;
+export const OPCODE_BINARY = 0x2;
+export const OPCODE_CLOSE = 0x8;
+export const OPCODE_PING = 0x9;
+export const OPCODE_PONG = 0xa;
+
+/** Bits of a frame's first byte. */
+export const FIN = 0x80;
+export const RSV1 = 0x40;
+
+/**
+ * Payloads up to this size are copied behind their header; longer ones are written by reference. Below it a copy costs
+ * less than a further element of the vector that is given to the system.
+ */
+export const COPY_LIMIT = 16 * 1024;
+
+const BLOCK_SIZE = 64 * 1024;
+const FIRST_BLOCK_SIZE = 4 * 1024;
+/** Blocks kept for the next batch; what a peak needed beyond them goes back to the garbage collector. */
+const SPARE_BLOCKS = 64;
+
+/**
+ * Blocks are borrowed for the time from the first frame of a batch until the system has taken it. All connections of
+ * the process share the spare ones, so that an idle connection holds none.
+ */
+class BlockPool {
+  readonly #size: number;
+  readonly #spare: Buffer[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  take(): Buffer {
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#size);
+  }
+
+  give(block: Buffer): void {
+    if (this.#spare.length < SPARE_BLOCKS) this.#spare.push(block);
+  }
+}
+
+const firstBlocks = new BlockPool(FIRST_BLOCK_SIZE);
+const blocks = new BlockPool(BLOCK_SIZE);
+
+/** A number of frames in the order of the wire, and the blocks that they stand in. */
+export interface Batch {
+  readonly chunks: Buffer[];
+  readonly byteLength: number;
+  readonly blocks: Buffer[];
+}
+
+/** Gives the blocks of a batch back once the system has taken its bytes. */
+export function recycle(batch: Batch): void {
+  for (const block of batch.blocks) (block.length === BLOCK_SIZE ? blocks : firstBlocks).give(block);
+}
+
+/** Longest text whose UTF-8 form is sure to fit into a block together with its header. */
+const TEXT_COPY_LIMIT = Math.floor((BLOCK_SIZE - 4) / 3);
+/** Below this length a loop over the characters is faster than a call into the runtime. */
+const SHORT_TEXT = 48;
+
+/**
+ * Puts unmasked frames (RFC 6455, section 5.1: a server masks nothing) one behind the other, so that all of a tick leave
+ * in one system call. Small payloads are copied, large ones referred to.
+ */
+export class FrameWriter {
+  #chunks: Buffer[] = [];
+  #blocks: Buffer[] = [];
+  #block: Buffer | undefined;
+  /** The part of the block that is filled and not yet among the chunks. */
+  #start = 0;
+  #end = 0;
+  #length = 0;
+
+  /** Bytes, headers included, that wait in the batch. */
+  get byteLength(): number {
+    return this.#length;
+  }
+
+  /** Appends a frame whose payload is the UTF-8 form of `text`; lone surrogates become U+FFFD. */
+  appendText(firstByte: number, text: string): void {
+    const characters = text.length;
+    if (characters > TEXT_COPY_LIMIT) {
+      this.append(firstByte, Buffer.from(text));
+      return;
+    }
+    const block = this.#reserve(characters * 3 + 4);
+    const at = this.#end;
+    let length = 0;
+    if (characters <= SHORT_TEXT) {
+      for (; length < characters; length++) {
+        const unit = text.charCodeAt(length);
+        if (unit > 0x7f) break;
+        block[at + 2 + length] = unit;
+      }
+      if (length < characters) length = block.write(text, at + 2);
+    } else {
+      length = block.write(text, at + (characters > 125 ? 4 : 2));
+    }
+    block[at] = firstByte;
+    let headerLength = 2;
+    if (length <= 125) {
+      block[at + 1] = length;
+    } else {
+      headerLength = 4;
+      // More bytes than characters: the longer header was not expected.
+      if (characters <= 125) block.copyWithin(at + 4, at + 2, at + 2 + length);
+      block[at + 1] = 126;
+      block[at + 2] = length >> 8;
+      block[at + 3] = length;
+    }
+    this.#end = at + headerLength + length;
+    this.#length += headerLength + length;
+  }
+
+  /** Appends a frame. A payload longer than {@link COPY_LIMIT} must not change until the batch has been written. */
+  append(firstByte: number, payload: Uint8Array): void {
+    const length = payload.length;
+    const copied = length <= COPY_LIMIT;
+    const block = this.#reserve(copied ? length + 4 : 10);
+    const at = this.#end;
+    block[at] = firstByte;
+    let headerLength = 2;
+    if (length <= 125) {
+      block[at + 1] = length;
+    } else if (length <= 0xffff) {
+      headerLength = 4;
+      block[at + 1] = 126;
+      block[at + 2] = length >> 8;
+      block[at + 3] = length;
+    } else {
+      headerLength = 10;
+      block[at + 1] = 127;
+      block.writeUInt32BE(Math.floor(length / 0x1_0000_0000), at + 2);
+      block.writeUInt32BE(length >>> 0, at + 6);
+    }
+    this.#length += headerLength + length;
+    if (copied) {
+      block.set(payload, at + headerLength);
+      this.#end = at + headerLength + length;
+      return;
+    }
+    this.#end = at + headerLength;
+    this.#cut();
+    this.#chunks.push(Buffer.from(payload.buffer, payload.byteOffset, length));
+  }
+
+  /** Hands out what was appended and starts anew. */
+  take(): Batch {
+    this.#cut();
+    const batch = { chunks: this.#chunks, byteLength: this.#length, blocks: this.#blocks };
+    this.#chunks = [];
+    this.#blocks = [];
+    this.#block = undefined;
+    this.#start = this.#end = this.#length = 0;
+    return batch;
+  }
+
+  /** A block with `size` free bytes behind `#end`. */
+  #reserve(size: number): Buffer {
+    if (this.#block !== undefined) {
+      if (this.#block.length - this.#end >= size) return this.#block;
+      this.#cut();
+    }
+    const block = this.#block === undefined && size <= FIRST_BLOCK_SIZE ? firstBlocks.take() : blocks.take();
+    this.#blocks.push(block);
+    this.#block = block;
+    this.#start = this.#end = 0;
+    return block;
+  }
+
+  #cut(): void {
+    if (this.#block === undefined || this.#end === this.#start) return;
+    this.#chunks.push(this.#block.subarray(this.#start, this.#end));
+    this.#start = this.#end;
+  }
+}

@@ -1,0 +1,168 @@
+import { endianness } from 'node:os';
+
+/** Shape of the one function of the optional package `bufferutil` that is used here. */
+export type NativeUnmask = (buffer: Buffer, mask: Buffer) => void;
+
+// Below this a call into native code costs more than the loop below saves.
+const NATIVE_FROM = 48 * 1024;
+
+const HOST_IS_LITTLE_ENDIAN = endianness() === 'LE';
+
+// The package is looked for when the first piece arrives that it could help with, so that servers of small messages
+// never load it. Until it has been found the loops below do the work.
+let native: NativeUnmask | undefined;
+const { WS_NO_BUFFER_UTIL } = process.env;
+let wanted = !WS_NO_BUFFER_UTIL;
+
+/**
+ * Sets the native function that unmasks large pieces; `undefined` goes back to plain JavaScript. Either way the optional
+ * package is not looked for any more.
+ */
+export function useNativeUnmask(unmask: NativeUnmask | undefined): void {
+  wanted = false;
+  native = unmask;
+}
+
+/**
+ * Loads the optional package and uses its `unmask`. Resolves with whether it was found; never rejects, because a server
+ * without it, or with one built for another ABI, works just as well.
+ */
+export async function loadNativeUnmask(specifier: string = 'bufferutil'): Promise<boolean> {
+  wanted = false;
+  try {
+    // A specifier that is not a literal keeps bundlers and the compiler from demanding the package.
+    const module: { default?: unknown } = await import(specifier);
+    const { default: exported = module } = module;
+    if (typeof exported !== 'object' || exported === null || !('unmask' in exported)) return false;
+    if (typeof exported.unmask !== 'function') return false;
+    native = exported.unmask as NativeUnmask;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The masking key that starts at `offset`, its first byte in the lowest bits on every machine (RFC 6455 section 5.3). */
+export function readKey(buffer: Uint8Array, offset: number): number {
+  return (
+    (buffer[offset] as number) |
+    ((buffer[offset + 1] as number) << 8) |
+    ((buffer[offset + 2] as number) << 16) |
+    ((buffer[offset + 3] as number) << 24)
+  );
+}
+
+/** The key as it stands after `count` bytes of payload. */
+export function advanceKey(key: number, count: number): number {
+  const bits = (count & 3) << 3;
+  return (key >>> bits) | (key << (32 - bits));
+}
+
+/** The key as a number that, stored as a 32-bit word by a host of the given byte order, has the bytes of the key in order. */
+export function keyWord(key: number, littleEndian: boolean = HOST_IS_LITTLE_ENDIAN): number {
+  if (littleEndian) return key;
+  return (key >>> 24) | ((key >>> 8) & 0xff00) | ((key << 8) & 0xff0000) | (key << 24);
+}
+
+/** Whether what {@link unmaskBytes} or {@link unmaskWords} returned says that every byte is below 0x80. */
+export function isAscii(bits: number): boolean {
+  return (bits & 0x80808080) === 0;
+}
+
+/** All 32-bit words of the memory that `chunk` is a view of; the words need not coincide with the start of `chunk`. */
+export function wordsOf(chunk: Uint8Array): Int32Array {
+  return new Int32Array(chunk.buffer, 0, chunk.buffer.byteLength >>> 2);
+}
+
+/**
+ * Unmasks `chunk[start, end)` in place byte by byte: the faster way for a few bytes.
+ *
+ * @returns all bytes of the result, or-ed; see {@link isAscii}
+ */
+export function unmaskBytes(chunk: Uint8Array, start: number, end: number, key: number): number {
+  const key0 = key & 0xff;
+  const key1 = (key >>> 8) & 0xff;
+  const key2 = (key >>> 16) & 0xff;
+  const key3 = key >>> 24;
+  let bits = 0;
+  let at = start;
+  for (; at + 3 < end; at += 4) {
+    const byte0 = (chunk[at] as number) ^ key0;
+    const byte1 = (chunk[at + 1] as number) ^ key1;
+    const byte2 = (chunk[at + 2] as number) ^ key2;
+    const byte3 = (chunk[at + 3] as number) ^ key3;
+    chunk[at] = byte0;
+    chunk[at + 1] = byte1;
+    chunk[at + 2] = byte2;
+    chunk[at + 3] = byte3;
+    bits |= byte0 | byte1 | byte2 | byte3;
+  }
+  if (at < end) {
+    const byte = (chunk[at] as number) ^ key0;
+    chunk[at++] = byte;
+    bits |= byte;
+    if (at < end) {
+      const next = (chunk[at] as number) ^ key1;
+      chunk[at++] = next;
+      bits |= next;
+      if (at < end) {
+        const last = (chunk[at] as number) ^ key2;
+        chunk[at] = last;
+        bits |= last;
+      }
+    }
+  }
+  return bits;
+}
+
+/**
+ * Unmasks `chunk[start, end)` in place, 32 bits at a time where the memory is aligned; large pieces natively when the
+ * optional package is there.
+ *
+ * @param words - {@link wordsOf} the same chunk, made once for all its pieces
+ * @returns all bytes of the result, or-ed, see {@link isAscii}; -1 (not known to be ASCII) after native code
+ */
+export function unmaskWords(chunk: Buffer, words: Int32Array, start: number, end: number, key: number): number {
+  if (end - start >= NATIVE_FROM) {
+    if (wanted) void loadNativeUnmask();
+    if (native !== undefined) {
+      native(chunk.subarray(start, end), Buffer.of(key, key >>> 8, key >>> 16, key >>> 24));
+      return -1;
+    }
+  }
+  const shift = chunk.byteOffset;
+  // The first and the last byte position that are aligned in memory, though not necessarily within the chunk.
+  const from = ((shift + start + 3) & ~3) - shift;
+  const to = ((shift + end) & ~3) - shift;
+  if (from >= to) return unmaskBytes(chunk, start, end, key);
+  let bits = unmaskBytes(chunk, start, from, key);
+  const aligned = advanceKey(key, from - start);
+  const word = keyWord(aligned);
+  const last = (shift + to) >>> 2;
+  let at = (shift + from) >>> 2;
+  for (; at + 7 < last; at += 8) {
+    const word0 = (words[at] as number) ^ word;
+    const word1 = (words[at + 1] as number) ^ word;
+    const word2 = (words[at + 2] as number) ^ word;
+    const word3 = (words[at + 3] as number) ^ word;
+    const word4 = (words[at + 4] as number) ^ word;
+    const word5 = (words[at + 5] as number) ^ word;
+    const word6 = (words[at + 6] as number) ^ word;
+    const word7 = (words[at + 7] as number) ^ word;
+    words[at] = word0;
+    words[at + 1] = word1;
+    words[at + 2] = word2;
+    words[at + 3] = word3;
+    words[at + 4] = word4;
+    words[at + 5] = word5;
+    words[at + 6] = word6;
+    words[at + 7] = word7;
+    bits |= word0 | word1 | word2 | word3 | word4 | word5 | word6 | word7;
+  }
+  for (; at < last; at++) {
+    const next = (words[at] as number) ^ word;
+    words[at] = next;
+    bits |= next;
+  }
+  return bits | unmaskBytes(chunk, to, end, aligned);
+}
