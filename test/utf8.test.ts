@@ -39,6 +39,9 @@ const BYTES = [
   0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf8, 0xff,
 ];
 
+// Third and fourth bytes all have the same range.
+const REST = [0x41, 0x7f, 0x80, 0xbf, 0xc0];
+
 describe('Utf8Validator', () => {
   it('accepts every character of Unicode', () => {
     const validator = new Utf8Validator();
@@ -75,8 +78,8 @@ describe('Utf8Validator', () => {
     const validator = new Utf8Validator();
     for (const first of BYTES) {
       for (const second of BYTES) {
-        for (const third of BYTES) {
-          for (const fourth of BYTES) {
+        for (const third of REST) {
+          for (const fourth of REST) {
             const bytes = Buffer.of(first, second, third, fourth);
             const expected = isText(bytes);
             const valid = validator.write(bytes, 0, 4);

@@ -1,0 +1,159 @@
+import { createInflateRaw, type InflateRaw } from 'node:zlib';
+import type { PerMessageDeflateOptions } from 'ws';
+import * as ws from 'ws';
+
+/** What a handshake has agreed upon (RFC 7692 section 7.1). Members that are absent were not agreed upon. */
+export interface DeflateParameters {
+  readonly server_no_context_takeover?: boolean;
+  readonly client_no_context_takeover?: boolean;
+  readonly server_max_window_bits?: number;
+  readonly client_max_window_bits?: number | boolean;
+}
+
+/** What is used of `PerMessageDeflate` of `ws`, which its types do not describe. */
+export interface NegotiatedDeflate {
+  /** `null` before the negotiation. */
+  params: DeflateParameters | null;
+  compress(data: Buffer, fin: boolean, callback: (error: Error | null, out: Buffer) => void): void;
+  cleanup(): void;
+}
+
+// `ws` exports the class; its types do not know it.
+const { PerMessageDeflate } = ws as typeof ws & {
+  readonly PerMessageDeflate: new (options: PerMessageDeflateOptions & { isServer: boolean }) => NegotiatedDeflate;
+};
+
+// As many as compress at once by default, and some that wait for the next fragment of their message.
+const MOST_IDLE_CODECS = 16;
+
+// 64 compressors are about 16 MiB. A connection that is not among them pays with a new context and a worse ratio.
+const MOST_IDLE_CONTEXTS = 64;
+
+/** Whoever uses an {@link InflateCodec}. */
+export interface InflateOwner {
+  /** The next piece of output. */
+  inflated(chunk: Buffer): void;
+  /** zlib has taken all input; its last output may still wait in the stream if that is paused. */
+  consumed(): void;
+  /** The input is not a DEFLATE stream. */
+  failed(error: Error): void;
+}
+
+/** A zlib stream that reports to whoever has it at the moment. */
+export class InflateCodec {
+  readonly stream: InflateRaw;
+  owner: InflateOwner | undefined;
+  #written = 0;
+
+  constructor(stream: InflateRaw) {
+    this.stream = stream;
+    stream.on('data', (chunk: Buffer) => this.owner?.inflated(chunk));
+    stream.on('error', (error) => this.owner?.failed(error));
+  }
+
+  /** Whether the stream was ended by a final block, so that zlib has left input and takes no more. */
+  get isFinished(): boolean {
+    return this.stream.bytesWritten < this.#written;
+  }
+
+  write(input: Buffer): void {
+    this.#written += input.length;
+    this.stream.write(input, (error) => {
+      if (!error) this.owner?.consumed();
+    });
+  }
+
+  close(): void {
+    this.owner = undefined;
+    this.stream.destroy();
+  }
+}
+
+/** Something that can do without its zlib context when others need the memory. */
+export interface ContextOwner {
+  dropContext(): void;
+}
+
+/**
+ * Keeps the contexts that outlive a message (context takeover) from adding up: only those used last stay. It needs no
+ * timer, and the memory has a bound however many connections there are.
+ */
+export class IdleContexts {
+  readonly #owners: Set<ContextOwner> = new Set();
+
+  /** The context of `owner` is idle from now on and may be dropped at any time. */
+  keep(owner: ContextOwner): void {
+    this.#owners.add(owner);
+    if (this.#owners.size <= MOST_IDLE_CONTEXTS) return;
+    const [oldest] = this.#owners;
+    if (oldest === undefined) return;
+    this.#owners.delete(oldest);
+    oldest.dropContext();
+  }
+
+  /** The context of `owner` is in use, or gone. */
+  take(owner: ContextOwner): void {
+    this.#owners.delete(owner);
+  }
+}
+
+/** Codecs of messages without context takeover, which any connection with the same options and window can use. */
+export class DeflatePool {
+  static readonly #pools: WeakMap<PerMessageDeflateOptions, DeflatePool> = new WeakMap();
+
+  readonly #options: PerMessageDeflateOptions;
+  readonly #inflaters: Map<number, InflateCodec[]> = new Map();
+  readonly #deflaters: Map<number, NegotiatedDeflate[]> = new Map();
+
+  private constructor(options: PerMessageDeflateOptions) {
+    this.#options = options;
+  }
+
+  /** The pool of all connections with these very options. */
+  static of(options: PerMessageDeflateOptions): DeflatePool {
+    let pool = DeflatePool.#pools.get(options);
+    if (pool === undefined) {
+      pool = new DeflatePool(options);
+      DeflatePool.#pools.set(options, pool);
+    }
+    return pool;
+  }
+
+  /** @throws if zlib refuses the options */
+  createInflater(windowBits: number, window?: Buffer): InflateCodec {
+    const options = { ...this.#options.zlibInflateOptions, windowBits };
+    return new InflateCodec(createInflateRaw(window?.length ? { ...options, dictionary: window } : options));
+  }
+
+  /** @throws if zlib refuses the options */
+  takeInflater(windowBits: number): InflateCodec {
+    return this.#inflaters.get(windowBits)?.pop() ?? this.createInflater(windowBits);
+  }
+
+  giveInflater(windowBits: number, codec: InflateCodec): void {
+    codec.owner = undefined;
+    if (!put(this.#inflaters, windowBits, codec)) codec.close();
+    else codec.stream.reset();
+  }
+
+  takeDeflater(windowBits: number): NegotiatedDeflate {
+    const idle = this.#deflaters.get(windowBits)?.pop();
+    if (idle !== undefined) return idle;
+    const deflate = new PerMessageDeflate({ ...this.#options, isServer: true });
+    deflate.params = { server_no_context_takeover: true, server_max_window_bits: windowBits };
+    return deflate;
+  }
+
+  giveDeflater(windowBits: number, codec: NegotiatedDeflate): void {
+    if (!put(this.#deflaters, windowBits, codec)) codec.cleanup();
+  }
+}
+
+/** Adds to the idle ones of a window size; `false` if there are enough. */
+function put<T>(idle: Map<number, T[]>, windowBits: number, codec: T): boolean {
+  const list = idle.get(windowBits);
+  if (list === undefined) idle.set(windowBits, [codec]);
+  else if (list.length >= MOST_IDLE_CODECS) return false;
+  else list.push(codec);
+  return true;
+}

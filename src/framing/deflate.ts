@@ -1,0 +1,395 @@
+import { createDeflateRaw, createInflateRaw, type ZlibOptions } from 'node:zlib';
+import type { PerMessageDeflateOptions } from 'ws';
+import {
+  DeflatePool,
+  IdleContexts,
+  type InflateCodec,
+  type InflateOwner,
+  type NegotiatedDeflate,
+} from './deflate-pool.js';
+import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
+
+export type { DeflateParameters, NegotiatedDeflate } from './deflate-pool.js';
+
+/**
+ * What `perMessageDeflate: true` stands for. Without context takeover a connection needs zlib's contexts, about 300 KiB
+ * for both directions, only while a message is under way; they are pooled. Level 3 takes half the time of zlib's default
+ * for some percent more bytes.
+ */
+export const DEFLATE_DEFAULTS: Readonly<PerMessageDeflateOptions> = Object.freeze({
+  serverNoContextTakeover: true,
+  clientNoContextTakeover: true,
+  threshold: 1024,
+  concurrencyLimit: 10,
+  zlibDeflateOptions: Object.freeze({ level: 3, memLevel: 7 }),
+});
+
+const EMPTY = Buffer.alloc(0);
+// Ends every message and is not sent (RFC 7692 section 7.2.2).
+const TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
+const DEFAULT_WINDOW_BITS = 15;
+
+// Pieces that wait together are inflated together, up to so many bytes: a message cut into a million frames would take a
+// million trips to another thread otherwise.
+const LARGEST_JOB = 64 * 1024;
+
+// Waiting pieces weigh this much beyond their bytes, so that tiny ones are not free.
+const PIECE_WEIGHT = 64;
+const HIGH_WATER_MARK = 64 * 1024;
+
+// Contexts that have to outlive their message are kept for the connections that used them last; see IdleContexts.
+const idleContexts: IdleContexts = new IdleContexts();
+
+/**
+ * Lets zlib check the options that will be given to it.
+ *
+ * @throws RangeError or TypeError that names the option
+ */
+export function checkDeflateOptions(options: PerMessageDeflateOptions): void {
+  createDeflateRaw(options.zlibDeflateOptions as ZlibOptions | undefined).close();
+  createInflateRaw(options.zlibInflateOptions).close();
+}
+
+/** What a {@link MessageInflater} is given beside the agreement. */
+export interface MessageInflaterOptions {
+  /** Most bytes of one inflated message; 1009 beyond. `Infinity` for no limit. */
+  readonly maxPayload: number;
+  /** The options that the agreement was reached with. Default {@link DEFLATE_DEFAULTS}. */
+  readonly options?: PerMessageDeflateOptions;
+  /** A piece of a message: `chunk[start, end)`, with TEXT, MESSAGE_START and MESSAGE_END as a frame reader gives them. */
+  readonly onData: (chunk: Buffer, start: number, end: number, flags: number) => void;
+  /** The peer broke the protocol or the limit; close with `closeCode`. Nothing is reported after it. */
+  readonly onFault: (closeCode: number, message: string) => void;
+  /** Told `true` when so much input waits to be inflated that no more should be read, `false` when more can be taken. */
+  readonly onBackpressure?: (full: boolean) => void;
+}
+
+/** Input that waits: a piece, or a callback that waits for the pieces before it. */
+type Waiting =
+  | { readonly chunk: Buffer; readonly start: number; readonly end: number; readonly flags: number }
+  | (() => void);
+
+/**
+ * Inflates the messages of one connection as they arrive (RFC 7692 section 7.2.2).
+ *
+ * `PerMessageDeflate#decompress` of `ws` returns what a frame inflates to as a whole: it can be neither paused nor kept
+ * from turning 64 KiB into 64 MiB. Here zlib's output is taken 16 KiB at a time, and the next 16 KiB are only made when
+ * the reader has room for them and the limit allows them.
+ */
+export class MessageInflater implements InflateOwner {
+  readonly #options: MessageInflaterOptions;
+  readonly #pool: DeflatePool;
+  readonly #windowBits: number;
+  readonly #takeover: boolean;
+
+  #waiting: Waiting[] = [];
+  #next = 0;
+  #bytes = 0;
+  #full = false;
+  #paused = false;
+  #destroyed = false;
+  #running = false;
+
+  // The job under way: zlib has some input, and maybe has consumed it, but not all its output has been passed on.
+  #codec: InflateCodec | undefined;
+  #busy = false;
+  #consumed = false;
+  #endsMessage = false;
+
+  // The message under way. A piece is held back until it is known whether another one follows.
+  #held: Buffer | undefined;
+  #total = 0;
+  #flags = 0;
+  #started = false;
+  #finished = false;
+
+  // With context takeover: what was inflated last, as far back as the client may refer.
+  #window: Buffer = EMPTY;
+
+  constructor(deflate: NegotiatedDeflate, options: MessageInflaterOptions) {
+    const { client_max_window_bits: windowBits, client_no_context_takeover: noTakeover = false } = deflate.params ?? {};
+    this.#options = options;
+    this.#pool = DeflatePool.of(options.options ?? DEFLATE_DEFAULTS);
+    this.#windowBits = typeof windowBits === 'number' ? windowBits : DEFAULT_WINDOW_BITS;
+    this.#takeover = !noTakeover;
+  }
+
+  /** Bytes of input that wait to be inflated. */
+  get bufferedAmount(): number {
+    return this.#bytes;
+  }
+
+  /** Takes the next piece, compressed or not: pieces are passed on in order. `chunk` must not change any more. */
+  write(chunk: Buffer, start: number, end: number, flags: number): void {
+    if (this.#destroyed) return;
+    this.#bytes += end - start;
+    this.#waiting.push({ chunk, start, end, flags });
+    this.#run();
+    this.#reportPressure();
+  }
+
+  /** Calls back when everything written before has been passed on: at once if nothing waits. Never after a fault. */
+  after(callback: () => void): void {
+    if (this.#destroyed) return;
+    this.#waiting.push(callback);
+    this.#run();
+  }
+
+  /** Passes nothing on until {@link resume}; zlib stops soon as well. May be called from within `onData`. */
+  pause(): void {
+    this.#paused = true;
+    if (this.#busy) this.#codec?.stream.pause();
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    if (!this.#paused || this.#destroyed) return;
+    this.#paused = false;
+    if (this.#busy) {
+      this.#codec?.stream.resume();
+      this.#endJobIfDone();
+    }
+    this.#run();
+    this.#reportPressure();
+  }
+
+  /** Drops what waits and frees what zlib holds. Nothing is called back any more. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#waiting = [];
+    this.#next = 0;
+    this.#bytes = 0;
+    this.#held = undefined;
+    idleContexts.take(this);
+    this.dropContext();
+    this.#window = EMPTY;
+  }
+
+  /** The context has not been used for long: the window is enough to go on from. */
+  dropContext(): void {
+    this.#codec?.close();
+    this.#codec = undefined;
+  }
+
+  // InflateOwner
+
+  inflated(chunk: Buffer): void {
+    this.#total += chunk.length;
+    if (this.#total > this.#options.maxPayload) {
+      this.#fault(1009, `A message inflates to more than the limit of ${this.#options.maxPayload} bytes`);
+      return;
+    }
+    const held = this.#held;
+    this.#held = chunk;
+    if (this.#takeover) this.#remember(chunk);
+    if (held !== undefined) this.#emit(held, 0);
+    this.#endJobIfDone();
+  }
+
+  consumed(): void {
+    this.#consumed = true;
+    this.#endJobIfDone();
+  }
+
+  failed(error: Error): void {
+    this.#fault(1007, `A compressed message cannot be inflated: ${error.message}`);
+  }
+
+  #run(): void {
+    if (this.#running) return;
+    this.#running = true;
+    while (!this.#busy && this.#next < this.#waiting.length) {
+      const waiting = this.#waiting[this.#next] as Waiting;
+      if (typeof waiting === 'function') {
+        this.#next++;
+        waiting();
+      } else if (this.#paused) {
+        break;
+      } else if ((waiting.flags & COMPRESSED) === 0) {
+        this.#next++;
+        this.#bytes -= waiting.end - waiting.start;
+        this.#options.onData(waiting.chunk, waiting.start, waiting.end, waiting.flags);
+      } else {
+        this.#startJob();
+      }
+    }
+    this.#running = false;
+    if (this.#next === this.#waiting.length) {
+      this.#waiting = [];
+      this.#next = 0;
+    }
+  }
+
+  /** Hands zlib the pieces of one message that wait. */
+  #startJob(): void {
+    const parts: Buffer[] = [];
+    let size = 0;
+    let flags = 0;
+    while (this.#next < this.#waiting.length && size < LARGEST_JOB && (flags & MESSAGE_END) === 0) {
+      const waiting = this.#waiting[this.#next] as Waiting;
+      if (typeof waiting === 'function') break;
+      this.#next++;
+      parts.push(waiting.chunk.subarray(waiting.start, waiting.end));
+      size += waiting.end - waiting.start;
+      flags = waiting.flags;
+    }
+    this.#bytes -= size;
+    this.#flags = flags & TEXT;
+    this.#endsMessage = (flags & MESSAGE_END) !== 0;
+    if (this.#endsMessage) parts.push(TRAILER);
+    // What follows a final block (RFC 7692 section 7.2.3.4) is of no use: zlib would not take it.
+    if (this.#finished) {
+      this.#endJob();
+      return;
+    }
+    this.#busy = true;
+    this.#consumed = false;
+    const codec = this.#open();
+    codec?.write(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+  }
+
+  #open(): InflateCodec | undefined {
+    if (this.#takeover) idleContexts.take(this);
+    try {
+      this.#codec ??= this.#takeover
+        ? this.#pool.createInflater(this.#windowBits, this.#window)
+        : this.#pool.takeInflater(this.#windowBits);
+    } catch (error) {
+      // Only options that zlib refuses, or want of memory.
+      this.#fault(1011, `Compressed messages cannot be inflated: ${String(error)}`);
+      return undefined;
+    }
+    this.#codec.owner = this;
+    return this.#codec;
+  }
+
+  /** Pieces that zlib made while nobody could take them may still be in its stream when the input has been consumed. */
+  #endJobIfDone(): void {
+    const codec = this.#codec;
+    if (codec === undefined || !this.#busy || !this.#consumed || this.#paused || codec.stream.readableLength > 0)
+      return;
+    if (codec.isFinished) {
+      this.#finished = true;
+      this.dropContext();
+    }
+    this.#busy = false;
+    this.#endJob();
+    this.#run();
+    this.#reportPressure();
+  }
+
+  #endJob(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (!this.#endsMessage) {
+      if (held !== undefined) this.#emit(held, 0);
+      return;
+    }
+    this.#total = 0;
+    this.#finished = false;
+    if (this.#takeover) idleContexts.keep(this);
+    else this.#giveBack();
+    this.#emit(held ?? EMPTY, MESSAGE_END);
+  }
+
+  #giveBack(): void {
+    if (this.#codec !== undefined) this.#pool.giveInflater(this.#windowBits, this.#codec);
+    this.#codec = undefined;
+  }
+
+  #emit(chunk: Buffer, flags: number): void {
+    const start = this.#started ? 0 : MESSAGE_START;
+    this.#started = (flags & MESSAGE_END) === 0;
+    this.#options.onData(chunk, 0, chunk.length, this.#flags | start | flags);
+  }
+
+  #remember(chunk: Buffer): void {
+    const size = 1 << this.#windowBits;
+    const fresh = chunk.subarray(Math.max(0, chunk.length - size));
+    const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));
+    this.#window = Buffer.concat([kept, fresh]);
+  }
+
+  #reportPressure(): void {
+    const weight = this.#bytes + (this.#waiting.length - this.#next) * PIECE_WEIGHT;
+    const full = this.#full ? weight > HIGH_WATER_MARK / 2 : weight > HIGH_WATER_MARK;
+    if (full === this.#full || this.#destroyed) return;
+    this.#full = full;
+    this.#options.onBackpressure?.(full);
+  }
+
+  #fault(closeCode: number, message: string): void {
+    this.destroy();
+    this.#options.onFault(closeCode, message);
+  }
+}
+
+/**
+ * Compresses the messages of one connection with the `PerMessageDeflate` of `ws`, which also limits how many
+ * compressions run at once in the process.
+ *
+ * Without context takeover it borrows a compressor for the time of a message. With it, the compressor stays with the
+ * connection as long as it is among those used last. A new one does not refer to earlier messages, which it may but
+ * need not do, so that the peer does not notice.
+ */
+export class MessageDeflater {
+  readonly #negotiated: NegotiatedDeflate;
+  readonly #pool: DeflatePool;
+  readonly #windowBits: number;
+  readonly #takeover: boolean;
+  #codec: NegotiatedDeflate | undefined;
+  #destroyed = false;
+
+  constructor(deflate: NegotiatedDeflate, options: PerMessageDeflateOptions = DEFLATE_DEFAULTS) {
+    const { server_max_window_bits: windowBits, server_no_context_takeover: noTakeover = false } = deflate.params ?? {};
+    this.#negotiated = deflate;
+    this.#pool = DeflatePool.of(options);
+    this.#windowBits = windowBits ?? DEFAULT_WINDOW_BITS;
+    this.#takeover = !noTakeover;
+  }
+
+  /**
+   * Compresses a fragment, or a whole message, into the payload of one frame; RSV1 goes with the first of a message.
+   * The next call must wait for the callback. After an error the rest of the message cannot be compressed; the next
+   * message can. The callback is not called after {@link destroy}.
+   */
+  compress(data: Buffer, endOfMessage: boolean, callback: (error: Error | null, out: Buffer) => void): void {
+    if (this.#takeover) idleContexts.take(this);
+    this.#codec ??= this.#takeover ? this.#negotiated : this.#pool.takeDeflater(this.#windowBits);
+    const codec = this.#codec;
+    const done = (error: Error | null, out: Buffer): void => {
+      if (this.#destroyed || error !== null) {
+        codec.cleanup();
+        this.#codec = undefined;
+      } else if (endOfMessage) {
+        if (this.#takeover) idleContexts.keep(this);
+        else this.#giveBack(codec);
+      }
+      if (!this.#destroyed) callback(error, out);
+    };
+    try {
+      codec.compress(data, endOfMessage, done);
+    } catch (error) {
+      // zlib refuses its options, or there is no memory for a context.
+      process.nextTick(done, error, EMPTY);
+    }
+  }
+
+  /** Frees what zlib holds, at the latest when a compression under way is done. */
+  destroy(): void {
+    this.#destroyed = true;
+    idleContexts.take(this);
+    this.dropContext();
+  }
+
+  /** The context has not been used for long: later messages begin with a new one. */
+  dropContext(): void {
+    this.#codec?.cleanup();
+    this.#codec = undefined;
+  }
+
+  #giveBack(codec: NegotiatedDeflate): void {
+    this.#codec = undefined;
+    this.#pool.giveDeflater(this.#windowBits, codec);
+  }
+}
