@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { WebSocketContext } from './context/web-socket-context.js';
+import { normalizeOrigin } from './upgrade/origin.js';
+import { isToken } from './upgrade/subprotocol.js';
 
 /**
  * Decides whether a browser page of `origin` may open a connection.
@@ -53,7 +55,11 @@ export interface WebSocketRouteOptions {
    * runs from the application's last read or write, and then acknowledges. 0 waits for ever. Default 10000.
    */
   readonly closeTimeout?: number;
-  /** Compression, as the `ws` option of the same name; `true` takes its defaults without context takeover. Default `false`. */
+  /**
+   * Compression (permessage-deflate, RFC 7692), as the `ws` option of the same name, except that contexts are not taken
+   * over from message to message unless `serverNoContextTakeover` and `clientNoContextTakeover` are `false`: each costs
+   * up to 300 KiB of memory for as long as a connection lives. `true` takes all defaults. Default `false`.
+   */
   readonly perMessageDeflate?: boolean | PerMessageDeflateOptions;
 }
 
@@ -86,4 +92,205 @@ export interface ResolvedRouteOptions {
 export interface ResolvedOptions extends ResolvedRouteOptions {
   readonly maxConnections: number;
   readonly onError: WebSocketOptions['onError'] | undefined;
+}
+
+/** Longest delay of a timer in milliseconds, 24.8 days. */
+const MAX_TIMEOUT = 0x7fffffff;
+
+const DEFAULT_TIMEOUT = 10_000;
+
+const defaults: ResolvedRouteOptions = Object.freeze({
+  origin: 'same-origin',
+  subProtocols: Object.freeze([]),
+  receiveBufferLimit: 4 * 1024 * 1024,
+  maxPayload: Number.POSITIVE_INFINITY,
+  sendBufferLimit: 16 * 1024 * 1024,
+  keepAliveInterval: 30_000,
+  keepAliveTimeout: 20_000,
+  handshakeTimeout: DEFAULT_TIMEOUT,
+  closeTimeout: DEFAULT_TIMEOUT,
+  perMessageDeflate: false,
+});
+
+/** What `perMessageDeflate: true` stands for, and what an object given instead is added to. */
+const deflateDefaults: PerMessageDeflateOptions = Object.freeze({
+  serverNoContextTakeover: true,
+  clientNoContextTakeover: true,
+});
+
+/** Checks an option and gives it the form in which the library uses it. */
+type Resolve<T> = (name: string, value: unknown) => T;
+
+type Resolvers<T> = { readonly [K in keyof T]: Resolve<T[K]> };
+
+/** A value as an error message shows it: what it is, not how long it is. */
+const show = (value: unknown): string => {
+  if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
+    return `${value}`;
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+};
+
+const complaint = (name: string, value: unknown, accepted: string): string =>
+  `Cannot use the option ${name}: it is ${show(value)}, must be ${accepted}`;
+
+const integer =
+  (min: number, max: number, accepted: string): Resolve<number> =>
+  (name, value) => {
+    if (typeof value !== 'number') throw new TypeError(complaint(name, value, accepted));
+    if (value === max) return value;
+    if (!Number.isInteger(value) || value < min || value > max) throw new RangeError(complaint(name, value, accepted));
+    return value;
+  };
+
+const size = integer(1, Number.POSITIVE_INFINITY, 'a positive integer or Infinity');
+const finiteSize = integer(1, Number.MAX_SAFE_INTEGER, 'a positive integer');
+const milliseconds = integer(0, MAX_TIMEOUT, `an integer from 0 to ${MAX_TIMEOUT} (milliseconds)`);
+
+const ORIGINS = "'same-origin', 'any', a list of origins such as ['https://example.com'], or a function";
+
+const resolveOrigin: Resolve<ResolvedRouteOptions['origin']> = (name, value) => {
+  if (value === 'same-origin' || value === 'any') return value;
+  if (isFunction<OriginPolicyFunction>(value)) return value;
+  if (typeof value === 'string') throw new RangeError(complaint(name, value, ORIGINS));
+  if (!Array.isArray(value)) throw new TypeError(complaint(name, value, ORIGINS));
+  return new Set(value.map((item: unknown, index) => resolveOriginItem(`${name}[${index}]`, item)));
+};
+
+const resolveOriginItem = (name: string, value: unknown): string => {
+  const accepted = "a scheme and a host, perhaps a port, such as 'https://example.com'";
+  if (typeof value !== 'string') throw new TypeError(complaint(name, value, accepted));
+  const origin = normalizeOrigin(value);
+  if (origin === undefined) throw new RangeError(complaint(name, value, accepted));
+  return origin;
+};
+
+const SUB_PROTOCOLS = 'a list of subprotocol names or a function';
+
+const resolveSubProtocols: Resolve<ResolvedRouteOptions['subProtocols']> = (name, value) => {
+  if (isFunction<SubProtocolChooser>(value)) return value;
+  if (!Array.isArray(value)) throw new TypeError(complaint(name, value, SUB_PROTOCOLS));
+  const protocols = value.map((item: unknown, index) => {
+    const accepted = "a token (letters, digits and !#$%&'*+-.^_`|~)";
+    if (typeof item !== 'string') throw new TypeError(complaint(`${name}[${index}]`, item, accepted));
+    if (!isToken(item)) throw new RangeError(complaint(`${name}[${index}]`, item, accepted));
+    return item;
+  });
+  return Object.freeze(protocols);
+};
+
+const boolean: Resolve<boolean> = (name, value) => {
+  if (typeof value !== 'boolean') throw new TypeError(complaint(name, value, 'true or false'));
+  return value;
+};
+
+const object: Resolve<object> = (name, value) => {
+  if (typeof value !== 'object' || value === null)
+    throw new TypeError(complaint(name, value, 'an object of zlib options'));
+  return value;
+};
+
+// RFC 7692 section 7.1.2: 8 to 15, of which zlib does not really have 8
+const windowBits = integer(9, 15, 'an integer from 9 to 15');
+
+const deflateResolvers: Resolvers<Required<PerMessageDeflateOptions>> = {
+  serverNoContextTakeover: boolean,
+  clientNoContextTakeover: boolean,
+  serverMaxWindowBits: windowBits,
+  clientMaxWindowBits: windowBits,
+  zlibDeflateOptions: object,
+  zlibInflateOptions: object,
+  threshold: integer(0, Number.POSITIVE_INFINITY, 'a non-negative integer or Infinity'),
+  concurrencyLimit: size,
+};
+
+const resolveDeflate: Resolve<ResolvedRouteOptions['perMessageDeflate']> = (name, value) => {
+  if (value === false) return false;
+  if (value === true) return deflateDefaults;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError(complaint(name, value, 'true, false or an object'));
+  }
+  return resolve(deflateDefaults, value, deflateResolvers, `${name}.`);
+};
+
+const routeResolvers: Resolvers<ResolvedRouteOptions> = {
+  origin: resolveOrigin,
+  subProtocols: resolveSubProtocols,
+  receiveBufferLimit: finiteSize,
+  maxPayload: size,
+  sendBufferLimit: size,
+  keepAliveInterval: milliseconds,
+  keepAliveTimeout: milliseconds,
+  handshakeTimeout: milliseconds,
+  closeTimeout: milliseconds,
+  perMessageDeflate: resolveDeflate,
+};
+
+const resolvers: Resolvers<ResolvedOptions> = {
+  ...routeResolvers,
+  maxConnections: size,
+  onError: (name, value) => {
+    if (!isFunction<NonNullable<WebSocketOptions['onError']>>(value)) {
+      throw new TypeError(complaint(name, value, 'a function'));
+    }
+    return value;
+  },
+};
+
+const isFunction = <T extends (...args: never[]) => unknown>(value: unknown): value is T => typeof value === 'function';
+
+/**
+ * @param base what holds where `given` says nothing
+ * @returns `base` itself if nothing is given
+ */
+const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, prefix = ''): T => {
+  const resolved = { ...base };
+  for (const name of Object.keys(given)) {
+    if (!isKeyOf(known, name)) throw new TypeError(unknownOption(prefix + name, known));
+    const value: unknown = Reflect.get(given, name);
+    if (value !== undefined) resolved[name] = known[name](prefix + name, value);
+  }
+  return Object.freeze(resolved);
+};
+
+const isKeyOf = <T extends object>(known: T, name: PropertyKey): name is keyof T => Object.hasOwn(known, name);
+
+const unknownOption = (name: string, known: object): string =>
+  Object.hasOwn(resolvers, name)
+    ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
+    : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
+
+const assertObject = (options: unknown): void => {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new TypeError(`Cannot use the options: they are ${show(options)}, must be an object`);
+  }
+};
+
+/**
+ * Validates the options of `webSockets()` and fills in the defaults.
+ *
+ * @throws TypeError for a value of a wrong type or an unknown name, RangeError for a value out of range
+ */
+export function resolveOptions(options: WebSocketOptions = {}): ResolvedOptions {
+  assertObject(options);
+  return resolve<ResolvedOptions>(
+    { ...defaults, maxConnections: Number.POSITIVE_INFINITY, onError: undefined },
+    options,
+    resolvers,
+  );
+}
+
+/**
+ * Validates the options of one route, which override those in `base`.
+ *
+ * @throws TypeError for a value of a wrong type or an unknown name, RangeError for a value out of range
+ */
+export function resolveRouteOptions(
+  base: ResolvedRouteOptions,
+  overrides?: WebSocketRouteOptions,
+): ResolvedRouteOptions {
+  if (overrides === undefined) return base;
+  assertObject(overrides);
+  return resolve(base, overrides, routeResolvers);
 }

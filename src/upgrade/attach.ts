@@ -1,0 +1,238 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import finalhandler from 'finalhandler';
+import createError from 'http-errors';
+import { isWebSocketRequest } from './handshake.js';
+import { replay } from './replay.js';
+import { isRead, UpgradeRequest } from './upgrade-request.js';
+import { createUpgradeResponse } from './upgrade-response.js';
+import { ignoreError, refuse, Watch } from './watch.js';
+
+/** An Express or Connect application, or any function that handles a request. May return a promise. */
+export type AppFunction = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => unknown;
+
+export interface AttachOptions {
+  /** Which requests are the application's business; the others are left to other upgrade listeners. Default: all. */
+  readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
+  /** Milliseconds until a request that has no answer is refused with 503; 0 waits for ever. */
+  readonly handshakeTimeout: number;
+}
+
+/** One application that is attached to a server. */
+interface Attachment {
+  readonly app: AppFunction;
+  readonly filter: ((req: IncomingMessage) => boolean) | undefined;
+  readonly handshakeTimeout: number;
+  /** How many calls of `attach` it stands for. */
+  references: number;
+}
+
+// In the global registry, because one process may load the ESM and the CommonJS build; both share what is on a server.
+const attached: unique symbol = Symbol.for('websocket-context.attachments');
+
+type AttachableServer = Server & {
+  [attached]?: Attachments;
+  /** Node 24.9 and 22.21 ask it whether to give up parsing HTTP for a request. */
+  shouldUpgradeCallback?: (req: IncomingMessage) => boolean;
+};
+
+/** How many requests of one connection are parsed again before it has to close: each leaves listeners on the socket. */
+const REPLAYS = 8;
+
+/** The applications that are attached to one server, behind a single upgrade listener. */
+class Attachments {
+  readonly #server: AttachableServer;
+  readonly #list: Attachment[] = [];
+  readonly #replays = new WeakMap<Duplex, number>();
+  readonly #listener = (req: IncomingMessage, socket: Duplex, head: Buffer): void => this.#receive(req, socket, head);
+  #shouldUpgrade: AttachableServer['shouldUpgradeCallback'];
+
+  constructor(server: AttachableServer) {
+    this.#server = server;
+  }
+
+  add(app: AppFunction, { filter, handshakeTimeout }: AttachOptions): () => void {
+    if (this.#list.length === 0) this.#listen();
+    let attachment = this.#list.find((one) => one.app === app && one.filter === filter);
+    if (attachment === undefined) {
+      attachment = { app, filter, handshakeTimeout, references: 0 };
+      this.#list.push(attachment);
+    }
+    attachment.references++;
+    let detached = false;
+    return () => {
+      if (detached) return;
+      detached = true;
+      this.#release(attachment);
+    };
+  }
+
+  #release(attachment: Attachment): void {
+    attachment.references--;
+    if (attachment.references > 0) return;
+    this.#list.splice(this.#list.indexOf(attachment), 1);
+    if (this.#list.length > 0) return;
+    const server = this.#server;
+    server.removeListener('upgrade', this.#listener);
+    if (this.#shouldUpgrade !== undefined && server.shouldUpgradeCallback === this.#decideUpgrade) {
+      server.shouldUpgradeCallback = this.#shouldUpgrade;
+    }
+    this.#shouldUpgrade = undefined;
+  }
+
+  #listen(): void {
+    const server = this.#server;
+    server.on('upgrade', this.#listener);
+    if (typeof server.shouldUpgradeCallback !== 'function') return;
+    this.#shouldUpgrade = server.shouldUpgradeCallback;
+    server.shouldUpgradeCallback = this.#decideUpgrade;
+  }
+
+  readonly #decideUpgrade = (req: IncomingMessage): boolean =>
+    (isWebSocketRequest(req) || this.#hasCompany()) && this.#shouldUpgrade?.call(this.#server, req) === true;
+
+  /** Whether there are other upgrade listeners than ours. */
+  #hasCompany(): boolean {
+    return this.#server.listenerCount('upgrade') > 1;
+  }
+
+  #receive(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const wanted = isWebSocketRequest(req);
+    const hasCompany = this.#hasCompany();
+    let attachment: Attachment | undefined;
+    try {
+      if (wanted) attachment = this.#list.find(({ filter }) => filter === undefined || filter(req));
+    } catch (error) {
+      socket.on('error', ignoreError);
+      inTurn(socket, () => refuse(req, socket, createError(500, 'The filter of attach() failed', { cause: error })));
+      return;
+    }
+    if (attachment === undefined) {
+      if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
+      else if (!wanted) leaveToOthers(socket, this.#list[0]?.handshakeTimeout ?? 0);
+      return;
+    }
+    // Node has taken its own away, and the application may take its time
+    socket.on('error', ignoreError);
+    const taken = attachment;
+    if (hasCompany) {
+      // Listeners behind ours are called in the same tick, and may answer in it
+      process.nextTick(() => {
+        if (isRead(socket)) socket.removeListener('error', ignoreError);
+        else inTurn(socket, () => this.#serve(taken, req, socket, head));
+      });
+    } else {
+      inTurn(socket, () => this.#serve(taken, req, socket, head));
+    }
+  }
+
+  #serveWithoutUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', ignoreError);
+    inTurn(socket, () => {
+      const replays = (this.#replays.get(socket) ?? 0) + 1;
+      this.#replays.set(socket, replays);
+      socket.removeListener('error', ignoreError);
+      replay(this.#server, req, socket, head, replays >= REPLAYS);
+    });
+  }
+
+  #serve({ app, handshakeTimeout }: Attachment, req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (hasBody(req)) {
+      // Up to Node 24 the body is in `head`, where it would be taken for frames
+      refuse(req, socket, createError(400, 'Cannot accept the WebSocket request: it has a body, must have none'));
+      return;
+    }
+    const res = createUpgradeResponse(req);
+    res.assignSocket(socket as Socket);
+    const upgrade = new UpgradeRequest(req, res, socket, head);
+    const watch = new Watch(upgrade);
+    const next = (error?: unknown): void => this.#chainEnded(upgrade, watch, error);
+    try {
+      const result = app(req, res, next);
+      if (isThenable(result)) result.then(undefined, (error: unknown) => next(error ?? rejection()));
+    } catch (error) {
+      next(error ?? rejection());
+    }
+    watch.start(handshakeTimeout);
+  }
+
+  #chainEnded(upgrade: UpgradeRequest, watch: Watch, error: unknown): void {
+    const { req, res } = upgrade;
+    if (upgrade.accepted) {
+      if (upgrade.aftermath !== undefined) upgrade.aftermath.chainEnded(error);
+      else if (error) logError(error);
+      return;
+    }
+    if (!upgrade.isOurs() || res.writableEnded) {
+      if (error && !upgrade.gone) logError(error);
+      return;
+    }
+    if (!error && !res.headersSent && this.#hasCompany()) {
+      watch.unmatched = true;
+      return;
+    }
+    finalhandler(req, res, { onerror: logError })(error);
+  }
+}
+
+/** What Express reports of a handler that fails without saying why. */
+const rejection = (): Error => new Error('Rejected promise');
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
+
+/** Where Express and Connect leave an error that nobody handled. */
+const logError = (error: unknown): void => {
+  if (process.env['NODE_ENV'] === 'test') return;
+  console.error(error instanceof Error ? (error.stack ?? String(error)) : String(error));
+};
+
+/**
+ * Calls `proceed` when all earlier requests of the connection have their responses, which is at once unless the client
+ * pipelines. `_httpMessage`, the response that has the socket, is the only sign of them.
+ */
+const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proceed: () => void): void => {
+  const earlier = socket._httpMessage;
+  if (earlier) {
+    // Node has taken its own 'drain' listener away with the others
+    const onDrain = (): boolean => earlier.writableNeedDrain && earlier.emit('drain');
+    socket.on('drain', onDrain);
+    earlier.once('close', () => {
+      socket.removeListener('drain', onDrain);
+      inTurn(socket, proceed);
+    });
+    return;
+  }
+  if (socket.readable && socket.writable) proceed();
+  else socket.destroy();
+};
+
+/** Does not let a request stay without an answer for ever that is none of our business, and perhaps of nobody's. */
+const leaveToOthers = (socket: Duplex & { readonly bytesWritten?: number }, timeout: number): void => {
+  if (timeout === 0) return;
+  const { bytesWritten } = socket;
+  const timer = setTimeout(() => {
+    socket.removeListener('close', onClose);
+    if (socket.bytesWritten === bytesWritten && !isRead(socket)) socket.destroy();
+  }, timeout);
+  const onClose = (): void => clearTimeout(timer);
+  socket.once('close', onClose);
+};
+
+/**
+ * Sends the upgrade requests of `server` through `app`, each with a real `ServerResponse`. A request goes to the first
+ * attached application whose filter accepts it. With no other upgrade listener on the server, requests for other
+ * protocols, and those that no filter accepts, are served as ordinary HTTP requests, as if nothing had been attached.
+ *
+ * @returns detaches; attaching the same application with the same filter again counts, and needs as many detachments
+ */
+export const attach = (server: Server | SecureServer, app: AppFunction, options: AttachOptions): (() => void) => {
+  const target: AttachableServer = server;
+  target[attached] ??= new Attachments(target);
+  return target[attached].add(app, options);
+};

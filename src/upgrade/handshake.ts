@@ -1,0 +1,190 @@
+import type { IncomingMessage } from 'node:http';
+import createError from 'http-errors';
+import { WebSocketError } from '../errors.js';
+import type { ResolvedRouteOptions } from '../options.js';
+import { isOriginAllowed } from './origin.js';
+import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
+import { UpgradeRequest } from './upgrade-request.js';
+import { announceSwitch, concludeResponse } from './upgrade-response.js';
+import { type Handshake, HandshakeRefused, type WsBridge } from './ws-bridge.js';
+
+export type { Handshake } from './ws-bridge.js';
+
+/** RFC 6455 section 4.1: the base64 form of 16 bytes. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+
+const VERSION = '13';
+
+/** Whether a comma-separated header contains `token`, which is in lower case. */
+const hasToken = (header: string | undefined, token: string): boolean => {
+  if (header === undefined) return false;
+  const value = header.toLowerCase();
+  return value === token || (value.length > token.length && value.split(',').some((item) => item.trim() === token));
+};
+
+/** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
+export const isWebSocketRequest = (req: IncomingMessage): boolean =>
+  hasToken(req.headers.upgrade, 'websocket') && hasToken(req.headers.connection, 'upgrade');
+
+/** The subprotocols that the client offers, in its order; none if the header is invalid. */
+export const requestedProtocols = (req: IncomingMessage): readonly string[] =>
+  parseSubProtocols(req.headers['sec-websocket-protocol']);
+
+/** @throws an http-errors error for a request that no options can make acceptable (RFC 6455 section 4.2.1) */
+const validate = (req: IncomingMessage): string => {
+  const { headers, httpVersion, method } = req;
+  if (method !== 'GET') {
+    throw createError(405, `Cannot accept the WebSocket request: its method is ${method}, must be GET`, {
+      headers: { Allow: 'GET' },
+    });
+  }
+  if (httpVersion === '1.0') {
+    throw createError(400, 'Cannot accept the WebSocket request: it uses HTTP/1.0, must be HTTP/1.1');
+  }
+  if (headers['sec-websocket-version'] !== VERSION) {
+    throw createError(
+      426,
+      `Cannot accept the WebSocket request: Sec-WebSocket-Version is ${headers['sec-websocket-version'] ?? 'missing'}, must be ${VERSION}`,
+      { headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': VERSION } },
+    );
+  }
+  const key = headers['sec-websocket-key'];
+  if (key === undefined || !KEY.test(key)) {
+    throw createError(
+      400,
+      `Cannot accept the WebSocket request: Sec-WebSocket-Key is ${key === undefined ? 'missing' : 'invalid'}, must be 16 bytes in base64`,
+    );
+  }
+  return key;
+};
+
+const forbidden = (origin: string | undefined): Error =>
+  createError(
+    403,
+    `Cannot accept the WebSocket request: origin ${origin} is not allowed, allow it with webSockets({ origin: ['${origin}'] })`,
+  );
+
+const failed = (what: string, cause: unknown): Error =>
+  createError(500, `Cannot accept the WebSocket request: ${what} failed`, { cause });
+
+const isPromise = (value: unknown): value is Promise<boolean> =>
+  typeof value === 'object' && value !== null && 'then' in value;
+
+type Open<T> = (handshake: Handshake, upgrade: UpgradeRequest) => T;
+
+/**
+ * Validates the request, decides on origin and subprotocol and writes the 101 with the headers of `res`. `open` is
+ * called right behind the 101, in the same breath, so that no byte of the client finds nobody listening; it sets the
+ * {@link UpgradeRequest.aftermath}.
+ *
+ * Synchronous unless the origin is decided by a function that returns a promise.
+ *
+ * @returns what `open` returned
+ * @throws (or rejects with) an http-errors error before anything is written: 426 (not a WebSocket request, or another
+ *   version), 405, 400, 403, and 500 for a mistake of the application, which is a {@link WebSocketError} with the code
+ *   `ERR_WEBSOCKET_NOT_ATTACHED` (no `attach`) or `ERR_WEBSOCKET_INVALID_STATE` (accepted twice, or `res` has begun).
+ *   A client that left: 400 and `ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY`.
+ */
+export const performHandshake = <T>(
+  req: IncomingMessage,
+  options: ResolvedRouteOptions,
+  bridge: WsBridge,
+  open: Open<T>,
+): T | Promise<T> => {
+  if (!isWebSocketRequest(req)) {
+    throw createError(426, 'Cannot accept the request: it does not ask for a WebSocket, connect with ws:// or wss://', {
+      headers: { Upgrade: 'websocket' },
+    });
+  }
+  const upgrade = UpgradeRequest.of(req);
+  if (upgrade === undefined) {
+    throw createError(
+      500,
+      new WebSocketError(
+        'ERR_WEBSOCKET_NOT_ATTACHED',
+        'Cannot accept the WebSocket request: it did not come through attach(), call attach(server, app) for the server that listens',
+      ),
+    );
+  }
+  assertAcceptable(upgrade);
+  const key = validate(req);
+  let allowed: boolean | Promise<boolean>;
+  try {
+    allowed = isOriginAllowed(req, options.origin);
+  } catch (error) {
+    throw failed('the origin function', error);
+  }
+  if (isPromise(allowed)) return decideLater(upgrade, options, bridge, key, allowed, open);
+  if (allowed !== true) throw forbidden(req.headers.origin);
+  return accept(upgrade, options, bridge, key, open);
+};
+
+const decideLater = async <T>(
+  upgrade: UpgradeRequest,
+  options: ResolvedRouteOptions,
+  bridge: WsBridge,
+  key: string,
+  decision: Promise<boolean>,
+  open: Open<T>,
+): Promise<T> => {
+  const allowed = await upgrade.during(
+    decision.then(undefined, (error: unknown) => {
+      throw failed('the origin function', error);
+    }),
+    options.handshakeTimeout,
+  );
+  assertAcceptable(upgrade);
+  if (allowed !== true) throw forbidden(upgrade.req.headers.origin);
+  return accept(upgrade, options, bridge, key, open);
+};
+
+const accept = <T>(
+  upgrade: UpgradeRequest,
+  options: ResolvedRouteOptions,
+  bridge: WsBridge,
+  key: string,
+  open: Open<T>,
+): T => {
+  const { head, req, res, socket } = upgrade;
+  let subProtocol: string | undefined;
+  try {
+    subProtocol = selectSubProtocol(requestedProtocols(req), options.subProtocols, req);
+  } catch (error) {
+    throw failed('the choice of the subprotocol', error);
+  }
+  // The application's functions may have answered, or accepted, by themselves
+  assertAcceptable(upgrade);
+  try {
+    return bridge.shake(
+      {
+        socket,
+        head,
+        key,
+        subProtocol,
+        extensions: req.headers['sec-websocket-extensions'],
+        perMessageDeflate: options.perMessageDeflate,
+        announce: () => announceSwitch(res),
+      },
+      (handshake) => {
+        upgrade.settle('accepted');
+        try {
+          return open(handshake, upgrade);
+        } finally {
+          concludeResponse(res);
+        }
+      },
+    );
+  } catch (error) {
+    if (error instanceof HandshakeRefused) {
+      throw createError(400, `Cannot accept the WebSocket request: ${error.message}`);
+    }
+    throw error;
+  }
+};
+
+/** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */
+const assertAcceptable = (upgrade: UpgradeRequest): void => {
+  if (upgrade.phase !== 'waiting' || upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
+    throw upgrade.refusal();
+  }
+};

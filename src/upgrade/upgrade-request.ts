@@ -1,0 +1,158 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import createError from 'http-errors';
+import { WebSocketError } from '../errors.js';
+
+/** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
+export interface Aftermath {
+  /** The chain of middleware came to its end: with an error, or because nobody had anything more to do. */
+  chainEnded(error?: unknown): void;
+  /** The application ended the response, which means nothing any more, with this status code. */
+  responseEnded(statusCode: number): void;
+}
+
+/**
+ * - `waiting`: nobody has answered; the socket is ours
+ * - `answering`: an HTTP response is on its way instead of a 101
+ * - `accepted`: the 101 is out; the socket belongs to the connection
+ * - `gone`: the client left, or was given up, before there was an answer
+ * - `yielded`: somebody else (another upgrade listener, a proxy) has written to the socket or reads from it
+ */
+export type UpgradePhase = 'waiting' | 'answering' | 'accepted' | 'gone' | 'yielded';
+
+/** What looks after a request that waits: told when that is over, and when its time limit changes. */
+export interface UpgradeWatch {
+  limit(timeout: number): void;
+  settled(phase: UpgradePhase): void;
+}
+
+// In the global registry, because one process may load the ESM and the CommonJS build: whichever of the two attached to
+// the server, the middleware of the other has to find its request.
+const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
+
+interface Carrier {
+  [carried]?: UpgradeRequest;
+}
+
+/** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
+const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined => socket.bytesWritten;
+
+/**
+ * Whether anybody reads from a socket that has been upgraded. Node leaves it with `readableFlowing` null and without
+ * such listeners, and so do we.
+ */
+export const isRead = (socket: Duplex): boolean =>
+  socket.readableFlowing !== null || socket.listenerCount('data') > 0 || socket.listenerCount('readable') > 0;
+
+/** One upgrade request from its arrival to its answer. */
+export class UpgradeRequest {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly socket: Duplex;
+  /** What had arrived behind the request in the same chunk: frames of an eager client. */
+  readonly head: Buffer;
+  readonly receivedAt: Date = new Date();
+  aftermath: Aftermath | undefined = undefined;
+  watch: UpgradeWatch | undefined = undefined;
+
+  #phase: UpgradePhase = 'waiting';
+  readonly #bytesWrittenBefore: number | undefined;
+  /** Rejects the handshake that waits for an asynchronous decision. */
+  #interrupt: ((reason: Error) => void) | undefined;
+
+  constructor(req: IncomingMessage, res: ServerResponse, socket: Duplex, head: Buffer) {
+    this.req = req;
+    this.res = res;
+    this.socket = socket;
+    this.head = head;
+    this.#bytesWrittenBefore = bytesWritten(socket);
+    const carrier: IncomingMessage & Carrier = req;
+    carrier[carried] = this;
+  }
+
+  /** The upgrade request behind `req`; `undefined` if `req` did not come through `attach`. */
+  static of(req: IncomingMessage): UpgradeRequest | undefined {
+    const carrier: IncomingMessage & Carrier = req;
+    return carrier[carried];
+  }
+
+  get phase(): UpgradePhase {
+    return this.#phase;
+  }
+
+  /** The 101 has been written. */
+  get accepted(): boolean {
+    return this.#phase === 'accepted';
+  }
+
+  /** The client left, or was given up, before there was an answer. */
+  get gone(): boolean {
+    return this.#phase === 'gone';
+  }
+
+  /** A handshake waits for an asynchronous decision. */
+  get deciding(): boolean {
+    return this.#interrupt !== undefined;
+  }
+
+  /**
+   * Whether the next bytes on the socket may be ours. What others do to the socket can only be seen by looking, so this
+   * has to be asked before the first byte of any answer.
+   */
+  isOurs(): boolean {
+    if (this.#phase !== 'waiting') return this.#phase === 'answering';
+    if (bytesWritten(this.socket) === this.#bytesWrittenBefore && !isRead(this.socket)) return true;
+    this.settle('yielded');
+    return false;
+  }
+
+  /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
+  settle(phase: Exclude<UpgradePhase, 'waiting'>): void {
+    this.#phase = phase;
+    this.watch?.settled(phase);
+    this.#interrupt?.(this.refusal());
+  }
+
+  /**
+   * Follows `decision`, but no longer than the request waits: rejects when the client leaves, the time is up or the
+   * request is answered otherwise.
+   *
+   * @param timeout milliseconds from the arrival of the request; 0 waits for ever
+   */
+  async during<T>(decision: Promise<T>, timeout: number): Promise<T> {
+    this.watch?.limit(timeout);
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.#interrupt = reject;
+        decision.then(resolve, reject);
+      });
+    } finally {
+      this.#interrupt = undefined;
+    }
+  }
+
+  /** Why this request cannot be accepted, or not any more. */
+  refusal(): Error {
+    switch (this.#phase) {
+      case 'gone':
+        return createError(
+          400,
+          new WebSocketError(
+            'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+            'Cannot accept the WebSocket request: the client left, or its time was up, before the handshake',
+          ),
+        );
+      case 'accepted':
+        return invalidState('it has been accepted already, use the context on req.webSocket');
+      case 'yielded':
+        return invalidState('something else has written to its socket or reads from it, narrow the filter of attach()');
+      case 'answering':
+        return invalidState('the response has begun, accept before anything is written to res');
+      case 'waiting':
+        return invalidState('another accept() of the same request is still being decided, call it once');
+    }
+  }
+}
+
+const invalidState = (found: string): Error =>
+  createError(500, new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot accept the WebSocket request: ${found}`));

@@ -1,0 +1,206 @@
+import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
+import { UpgradeRequest } from './upgrade-request.js';
+
+const SWITCHING_PROTOCOLS = 101;
+
+/**
+ * The response of an upgrade request: a real `ServerResponse`, guarded so that no byte of it reaches a socket that is
+ * not, or no longer, an HTTP one. It still has to be assigned to the socket.
+ */
+export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
+  const res = new ServerResponse(req);
+  // Nobody parses a further request from an upgraded socket
+  res.shouldKeepAlive = false;
+  return Object.assign(res, guards);
+};
+
+/**
+ * Calls the method that `res` has beneath its own ones. Looked up each time, because Express replaces the prototype of
+ * a response by that of the (sub-)application that handles it.
+ */
+const inherited = (res: ServerResponse, method: string, args: readonly unknown[]): unknown =>
+  Reflect.apply(Reflect.get(Object.getPrototypeOf(res), method), res, args);
+
+/** Whether bytes of `res` may go to the socket now; the first time this decides that the answer is plain HTTP. */
+const mayWrite = (res: ServerResponse): boolean => {
+  const upgrade = UpgradeRequest.of(res.req);
+  if (upgrade === undefined || upgrade.res !== res || !upgrade.isOurs()) return false;
+  if (upgrade.phase === 'waiting') upgrade.settle('answering');
+  return true;
+};
+
+/** Calls back the writer whose bytes go nowhere, as late as it would be for bytes that go somewhere. */
+const callBack = (args: readonly unknown[]): void => {
+  const callback = args.find((arg) => typeof arg === 'function');
+  if (callback !== undefined) process.nextTick(callback);
+};
+
+/** Emits `close` as Node does behind the last byte of a response, or when its connection is lost; once. */
+export const emitClose = (res: ServerResponse): void => {
+  if (res.destroyed) return;
+  res.destroyed = true;
+  res.emit('close');
+};
+
+/** Completes `res` without a byte: to those who listen (loggers, metrics), it ends as any response does. */
+const finishSilently = (res: ServerResponse): void => {
+  if (res.finished) return;
+  res.finished = true;
+  if (res.destroyed) return;
+  process.nextTick(() => {
+    res.emit('finish');
+    emitClose(res);
+  });
+};
+
+/** The headers of `writeHead(101, …)`, which Node would write out without remembering them. */
+const rememberHeaders = (res: ServerResponse, args: readonly unknown[]): void => {
+  const headers = args.find((arg) => typeof arg === 'object' && arg !== null);
+  if (headers === undefined) return;
+  const entries: unknown[] = Array.isArray(headers) ? headers : Object.entries(headers).flat();
+  // Node takes a flat list of names and values, and pairs
+  const flat = entries.length > 0 && Array.isArray(entries[0]) ? entries.flat() : entries;
+  for (let i = 0; i < flat.length; i += 2) res.removeHeader(String(flat[i]));
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    const value = flat[i + 1];
+    res.appendHeader(String(flat[i]), Array.isArray(value) ? value.map(String) : String(value));
+  }
+};
+
+// These lie beneath the wrappers that middleware (compression, sessions, loggers) puts around the methods of a response,
+// and above those of Node.
+const guards = {
+  writeHead(this: ServerResponse, statusCode: number, ...args: unknown[]): ServerResponse {
+    if (statusCode === SWITCHING_PROTOCOLS) {
+      rememberHeaders(this, args);
+      inherited(this, 'writeHead', [statusCode]);
+    } else {
+      inherited(this, 'writeHead', [statusCode, ...args]);
+    }
+    return this;
+  },
+  write(this: ServerResponse, ...args: unknown[]): boolean {
+    if (!mayWrite(this)) {
+      callBack(args);
+      return true;
+    }
+    const flowing = inherited(this, 'write', args) === true;
+    // Node removes its own 'drain' listener when it hands over the socket; without one a piped body would stop for ever
+    if (!flowing) this.socket?.once('drain', () => this.emit('drain'));
+    return flowing;
+  },
+  end(this: ServerResponse, ...args: unknown[]): ServerResponse {
+    if (mayWrite(this)) {
+      inherited(this, 'end', args);
+    } else {
+      callBack(args);
+      finishSilently(this);
+    }
+    return this;
+  },
+  flushHeaders(this: ServerResponse): void {
+    if (mayWrite(this)) inherited(this, 'flushHeaders', []);
+  },
+  writeContinue(this: ServerResponse, ...args: unknown[]): void {
+    if (mayWrite(this)) inherited(this, 'writeContinue', args);
+  },
+  writeProcessing(this: ServerResponse, ...args: unknown[]): void {
+    if (mayWrite(this)) inherited(this, 'writeProcessing', args);
+  },
+  writeEarlyHints(this: ServerResponse, ...args: unknown[]): void {
+    if (mayWrite(this)) inherited(this, 'writeEarlyHints', args);
+  },
+};
+
+function ignoreAndReturn(this: ServerResponse): ServerResponse {
+  return this;
+}
+
+function ignoreAndCallBack(this: ServerResponse, ...args: unknown[]): boolean {
+  callBack(args);
+  return true;
+}
+
+// Those lie on top of everything. Without them `setHeader` and `writeHead` would throw in an application that answers
+// although the answer is out, and the wrappers of middleware would go on collecting what will never be sent.
+const silence = {
+  setHeader: ignoreAndReturn,
+  setHeaders: ignoreAndReturn,
+  appendHeader: ignoreAndReturn,
+  removeHeader: ignoreAndReturn,
+  addTrailers: ignoreAndReturn,
+  writeHead: ignoreAndReturn,
+  flushHeaders: ignoreAndReturn,
+  write: ignoreAndCallBack,
+  writeContinue: ignoreAndCallBack,
+  writeProcessing: ignoreAndCallBack,
+  writeEarlyHints: ignoreAndCallBack,
+  end(this: ServerResponse, ...args: unknown[]): ServerResponse {
+    callBack(args);
+    UpgradeRequest.of(this.req)?.aftermath?.responseEnded(this.statusCode);
+    return this;
+  },
+};
+
+/** Makes everything that is still done to `res` mean nothing: no byte, no exception, no `error` event. */
+export const silenceResponse = (res: ServerResponse): void => {
+  Object.assign(res, silence);
+};
+
+/** A method of every `OutgoingMessage` that `@types/node` knows only of requests. */
+interface RawHeaderNames {
+  getRawHeaderNames(): string[];
+}
+
+/** Header fields of `res` that say something about a connection or a body that the 101 does not have. */
+const unfit: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-range',
+]);
+
+/**
+ * Lets everyone who waits for the head of the response (`on-headers`: sessions, rate limits, timings) have a last say
+ * on it as a 101.
+ *
+ * @returns the header lines that the 101 takes over from `res`
+ */
+export const announceSwitch = (res: ServerResponse): string[] => {
+  const { statusCode } = res;
+  res.statusCode = SWITCHING_PROTOCOLS;
+  try {
+    res.writeHead(SWITCHING_PROTOCOLS);
+  } catch (error) {
+    res.statusCode = statusCode;
+    throw error;
+  }
+  const lines: string[] = [];
+  for (const name of (res as ServerResponse & RawHeaderNames).getRawHeaderNames()) {
+    const key = name.toLowerCase();
+    if (unfit.has(key) || key.startsWith('sec-websocket-')) continue;
+    const value = res.getHeader(name);
+    for (const item of Array.isArray(value) ? value : [String(value)]) {
+      // Node has checked it when it was set, but an array may have been changed since
+      validateHeaderValue(name, item);
+      lines.push(`${name}: ${item}`);
+    }
+  }
+  return lines;
+};
+
+/** Ends `res` for those who act on its end: sessions are stored, requests logged. Nothing of it reaches the socket. */
+export const concludeResponse = (res: ServerResponse): void => {
+  try {
+    res.end();
+  } finally {
+    silenceResponse(res);
+  }
+};

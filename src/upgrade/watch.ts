@@ -1,0 +1,139 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import finalhandler from 'finalhandler';
+import createError from 'http-errors';
+import type { UpgradePhase, UpgradeRequest, UpgradeWatch } from './upgrade-request.js';
+import { emitClose, silenceResponse } from './upgrade-response.js';
+
+/** How long a client may take to read the rest of a refusal without any progress, and at most. */
+const DELIVERY_IDLE_TIMEOUT = 10_000;
+const DELIVERY_TIMEOUT = 300_000;
+/** How long a client may take to close its half of the connection behind a refusal. */
+const LINGER_TIMEOUT = 2_000;
+
+/** Keeps an `error` event of a socket from ending the process; `close` follows it. */
+export const ignoreError = (): void => {};
+
+/**
+ * Ends a connection behind its last response. Closing it outright while input is unread makes the kernel send a reset,
+ * which takes the response from the client before it has read it.
+ */
+const hangUp = (socket: Duplex): void => {
+  const timer = setTimeout(() => socket.destroy(), LINGER_TIMEOUT);
+  socket.once('close', () => clearTimeout(timer));
+  socket.end();
+  socket.resume();
+};
+
+/** Does not wait for ever until a client has read its refusal. */
+const limitDelivery = (socket: Socket): void => {
+  const timer = setTimeout(() => socket.destroy(), DELIVERY_TIMEOUT);
+  socket.once('close', () => clearTimeout(timer));
+  if (typeof socket.setTimeout === 'function') socket.setTimeout(DELIVERY_IDLE_TIMEOUT, () => socket.destroy());
+};
+
+/** Answers a request with an error, past the application and all that it may have done to its own response. */
+export const refuse = (req: IncomingMessage, socket: Duplex, error: Error): void => {
+  const res = new ServerResponse(req);
+  res.shouldKeepAlive = false;
+  res.assignSocket(socket as Socket);
+  res.once('finish', () => {
+    res.detachSocket(socket as Socket);
+    hangUp(socket);
+  });
+  finalhandler(req, res)(error);
+  limitDelivery(socket as Socket);
+};
+
+/** What an application sees on `req` when its client left: the error of every other aborted request. */
+const aborted = (): Error => Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+
+/** Looks after one upgrade request while it waits for its answer, and after the answer if that is a refusal. */
+export class Watch implements UpgradeWatch {
+  /** The end of the chain was reached without an answer, and there are other upgrade listeners that may have one. */
+  unmatched = false;
+  readonly #upgrade: UpgradeRequest;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #onEnd = (): void => this.#left();
+  readonly #onClose = (): void => this.#closed();
+
+  constructor(upgrade: UpgradeRequest) {
+    this.#upgrade = upgrade;
+    upgrade.watch = this;
+  }
+
+  /** Begins to notice that the client leaves. Not needed for what is answered at once. */
+  start(handshakeTimeout: number): void {
+    const { phase, socket } = this.#upgrade;
+    if (phase !== 'waiting' && phase !== 'answering') return;
+    socket.on('close', this.#onClose);
+    if (phase === 'answering') return;
+    this.limit(handshakeTimeout);
+    socket.on('end', this.#onEnd);
+    // Reads into the socket's own buffer, up to its high-water mark, without taking anything from whoever will own it:
+    // a socket that nobody reads does not notice that its peer has closed.
+    socket.read(0);
+  }
+
+  limit(timeout: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (timeout === 0) return;
+    const elapsed = Date.now() - this.#upgrade.receivedAt.getTime();
+    this.#timer = setTimeout(() => this.#expired(), Math.max(0, timeout - elapsed));
+  }
+
+  settled(phase: UpgradePhase): void {
+    const { res, socket } = this.#upgrade;
+    clearTimeout(this.#timer);
+    socket.removeListener('end', this.#onEnd);
+    if (phase === 'answering') {
+      res.once('finish', () => this.#answered());
+      return;
+    }
+    if (phase === 'gone') return;
+    socket.removeListener('close', this.#onClose);
+    if (res.socket !== null) res.detachSocket(socket as Socket);
+    if (phase === 'yielded') silenceResponse(res);
+  }
+
+  #answered(): void {
+    const { res, socket } = this.#upgrade;
+    if (res.socket === null) return;
+    res.detachSocket(socket as Socket);
+    socket.removeListener('close', this.#onClose);
+    process.nextTick(emitClose, res);
+    hangUp(socket);
+  }
+
+  /** The client has closed its half: it cannot send a single frame. */
+  #left(): void {
+    this.#upgrade.settle('gone');
+    this.#upgrade.socket.destroy();
+  }
+
+  #closed(): void {
+    const { phase, req, res } = this.#upgrade;
+    if (phase === 'waiting') this.#upgrade.settle('gone');
+    emitClose(res);
+    if (!req.destroyed) req.destroy(aborted());
+  }
+
+  #expired(): void {
+    const upgrade = this.#upgrade;
+    const { req, res, socket } = upgrade;
+    if (!upgrade.isOurs()) return;
+    if (this.unmatched) {
+      socket.destroy();
+      return;
+    }
+    // A response of its own, because what keeps the application from answering may also keep its response from ending
+    // (a session store that does not reply)
+    res.detachSocket(socket as Socket);
+    silenceResponse(res);
+    upgrade.settle('gone');
+    refuse(req, socket, createError(503, 'The WebSocket handshake was not completed in time'));
+    emitClose(res);
+  }
+}

@@ -1,0 +1,207 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
+
+/** The negotiated permessage-deflate of one connection: an instance of the class of that name in `ws`. */
+export interface PerMessageDeflate {
+  /** The agreed parameters (RFC 7692 section 7.1), by their names on the wire. */
+  readonly params: Readonly<Record<string, string | number | boolean>>;
+  compress(data: Buffer, fin: boolean, callback: (error: Error | null, data: Buffer) => void): void;
+  decompress(data: Buffer, fin: boolean, callback: (error: Error | null, data: Buffer) => void): void;
+  cleanup(): void;
+}
+
+/** What `ws` is told of a request that has been validated. */
+export interface ValidatedRequest {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  /** `Sec-WebSocket-Key` */
+  readonly key: string;
+  /** The subprotocol to confirm. */
+  readonly subProtocol: string | undefined;
+  /** `Sec-WebSocket-Extensions`, as far as anything of it is to be negotiated. */
+  readonly extensions: string | undefined;
+  readonly perMessageDeflate: false | PerMessageDeflateOptions;
+  /** Called right before the 101 is written, behind every check. @returns further header lines of it */
+  readonly announce: () => readonly string[];
+}
+
+/** An accepted WebSocket whose 101 has been written and whose first frame has not been read. */
+export interface Handshake {
+  readonly socket: Duplex;
+  /** What had arrived behind the request: to be read before anything from `socket`. */
+  readonly head: Buffer;
+  readonly subProtocol: string | undefined;
+  /** `undefined`: not negotiated */
+  readonly perMessageDeflate: PerMessageDeflate | undefined;
+}
+
+/** A handshake that `ws` refused: its message says why. */
+export class HandshakeRefused extends Error {}
+
+/** The map of negotiated extensions that `ws` keeps in `_extensions`. */
+interface Extensions {
+  readonly 'permessage-deflate'?: PerMessageDeflate & { _maxPayload: number };
+}
+
+/**
+ * What `ws` creates instead of its own `WebSocket` (its documented option of that name): it only holds on to what has
+ * been negotiated, since frames, close and keep-alive are ours.
+ */
+class Takeover {
+  _protocol: string | undefined = undefined;
+  _extensions: Extensions = {};
+  socket: Duplex | undefined = undefined;
+
+  setSocket(socket: Duplex): void {
+    this.socket = socket;
+  }
+}
+
+/** A request as far as `ws` looks at it; it comes back with the 'headers' event. */
+class RequestView {
+  readonly method = 'GET';
+  readonly socket: Duplex;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly announce: () => readonly string[];
+
+  constructor(request: ValidatedRequest) {
+    this.socket = request.socket;
+    this.announce = request.announce;
+    this.headers = {
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': request.key,
+      // ws confirms the first one it finds
+      'sec-websocket-protocol': request.subProtocol,
+      'sec-websocket-extensions': request.extensions,
+    };
+  }
+}
+
+// The types of ws describe requests, sockets and a WebSocket class with all that they have; this is what matters of them.
+interface HandshakeServer {
+  on(event: 'headers', listener: (lines: string[], view: RequestView) => void): this;
+  on(event: 'wsClientError', listener: (error: Error) => void): this;
+  handleUpgrade(view: RequestView, socket: Duplex, head: Buffer, callback: (takeover: Takeover) => void): void;
+}
+
+/** The longest delay of a timer: 24 days. */
+const MAX_DELAY = 0x7fffffff;
+
+const MAX_INT = 0x7fffffff;
+
+/** ws knows no limit of its own above 2 GiB, and 0 as none. */
+const wsLimit = (maxPayload: number): number => (maxPayload > MAX_INT ? 0 : maxPayload);
+
+/** Performs opening handshakes through `ws`, one `noServer` server for each setting of `perMessageDeflate`. */
+export class WsBridge {
+  #plain: HandshakeServer | undefined;
+  readonly #deflating = new WeakMap<PerMessageDeflateOptions, HandshakeServer>();
+  #refused: Error | undefined;
+
+  /**
+   * Writes the 101 and calls `open` before this returns and before any byte is read.
+   *
+   * @throws HandshakeRefused and nothing is written, if `ws` finds fault with the request
+   */
+  shake<T>(request: ValidatedRequest, open: (handshake: Handshake) => T): T {
+    const { socket, head, perMessageDeflate } = request;
+    const server = perMessageDeflate === false ? this.#plainServer() : this.#deflatingServer(perMessageDeflate);
+    let opened: { readonly result: T } | undefined;
+    this.#refused = undefined;
+    server.handleUpgrade(new RequestView(request), socket, head, ({ _protocol, _extensions }) => {
+      socket.setDefaultEncoding('utf8');
+      // No timeout of the HTTP server applies from here on
+      if (socket instanceof Socket) socket.setTimeout(0).setNoDelay();
+      opened = {
+        result: open({ socket, head, subProtocol: _protocol, perMessageDeflate: _extensions['permessage-deflate'] }),
+      };
+    });
+    if (opened === undefined) throw this.#refused ?? new HandshakeRefused('The client has left');
+    return opened.result;
+  }
+
+  #plainServer(): HandshakeServer {
+    this.#plain ??= this.#createServer(false);
+    return this.#plain;
+  }
+
+  #deflatingServer(perMessageDeflate: PerMessageDeflateOptions): HandshakeServer {
+    let server = this.#deflating.get(perMessageDeflate);
+    if (server === undefined) {
+      server = this.#createServer(perMessageDeflate);
+      this.#deflating.set(perMessageDeflate, server);
+    }
+    return server;
+  }
+
+  #createServer(perMessageDeflate: false | PerMessageDeflateOptions): HandshakeServer {
+    const server: HandshakeServer = Reflect.construct(WebSocketServer, [
+      { noServer: true, clientTracking: false, WebSocket: Takeover, perMessageDeflate },
+    ]);
+    server.on('headers', (lines: string[], view: RequestView) => {
+      const further = view.announce();
+      if (further.length === 0) return;
+      // As Node writes headers; their values may hold any byte
+      view.socket.setDefaultEncoding('latin1');
+      for (const line of further) lines.push(line);
+    });
+    // Without a listener ws would write a refusal of its own
+    server.on('wsClientError', (error: Error) => {
+      this.#refused = new HandshakeRefused(error.message);
+    });
+    return server;
+  }
+}
+
+/** The members of a `WebSocket` that ws uses to open it on the server side. */
+interface ServerWebSocket extends WebSocket {
+  _protocol: string;
+  _extensions: Extensions;
+  setSocket(socket: Duplex, head: Buffer, options: object): void;
+}
+
+/** What a connection that goes over to `ws` has agreed on. */
+export interface HandOverOptions {
+  readonly subProtocol: string | undefined;
+  readonly perMessageDeflate: PerMessageDeflate | undefined;
+  /** Most bytes of one message; `Infinity` for no limit. */
+  readonly maxPayload: number;
+  /** Milliseconds that `close()` waits for the client; 0 for as long as it takes. */
+  readonly closeTimeout: number;
+}
+
+/**
+ * Hands an open connection, of which no frame has been read yet, over to a `WebSocket` of `ws`. No listener of ours may
+ * be left on the socket.
+ *
+ * @param head what has been taken from the socket already
+ */
+export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions): WebSocket => {
+  const maxPayload = wsLimit(options.maxPayload);
+  // As ws's own server does it, with its defaults
+  const webSocket: ServerWebSocket = Reflect.construct(WebSocket, [
+    null,
+    undefined,
+    {
+      autoPong: true,
+      maxPendingAutoPongs: 60,
+      closeTimeout: options.closeTimeout === 0 ? MAX_DELAY : options.closeTimeout,
+    },
+  ]);
+  webSocket._protocol = options.subProtocol ?? '';
+  if (options.perMessageDeflate !== undefined) {
+    const deflate = options.perMessageDeflate as PerMessageDeflate & { _maxPayload: number };
+    deflate._maxPayload = maxPayload;
+    webSocket._extensions = { 'permessage-deflate': deflate };
+  }
+  webSocket.setSocket(socket, head, {
+    allowSynchronousEvents: true,
+    maxBufferedChunks: 256 * 1024,
+    maxFragments: 16 * 1024,
+    maxPayload,
+    skipUTF8Validation: false,
+  });
+  return webSocket;
+};

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+
+/** What the helpers need of the context of a test: it cleans up behind them. */
+export interface TestContext {
+  after(cleanUp: () => void | Promise<void>): void;
+}
+
+// A self-signed certificate for localhost and 127.0.0.1, valid until 2126, and its key, which protects nothing.
+const cert = `-----BEGIN CERTIFICATE-----
+MIIBnDCCAUGgAwIBAgIUJvpS5jdVVWX7lyiPSGvs9ZbezacwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTIyMDcwOFoYDzIxMjYxMDI4
+MjIwNzA4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARurCmjPzBBsLarrV76+wM96SLRjM1nrxaLpmy8VjutDSxBUjtKN6By
+DoxOG2M29keio3IfTVXmy606F3UVY/kco28wbTAdBgNVHQ4EFgQU7TZTeQX13u6I
+u0/HFaSlizdDrn4wHwYDVR0jBBgwFoAU7TZTeQX13u6Iu0/HFaSlizdDrn4wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSQAwRgIhAICMtu8svbXOnjG4xTtdq35qCq3pfYoTHoD9oZ58veqXAiEA
+m7KpkKcB0zxjhAx2EyjwOYyx+pAYZRzaXxJBw/EL8dM=
+-----END CERTIFICATE-----
+`;
+const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgo4BtxoxrNiYvnYAk
+05kJ614rpzeCr9donvqAxDEz7jGhRANCAARurCmjPzBBsLarrV76+wM96SLRjM1n
+rxaLpmy8VjutDSxBUjtKN6ByDoxOG2M29keio3IfTVXmy606F3UVY/kc
+-----END PRIVATE KEY-----
+`;
+
+/** A server for a test, not listening yet, with TLS if it is to be secure. */
+export const makeServer = (app: RequestListener, { secure = false }: { secure?: boolean } = {}): Server =>
+  secure ? createSecureServer({ cert, key }, app) : createServer(app);
+
+/** Lets `server` listen on a free port until the end of the test, when it and all its sockets are closed. */
+export const listen = async (t: TestContext, server: Server): Promise<Server> => {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy();
+    if (!server.listening) return;
+    server.close();
+    await once(server, 'close');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+};
+
+/** Makes a server that answers with `app` and lets it listen. */
+export const serve = (t: TestContext, app: RequestListener, options: { secure?: boolean } = {}): Promise<Server> =>
+  listen(t, makeServer(app, options));
+
+/** The port that `server` listens on. */
+export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+
+/** The URL of `server` for HTTP clients, without a slash at its end. */
+export const urlOf = (server: Server): string =>
+  `${'setSecureContext' in server ? 'https' : 'http'}://127.0.0.1:${portOf(server)}`;
+
+/** The URL of `server` for WebSocket clients. */
+export const webSocketUrlOf = (server: Server): string => urlOf(server).replace('http', 'ws');
