@@ -1,0 +1,16 @@
+import express from 'express';
+import { webSockets } from 'websocket-context';
+
+const app = express();
+const sockets = webSockets();
+
+// As fast as this client takes them, and no faster: sendAsync resolves when the connection is ready for more.
+app.get(
+  '/numbers',
+  sockets.handler(async (socket) => {
+    for (let number = 0; !socket.signal.aborted; number += 1) await socket.sendAsync(String(number));
+  }),
+);
+
+export const server = app.listen(process.env.PORT ?? 8080);
+sockets.attach(server, app);

@@ -1,0 +1,380 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { on, once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { describe, it, type TestContext } from 'node:test';
+import { type ClientOptions, WebSocket } from 'ws';
+import { runDemo, startDemo, startSample } from './support/demo.js';
+
+interface Client {
+  readonly socket: WebSocket;
+  /** The next message, however early it came: text as a string. */
+  readonly next: () => Promise<string | Buffer>;
+  readonly closed: Promise<{ code: number; reason: string }>;
+}
+
+/** Connects; rejects when the server refuses. */
+async function connect(
+  t: TestContext,
+  url: string,
+  options: ClientOptions & { protocols?: string[] } = {},
+): Promise<Client> {
+  const socket = new WebSocket(url, options.protocols, options);
+  t.after(() => socket.terminate());
+  const messages = on(socket, 'message');
+  const closed = once(socket, 'close').then(([code, reason]) => ({ code, reason: reason.toString() }));
+  const next = async () => {
+    const { value } = await messages.next();
+    const [data, isBinary] = value;
+    return isBinary ? data : data.toString();
+  };
+  await once(socket, 'open');
+  return { socket, next, closed };
+}
+
+/** The answer of a server that refuses the handshake. */
+async function refusal(
+  url: string,
+  options: ClientOptions = {},
+): Promise<{ status: number | undefined; headers: IncomingMessage['headers']; body: string }> {
+  const socket = new WebSocket(url, options);
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+  return { status: response.statusCode, headers: response.headers, body: await text(response) };
+}
+
+async function roundTrip(client: Client, message: string | Buffer): Promise<void> {
+  client.socket.send(message);
+  assert.deepEqual(await client.next(), message);
+}
+
+async function closeFromHere(client: Client): Promise<void> {
+  client.socket.close(4001, 'enough');
+  assert.deepEqual(await client.closed, { code: 4001, reason: 'enough' });
+}
+
+describe('the samples', () => {
+  it('echo.ts sends text and binary back and acknowledges the close', async (t) => {
+    const { socketUrl } = await startSample(t, 'echo');
+    const client = await connect(t, `${socketUrl}/echo`);
+
+    await roundTrip(client, 'grüß Gott');
+    await roundTrip(client, randomBytes(300_000));
+    await closeFromHere(client);
+  });
+
+  it('three-styles.ts does the same thing in each style', async (t) => {
+    const { socketUrl } = await startSample(t, 'three-styles');
+
+    const messages = await connect(t, `${socketUrl}/messages`);
+    await roundTrip(messages, 'messages');
+    await closeFromHere(messages);
+    for (const path of ['/fragments', '/native']) {
+      const client = await connect(t, `${socketUrl}${path}`);
+      await roundTrip(client, path);
+      assert.deepEqual(await client.closed, { code: 1000, reason: 'one is enough' });
+    }
+  });
+
+  it('middleware.ts shakes hands in app.use and serves plain HTTP on the same route', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'middleware');
+
+    const client = await connect(t, `${socketUrl}/live/ticker`);
+    assert.equal(await client.next(), 'tick');
+    assert.deepEqual(await client.closed, { code: 1000, reason: 'done' });
+    const response = await fetch(`${url}/live/ticker`);
+    assert.equal(response.status, 200);
+    assert.match(await response.text(), /WebSocket/);
+  });
+
+  it('authenticate.ts answers 401 with a body before the handshake, and greets who signed in', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'authenticate');
+
+    const refused = await refusal(`${socketUrl}/account`);
+    assert.equal(refused.status, 401);
+    assert.equal(refused.headers['www-authenticate'], 'Bearer');
+    assert.deepEqual(JSON.parse(refused.body), { error: 'Sign in first' });
+
+    const client = await connect(t, `${socketUrl}/account`, { headers: { authorization: 'Bearer 4f0c' } });
+    assert.equal(await client.next(), 'Hello, Ada');
+    assert.deepEqual(await client.closed, { code: 1000, reason: 'done' });
+    assert.equal((await fetch(`${url}/account`)).status, 404);
+  });
+
+  it('session.ts sets its cookie on the 101 and finds the session again', async (t) => {
+    const { socketUrl } = await startSample(t, 'session');
+    const socket = new WebSocket(`${socketUrl}/visits`);
+    const [response] = (await once(socket, 'upgrade')) as [IncomingMessage];
+    const [cookie = ''] = response.headers['set-cookie'] ?? [];
+    const [first] = await once(socket, 'message');
+    assert.equal(first.toString(), 'Visit 1');
+
+    const again = await connect(t, `${socketUrl}/visits`, { headers: { cookie: cookie.split(';')[0] ?? '' } });
+    assert.equal(await again.next(), 'Visit 2');
+    assert.equal((await again.closed).code, 1000);
+  });
+
+  it('subprotocols.ts speaks the best that both know and refuses strangers', async (t) => {
+    const { socketUrl } = await startSample(t, 'subprotocols');
+
+    const client = await connect(t, `${socketUrl}/chat`, { protocols: ['v1.chat', 'v2.chat', 'v3.chat'] });
+    assert.equal(client.socket.protocol, 'v2.chat');
+    assert.equal(await client.next(), 'We speak v2.chat');
+    const refused = await refusal(`${socketUrl}/chat`);
+    assert.equal(refused.status, 400);
+    assert.match(refused.body, /Speak v1\.chat or v2\.chat/);
+  });
+
+  it('upload.ts stores each message, fragmented or not, in a file', async (t) => {
+    const { socketUrl } = await startSample(t, 'upload');
+    const client = await connect(t, `${socketUrl}/upload`);
+    const parts = [randomBytes(3_000_000), Buffer.alloc(0), randomBytes(1), randomBytes(70_000)];
+
+    for (const [index, part] of parts.entries()) client.socket.send(part, { fin: index === parts.length - 1 });
+    const path = String(await client.next());
+    t.after(() => rm(path));
+    client.socket.send(Buffer.alloc(0));
+    const empty = String(await client.next());
+    t.after(() => rm(empty));
+
+    assert.deepEqual(await readFile(path), Buffer.concat(parts));
+    assert.deepEqual(await readFile(empty), Buffer.alloc(0));
+    await closeFromHere(client);
+  });
+
+  it('streams.ts pipes messages through a transform and answers the close', async (t) => {
+    const { socketUrl } = await startSample(t, 'streams');
+    const client = await connect(t, `${socketUrl}/shout`);
+
+    client.socket.send('louder');
+    assert.equal(await client.next(), 'LOUDER');
+    client.socket.close(4001, 'enough');
+    assert.equal((await client.closed).code, 1000);
+  });
+
+  it('push.ts sends no faster than its client reads', async (t) => {
+    const { socketUrl } = await startSample(t, 'push');
+    const client = await connect(t, `${socketUrl}/numbers`);
+    for (let number = 0; number < 1000; number += 1) assert.equal(await client.next(), String(number));
+
+    client.socket.pause();
+    const other = await connect(t, `${socketUrl}/numbers`);
+    for (let number = 0; number < 50_000; number += 1) assert.equal(await other.next(), String(number));
+    client.socket.resume();
+
+    for (let number = 1000; number < 20_000; number += 1) assert.equal(await client.next(), String(number));
+  });
+
+  it('half-close.ts hears what the client says after the server’s close', async (t) => {
+    const { socketUrl, output, stop } = await startSample(t, 'half-close');
+    const client = await connect(t, `${socketUrl}/last-words`);
+    client.socket.on('message', () => client.socket.send('good luck'));
+
+    assert.deepEqual(await client.closed, { code: 1000, reason: 'I have said everything' });
+    await stop('SIGTERM');
+    assert.equal(output(), 'Received after our close: good luck\n');
+  });
+
+  it('iis-style.ts echoes fragments through completion callbacks', async (t) => {
+    const { socketUrl } = await startSample(t, 'iis-style');
+    const client = await connect(t, `${socketUrl}/echo`);
+
+    await roundTrip(client, 'text');
+    await roundTrip(client, randomBytes(100_000));
+    await closeFromHere(client);
+    const empty = await connect(t, `${socketUrl}/echo`);
+    empty.socket.close();
+    assert.equal((await empty.closed).code, 1005);
+  });
+
+  it('drain.ts closes everybody with 1001, reports and exits', async (t) => {
+    const { socketUrl, output, stop } = await startSample(t, 'drain');
+    const clients = await Promise.all([connect(t, `${socketUrl}/echo`), connect(t, `${socketUrl}/echo`)]);
+
+    const exit = await stop('SIGTERM');
+
+    for (const client of clients) assert.deepEqual(await client.closed, { code: 1001, reason: 'restarting' });
+    assert.equal(output(), '{ closed: 2, aborted: 0 }\n');
+    assert.deepEqual(exit, { code: 0, signal: null });
+  });
+
+  it('behind-a-proxy.ts compares the origin with what the client saw', async (t) => {
+    const { socketUrl } = await startSample(t, 'behind-a-proxy');
+    const forwarded = {
+      'x-forwarded-for': '203.0.113.9',
+      'x-forwarded-host': 'example.com',
+      'x-forwarded-proto': 'https',
+    };
+
+    const client = await connect(t, `${socketUrl}/address`, { headers: forwarded, origin: 'https://example.com' });
+    assert.equal(await client.next(), 'https://example.com for 203.0.113.9');
+    const refused = await refusal(`${socketUrl}/address`, { headers: forwarded, origin: 'http://example.com' });
+    assert.equal(refused.status, 403);
+  });
+
+  it('connect.ts echoes under Connect', async (t) => {
+    const { socketUrl } = await startSample(t, 'connect');
+    const client = await connect(t, `${socketUrl}/echo`);
+
+    await roundTrip(client, 'Connect');
+    await closeFromHere(client);
+    assert.equal((await refusal(`${socketUrl}/elsewhere`)).status, 404);
+  });
+
+  it('express-4.ts turns a rejected handler into a close code', async (t) => {
+    const { socketUrl } = await startSample(t, 'express-4');
+    const client = await connect(t, `${socketUrl}/teapot`);
+
+    assert.deepEqual(await client.closed, { code: 4418, reason: 'I am a teapot' });
+  });
+});
+
+describe('the demo', () => {
+  it('serves its pages with a policy that allows nothing from elsewhere', async (t) => {
+    const { url } = await startDemo(t);
+    for (const path of ['/', '/echo', '/chat/lobby', '/close-laboratory']) {
+      const response = await fetch(url + path);
+      assert.equal(response.status, 200, path);
+      assert.match(response.headers.get('content-type') ?? '', /^text\/html/);
+      assert.match(response.headers.get('content-security-policy') ?? '', /^default-src 'none'; script-src 'self'/);
+      const page = await response.text();
+      assert.doesNotMatch(page, /https?:/, `${path} refers to another server`);
+      for (const [, asset] of page.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)) {
+        assert.equal((await fetch(url + asset)).status, 200, asset);
+      }
+    }
+    assert.equal((await fetch(`${url}/nowhere`)).status, 404);
+  });
+
+  it('echoes fragments as they come, and reports on them to those who ask', async (t) => {
+    const { socketUrl } = await startDemo(t);
+    const client = await connect(t, `${socketUrl}/echo`, { protocols: ['report'] });
+    const parts = [randomBytes(10), randomBytes(20_000), randomBytes(30)];
+
+    for (const [index, part] of parts.entries()) client.socket.send(part, { fin: index === parts.length - 1 });
+
+    assert.deepEqual(await client.next(), Buffer.concat(parts));
+    const report = JSON.parse(String(await client.next()));
+    assert.equal(report.bytes, 20_040);
+    assert.ok(report.fragments >= 3, `${report.fragments} fragments`);
+    await closeFromHere(client);
+    const quiet = await connect(t, `${socketUrl}/echo`);
+    await roundTrip(quiet, 'one');
+    await roundTrip(quiet, 'two');
+  });
+
+  it('lets nobody into a chat room who has not chosen a name', async (t) => {
+    const { url, socketUrl } = await startDemo(t);
+
+    assert.equal((await refusal(`${socketUrl}/chat/lobby`)).status, 401);
+    assert.equal((await refusal(`${socketUrl}/chat/NO%20ROOM`)).status, 404);
+    for (const name of ['', '   ', 'x'.repeat(25), 'a\u202eb', 7, null]) {
+      assert.equal((await putName(url, name)).status, 400, JSON.stringify(name));
+    }
+  });
+
+  it('brings visitors together in a room, once per person', async (t) => {
+    const { url, socketUrl } = await startDemo(t);
+    const ada = { headers: { cookie: await cookieOf(url, 'Ada') } };
+    const grace = { headers: { cookie: await cookieOf(url, 'Grace') } };
+
+    const adas = await connect(t, `${socketUrl}/chat/engine`, ada);
+    assert.deepEqual(await nextEvent(adas), { type: 'history', lines: [] });
+    assertHas(await nextEvent(adas), { type: 'joined', name: 'Ada' });
+    assert.deepEqual(await nextEvent(adas), { type: 'people', names: ['Ada'] });
+    adas.socket.send('anybody there?');
+    assertHas(await nextEvent(adas), { type: 'said', name: 'Ada', text: 'anybody there?' });
+
+    const graces = await connect(t, `${socketUrl}/chat/engine`, grace);
+    const history = await nextEvent(graces);
+    assert.deepEqual(
+      history.lines.map((line: { text: string }) => line.text),
+      ['', 'anybody there?'],
+    );
+    assertHas(await nextEvent(adas), { type: 'joined', name: 'Grace' });
+    assert.deepEqual(await nextEvent(adas), { type: 'people', names: ['Ada', 'Grace'] });
+
+    const secondTab = await connect(t, `${socketUrl}/chat/engine`, grace);
+    assert.deepEqual(await nextEvent(adas), { type: 'people', names: ['Ada', 'Grace'] });
+    await closeFromHere(secondTab);
+    assert.deepEqual(await nextEvent(adas), { type: 'people', names: ['Ada', 'Grace'] });
+    await closeFromHere(graces);
+    assertHas(await nextEvent(adas), { type: 'left', name: 'Grace' });
+    assert.deepEqual(await nextEvent(adas), { type: 'people', names: ['Ada'] });
+  });
+
+  it('closes a chat that sends binary with 1003 and one that sends too much with 1009', async (t) => {
+    const { url, socketUrl } = await startDemo(t);
+    const visitor = { headers: { cookie: await cookieOf(url, 'Ada') } };
+
+    const binary = await connect(t, `${socketUrl}/chat/lobby`, visitor);
+    binary.socket.send(Buffer.of(1));
+    assert.equal((await binary.closed).code, 1003);
+    const long = await connect(t, `${socketUrl}/chat/lobby`, visitor);
+    long.socket.send('x'.repeat(5000));
+    assert.equal((await long.closed).code, 1009);
+  });
+
+  it('refuses connections under test that belong to no timeline', async (t) => {
+    const { url, socketUrl } = await startDemo(t);
+
+    assert.equal((await refusal(`${socketUrl}/close-laboratory?timeline=1&experiment=abort`)).status, 400);
+    const response = await fetch(`${url}/close-laboratory/peers`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ timeline: '1', experiment: '__proto__' }),
+    });
+    assert.equal(response.status, 400);
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`drains on ${signal}: closes every connection with 1001, reports and exits with 0`, async (t) => {
+      const demo = await startDemo(t);
+      const clients = await Promise.all([connect(t, `${demo.socketUrl}/echo`), connect(t, `${demo.socketUrl}/echo`)]);
+      const timeline = await fetch(`${demo.url}/close-laboratory/timeline`);
+
+      const exit = await demo.stop(signal);
+
+      for (const client of clients) assert.deepEqual(await client.closed, { code: 1001, reason: 'restarting' });
+      assert.match(demo.output(), /\{ closed: 2, aborted: 0 \}/);
+      assert.deepEqual(exit, { code: 0, signal: null });
+      assert.match(await timeline.text(), /^event: opened\n/);
+    });
+  }
+
+  it('says so when its port is taken', async (t) => {
+    const occupant = createServer().listen(0, '127.0.0.1');
+    t.after(() => occupant.close());
+    await once(occupant, 'listening');
+    const { port } = occupant.address() as AddressInfo;
+
+    const { code, output } = await runDemo(t, { PORT: String(port) });
+
+    assert.equal(code, 1);
+    assert.equal(output, `Port ${port} is taken; set PORT to a free one\n`);
+  });
+});
+
+function putName(url: string, name: unknown): Promise<Response> {
+  return fetch(`${url}/name`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+}
+
+async function cookieOf(url: string, name: string): Promise<string> {
+  const response = await putName(url, name);
+  assert.deepEqual(await response.json(), { name });
+  return response.headers.get('set-cookie')?.split(';')[0] ?? '';
+}
+
+async function nextEvent(client: Client) {
+  return JSON.parse(String(await client.next()));
+}
+
+function assertHas(actual: Record<string, unknown>, expected: Record<string, unknown>): void {
+  assert.deepEqual({ ...actual, ...expected }, actual);
+}

@@ -1,0 +1,98 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+
+/** A program of the demo in a process of its own. */
+export interface DemoProcess {
+  /** The address that it listens on: `http://localhost:<port>`. */
+  readonly url: string;
+  /** The same with `ws:`. */
+  readonly socketUrl: string;
+  /** What it has printed so far, both streams. */
+  readonly output: () => string;
+  /** Sends a signal and resolves with the exit code and the signal that ended it, if any. */
+  readonly stop: (signal: NodeJS.Signals) => Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+/** The compiled demo; tests run from the root of the project. */
+const build = resolve('.demo-build');
+
+/** Starts the demo as `npm run demo` does, on a free port. */
+export async function startDemo(t: TestContext): Promise<DemoProcess> {
+  const { child, output } = start(t, [`${build}/server.js`]);
+  const address = /running at (http:\/\/\S+)\//;
+  while (!address.test(output())) await progress(child, output);
+  return toDemoProcess(child, output, address.exec(output())?.[1] ?? '');
+}
+
+/** Starts `demo/samples/<name>.ts` on a free port. */
+export async function startSample(t: TestContext, name: string): Promise<DemoProcess> {
+  const file = pathToFileURL(`${build}/samples/${name}.js`);
+  // Samples are what a reader would write: they print nothing. Their port is reported from outside, and the channel
+  // that reports it is closed again, because it would keep the process alive.
+  const report = `
+    const { server } = await import('${file}');
+    if (!server.listening) await new Promise((resolve) => server.once('listening', resolve));
+    process.send(server.address().port, () => process.disconnect());`;
+  const { child, output } = start(t, ['--input-type=module', '--eval', report], ['ignore', 'pipe', 'pipe', 'ipc']);
+  const port = await Promise.race([once(child, 'message'), rejectOnExit(child, output)]);
+  return toDemoProcess(child, output, `http://localhost:${port[0]}`);
+}
+
+/** Runs the demo with `env` until it exits by itself. */
+export async function runDemo(t: TestContext, env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {
+  const { child, output } = start(t, [`${build}/server.js`], undefined, env);
+  const [code] = await once(child, 'close');
+  return { code, output: output() };
+}
+
+function start(
+  t: TestContext,
+  args: readonly string[],
+  stdio: SpawnOptions['stdio'] = ['ignore', 'pipe', 'pipe'],
+  env: NodeJS.ProcessEnv = { PORT: '0' },
+): { child: ChildProcess; output: () => string } {
+  if (!existsSync(build)) throw new Error('The demo is not built: run npm run build:demo');
+  // The demo runs the built package; its coverage would be counted as that of the sources under test.
+  const { NODE_V8_COVERAGE: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env;
+  const child = spawn(process.execPath, args, { stdio, env: { ...inherited, HOST: '127.0.0.1', ...env } });
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+    });
+  }
+  return { child, output: () => text };
+}
+
+function toDemoProcess(child: ChildProcess, output: () => string, url: string): DemoProcess {
+  return {
+    url,
+    socketUrl: url.replace('http', 'ws'),
+    output,
+    async stop(signal) {
+      const closed = once(child, 'close');
+      child.kill(signal);
+      const [code, by] = await closed;
+      return { code, signal: by };
+    },
+  };
+}
+
+async function progress(child: ChildProcess, output: () => string): Promise<void> {
+  if (!child.stdout) throw new Error('The process has no standard output');
+  await Promise.race([once(child.stdout, 'data'), rejectOnExit(child, output)]);
+}
+
+async function rejectOnExit(child: ChildProcess, output: () => string): Promise<never> {
+  const [code] = await once(child, 'close');
+  throw new Error(`The process ended with ${code} before it listened: ${output()}`);
+}
