@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { WebSocketContext } from './context/web-socket-context.js';
+import { checkDeflateOptions, DEFLATE_DEFAULTS } from './framing/deflate.js';
 import { normalizeOrigin } from './upgrade/origin.js';
 import { isToken } from './upgrade/subprotocol.js';
 
@@ -112,12 +113,6 @@ const defaults: ResolvedRouteOptions = Object.freeze({
   perMessageDeflate: false,
 });
 
-/** What `perMessageDeflate: true` stands for, and what an object given instead is added to. */
-const deflateDefaults: PerMessageDeflateOptions = Object.freeze({
-  serverNoContextTakeover: true,
-  clientNoContextTakeover: true,
-});
-
 /** Checks an option and gives it the form in which the library uses it. */
 type Resolve<T> = (name: string, value: unknown) => T;
 
@@ -207,11 +202,13 @@ const deflateResolvers: Resolvers<Required<PerMessageDeflateOptions>> = {
 
 const resolveDeflate: Resolve<ResolvedRouteOptions['perMessageDeflate']> = (name, value) => {
   if (value === false) return false;
-  if (value === true) return deflateDefaults;
+  if (value === true) return DEFLATE_DEFAULTS;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TypeError(complaint(name, value, 'true, false or an object'));
   }
-  return resolve(deflateDefaults, value, deflateResolvers, `${name}.`);
+  const resolved = resolve(DEFLATE_DEFAULTS, value, deflateResolvers, `${name}.`);
+  checkDeflateOptions(resolved);
+  return resolved;
 };
 
 const routeResolvers: Resolvers<ResolvedRouteOptions> = {
@@ -240,10 +237,7 @@ const resolvers: Resolvers<ResolvedOptions> = {
 
 const isFunction = <T extends (...args: never[]) => unknown>(value: unknown): value is T => typeof value === 'function';
 
-/**
- * @param base what holds where `given` says nothing
- * @returns `base` itself if nothing is given
- */
+/** Fills in from `base` what `given` does not say. */
 const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, prefix = ''): T => {
   const resolved = { ...base };
   for (const name of Object.keys(given)) {

@@ -6,7 +6,7 @@ import finalhandler from 'finalhandler';
 import createError from 'http-errors';
 import { isWebSocketRequest } from './handshake.js';
 import { replay } from './replay.js';
-import { isRead, UpgradeRequest } from './upgrade-request.js';
+import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
 import { ignoreError, refuse, Watch } from './watch.js';
 
@@ -47,6 +47,7 @@ class Attachments {
   readonly #list: Attachment[] = [];
   readonly #replays = new WeakMap<Duplex, number>();
   readonly #listener = (req: IncomingMessage, socket: Duplex, head: Buffer): void => this.#receive(req, socket, head);
+  /** What the server had before; defined for as long as ours is in its place. */
   #shouldUpgrade: AttachableServer['shouldUpgradeCallback'];
 
   constructor(server: AttachableServer) {
@@ -76,22 +77,24 @@ class Attachments {
     if (this.#list.length > 0) return;
     const server = this.#server;
     server.removeListener('upgrade', this.#listener);
+    // Otherwise somebody else has put theirs around ours, which stays and lets everything pass
     if (this.#shouldUpgrade !== undefined && server.shouldUpgradeCallback === this.#decideUpgrade) {
       server.shouldUpgradeCallback = this.#shouldUpgrade;
+      this.#shouldUpgrade = undefined;
     }
-    this.#shouldUpgrade = undefined;
   }
 
   #listen(): void {
     const server = this.#server;
     server.on('upgrade', this.#listener);
-    if (typeof server.shouldUpgradeCallback !== 'function') return;
+    if (typeof server.shouldUpgradeCallback !== 'function' || this.#shouldUpgrade !== undefined) return;
     this.#shouldUpgrade = server.shouldUpgradeCallback;
     server.shouldUpgradeCallback = this.#decideUpgrade;
   }
 
   readonly #decideUpgrade = (req: IncomingMessage): boolean =>
-    (isWebSocketRequest(req) || this.#hasCompany()) && this.#shouldUpgrade?.call(this.#server, req) === true;
+    (this.#list.length === 0 || isWebSocketRequest(req) || this.#hasCompany()) &&
+    this.#shouldUpgrade?.call(this.#server, req) === true;
 
   /** Whether there are other upgrade listeners than ours. */
   #hasCompany(): boolean {
@@ -101,14 +104,7 @@ class Attachments {
   #receive(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     const wanted = isWebSocketRequest(req);
     const hasCompany = this.#hasCompany();
-    let attachment: Attachment | undefined;
-    try {
-      if (wanted) attachment = this.#list.find(({ filter }) => filter === undefined || filter(req));
-    } catch (error) {
-      socket.on('error', ignoreError);
-      inTurn(socket, () => refuse(req, socket, createError(500, 'The filter of attach() failed', { cause: error })));
-      return;
-    }
+    const attachment = wanted ? this.#list.find(({ filter }) => accepts(filter, req)) : undefined;
     if (attachment === undefined) {
       if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
       else if (!wanted) leaveToOthers(socket, this.#list[0]?.handshakeTimeout ?? 0);
@@ -116,16 +112,9 @@ class Attachments {
     }
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
-    const taken = attachment;
-    if (hasCompany) {
-      // Listeners behind ours are called in the same tick, and may answer in it
-      process.nextTick(() => {
-        if (isRead(socket)) socket.removeListener('error', ignoreError);
-        else inTurn(socket, () => this.#serve(taken, req, socket, head));
-      });
-    } else {
-      inTurn(socket, () => this.#serve(taken, req, socket, head));
-    }
+    const serve = (): void => inTurn(socket, () => this.#serve(attachment, req, socket, head));
+    if (hasCompany) unlessTaken(socket, serve);
+    else serve();
   }
 
   #serveWithoutUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -177,6 +166,16 @@ class Attachments {
   }
 }
 
+/** A filter that fails has not accepted: an exception here would end the process. */
+const accepts = (filter: Attachment['filter'], req: IncomingMessage): boolean => {
+  try {
+    return filter === undefined || filter(req);
+  } catch (error) {
+    logError(error);
+    return false;
+  }
+};
+
 /** What Express reports of a handler that fails without saying why. */
 const rejection = (): Error => new Error('Rejected promise');
 
@@ -212,13 +211,24 @@ const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proce
   else socket.destroy();
 };
 
+/**
+ * Lets the upgrade listeners behind ours see the request first: they are called in the same tick, and mostly answer, or
+ * begin to read, in it.
+ */
+const unlessTaken = (socket: Duplex, proceed: () => void): void => {
+  const before = bytesWritten(socket);
+  process.nextTick(() => {
+    if (socket.writable && bytesWritten(socket) === before && !isRead(socket)) proceed();
+  });
+};
+
 /** Does not let a request stay without an answer for ever that is none of our business, and perhaps of nobody's. */
-const leaveToOthers = (socket: Duplex & { readonly bytesWritten?: number }, timeout: number): void => {
+const leaveToOthers = (socket: Duplex, timeout: number): void => {
   if (timeout === 0) return;
-  const { bytesWritten } = socket;
+  const before = bytesWritten(socket);
   const timer = setTimeout(() => {
     socket.removeListener('close', onClose);
-    if (socket.bytesWritten === bytesWritten && !isRead(socket)) socket.destroy();
+    if (bytesWritten(socket) === before && !isRead(socket)) socket.destroy();
   }, timeout);
   const onClose = (): void => clearTimeout(timer);
   socket.once('close', onClose);
@@ -233,6 +243,15 @@ const leaveToOthers = (socket: Duplex & { readonly bytesWritten?: number }, time
  */
 export const attach = (server: Server | SecureServer, app: AppFunction, options: AttachOptions): (() => void) => {
   const target: AttachableServer = server;
+  if (typeof target?.on !== 'function' || typeof target.listenerCount !== 'function' || typeof target === 'function') {
+    throw new TypeError('Cannot attach: the first argument is no server, must be an http.Server or https.Server');
+  }
+  if (typeof app !== 'function') {
+    throw new TypeError(`Cannot attach: app is of type ${typeof app}, must be the function that handles requests`);
+  }
+  if (options.filter !== undefined && typeof options.filter !== 'function') {
+    throw new TypeError(`Cannot attach: filter is of type ${typeof options.filter}, must be a function`);
+  }
   target[attached] ??= new Attachments(target);
   return target[attached].add(app, options);
 };

@@ -184,6 +184,8 @@ const accept = <T>(
 
 /** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */
 const assertAcceptable = (upgrade: UpgradeRequest): void => {
+  const { socket } = upgrade;
+  if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.settle('gone');
   if (upgrade.phase !== 'waiting' || upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
     throw upgrade.refusal();
   }

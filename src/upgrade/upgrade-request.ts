@@ -35,7 +35,8 @@ interface Carrier {
 }
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
-const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined => socket.bytesWritten;
+export const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined =>
+  socket.bytesWritten;
 
 /**
  * Whether anybody reads from a socket that has been upgraded. Node leaves it with `readableFlowing` null and without
@@ -149,7 +150,11 @@ export class UpgradeRequest {
       case 'answering':
         return invalidState('the response has begun, accept before anything is written to res');
       case 'waiting':
-        return invalidState('another accept() of the same request is still being decided, call it once');
+        return invalidState(
+          this.deciding
+            ? 'another accept() of it is still being decided, call it once'
+            : 'the head of the response has been written, accept before anything is done to answer',
+        );
     }
   }
 }

@@ -42,11 +42,14 @@ export const emitClose = (res: ServerResponse): void => {
   res.emit('close');
 };
 
-/** Completes `res` without a byte: to those who listen (loggers, metrics), it ends as any response does. */
+/**
+ * Completes `res` without a byte. To those who listen (loggers, metrics) it ends as any response does, unless its client
+ * is gone.
+ */
 const finishSilently = (res: ServerResponse): void => {
   if (res.finished) return;
   res.finished = true;
-  if (res.destroyed) return;
+  if (res.destroyed || UpgradeRequest.of(res.req)?.gone) return;
   process.nextTick(() => {
     res.emit('finish');
     emitClose(res);
@@ -101,15 +104,10 @@ const guards = {
   flushHeaders(this: ServerResponse): void {
     if (mayWrite(this)) inherited(this, 'flushHeaders', []);
   },
-  writeContinue(this: ServerResponse, ...args: unknown[]): void {
-    if (mayWrite(this)) inherited(this, 'writeContinue', args);
-  },
-  writeProcessing(this: ServerResponse, ...args: unknown[]): void {
-    if (mayWrite(this)) inherited(this, 'writeProcessing', args);
-  },
-  writeEarlyHints(this: ServerResponse, ...args: unknown[]): void {
-    if (mayWrite(this)) inherited(this, 'writeEarlyHints', args);
-  },
+  // Interim responses are optional, and not every WebSocket client expects one
+  writeContinue: ignoreAndCallBack,
+  writeProcessing: ignoreAndCallBack,
+  writeEarlyHints: ignoreAndCallBack,
 };
 
 function ignoreAndReturn(this: ServerResponse): ServerResponse {
@@ -132,9 +130,6 @@ const silence = {
   writeHead: ignoreAndReturn,
   flushHeaders: ignoreAndReturn,
   write: ignoreAndCallBack,
-  writeContinue: ignoreAndCallBack,
-  writeProcessing: ignoreAndCallBack,
-  writeEarlyHints: ignoreAndCallBack,
   end(this: ServerResponse, ...args: unknown[]): ServerResponse {
     callBack(args);
     UpgradeRequest.of(this.req)?.aftermath?.responseEnded(this.statusCode);

@@ -55,6 +55,7 @@ export class Watch implements UpgradeWatch {
   unmatched = false;
   readonly #upgrade: UpgradeRequest;
   #timer: NodeJS.Timeout | undefined;
+  #limited = false;
   readonly #onEnd = (): void => this.#left();
   readonly #onClose = (): void => this.#closed();
 
@@ -69,7 +70,8 @@ export class Watch implements UpgradeWatch {
     if (phase !== 'waiting' && phase !== 'answering') return;
     socket.on('close', this.#onClose);
     if (phase === 'answering') return;
-    this.limit(handshakeTimeout);
+    // A route that is deciding already has set its own
+    if (!this.#limited) this.limit(handshakeTimeout);
     socket.on('end', this.#onEnd);
     // Reads into the socket's own buffer, up to its high-water mark, without taking anything from whoever will own it:
     // a socket that nobody reads does not notice that its peer has closed.
@@ -77,8 +79,8 @@ export class Watch implements UpgradeWatch {
   }
 
   limit(timeout: number): void {
+    this.#limited = true;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     if (timeout === 0) return;
     const elapsed = Date.now() - this.#upgrade.receivedAt.getTime();
     this.#timer = setTimeout(() => this.#expired(), Math.max(0, timeout - elapsed));
@@ -89,21 +91,26 @@ export class Watch implements UpgradeWatch {
     clearTimeout(this.#timer);
     socket.removeListener('end', this.#onEnd);
     if (phase === 'answering') {
+      res.once('prefinish', () => limitDelivery(socket as Socket));
       res.once('finish', () => this.#answered());
       return;
     }
     if (phase === 'gone') return;
     socket.removeListener('close', this.#onClose);
-    if (res.socket !== null) res.detachSocket(socket as Socket);
-    if (phase === 'yielded') silenceResponse(res);
+    res.detachSocket(socket as Socket);
+    if (phase === 'accepted') socket.removeListener('error', ignoreError);
+    else silenceResponse(res);
   }
 
   #answered(): void {
-    const { res, socket } = this.#upgrade;
+    const { req, res, socket } = this.#upgrade;
+    // Detached already if the last byte and the end of the connection came together
     if (res.socket === null) return;
     res.detachSocket(socket as Socket);
     socket.removeListener('close', this.#onClose);
     process.nextTick(emitClose, res);
+    // Ends and closes the request too; it has no body
+    req.resume();
     hangUp(socket);
   }
 

@@ -1,15 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
-
-/** The negotiated permessage-deflate of one connection: an instance of the class of that name in `ws`. */
-export interface PerMessageDeflate {
-  /** The agreed parameters (RFC 7692 section 7.1), by their names on the wire. */
-  readonly params: Readonly<Record<string, string | number | boolean>>;
-  compress(data: Buffer, fin: boolean, callback: (error: Error | null, data: Buffer) => void): void;
-  decompress(data: Buffer, fin: boolean, callback: (error: Error | null, data: Buffer) => void): void;
-  cleanup(): void;
-}
+import type { NegotiatedDeflate } from '../framing/deflate.js';
 
 /** What `ws` is told of a request that has been validated. */
 export interface ValidatedRequest {
@@ -33,15 +25,18 @@ export interface Handshake {
   readonly head: Buffer;
   readonly subProtocol: string | undefined;
   /** `undefined`: not negotiated */
-  readonly perMessageDeflate: PerMessageDeflate | undefined;
+  readonly perMessageDeflate: NegotiatedDeflate | undefined;
 }
 
 /** A handshake that `ws` refused: its message says why. */
 export class HandshakeRefused extends Error {}
 
+/** An instance of the class `PerMessageDeflate` of `ws`. */
+type WsDeflate = NegotiatedDeflate & { _maxPayload: number };
+
 /** The map of negotiated extensions that `ws` keeps in `_extensions`. */
 interface Extensions {
-  readonly 'permessage-deflate'?: PerMessageDeflate & { _maxPayload: number };
+  readonly 'permessage-deflate'?: WsDeflate;
 }
 
 /**
@@ -165,7 +160,7 @@ interface ServerWebSocket extends WebSocket {
 /** What a connection that goes over to `ws` has agreed on. */
 export interface HandOverOptions {
   readonly subProtocol: string | undefined;
-  readonly perMessageDeflate: PerMessageDeflate | undefined;
+  readonly perMessageDeflate: NegotiatedDeflate | undefined;
   /** Most bytes of one message; `Infinity` for no limit. */
   readonly maxPayload: number;
   /** Milliseconds that `close()` waits for the client; 0 for as long as it takes. */
@@ -192,7 +187,7 @@ export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions)
   ]);
   webSocket._protocol = options.subProtocol ?? '';
   if (options.perMessageDeflate !== undefined) {
-    const deflate = options.perMessageDeflate as PerMessageDeflate & { _maxPayload: number };
+    const deflate = options.perMessageDeflate as WsDeflate;
     deflate._maxPayload = maxPayload;
     webSocket._extensions = { 'permessage-deflate': deflate };
   }
