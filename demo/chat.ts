@@ -5,13 +5,13 @@ const HISTORY_LENGTH = 50;
 const MOST_ROOMS = 100;
 
 /** What a room tells its members, as JSON. */
-export type ChatEvent =
+type ChatEvent =
   | { readonly type: 'history'; readonly lines: readonly ChatLine[] }
   | { readonly type: 'people'; readonly names: readonly string[] }
   | ChatLine;
 
 /** A line of the conversation; `text` of `joined` and `left` is empty. */
-export interface ChatLine {
+interface ChatLine {
   readonly type: 'said' | 'joined' | 'left';
   readonly name: string;
   readonly text: string;
