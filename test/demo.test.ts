@@ -68,13 +68,13 @@ describe('the samples', () => {
   it('three-styles.ts does the same thing in each style', async (t) => {
     const { socketUrl } = await startSample(t, 'three-styles');
 
-    const messages = await connect(t, `${socketUrl}/messages`);
-    await roundTrip(messages, 'messages');
-    await closeFromHere(messages);
-    for (const path of ['/fragments', '/native']) {
+    for (const path of ['/messages', '/fragments', '/native']) {
       const client = await connect(t, `${socketUrl}${path}`);
       await roundTrip(client, path);
-      assert.deepEqual(await client.closed, { code: 1000, reason: 'one is enough' });
+      await roundTrip(client, randomBytes(300_000));
+      client.socket.close(4001, 'enough');
+      const answer = path === '/messages' ? { code: 4001, reason: 'enough' } : { code: 1000, reason: 'goodbye' };
+      assert.deepEqual(await client.closed, answer);
     }
   });
 
