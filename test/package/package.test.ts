@@ -140,7 +140,13 @@ describe('the packed package', () => {
           { ...compilers, '@types/node': versions['@types/node'], ...withoutAlias(dependencies) },
           files,
         );
-        const compilerOptions = { module: 'nodenext', target: 'es2022', strict: true, skipLibCheck: false };
+        const compilerOptions = {
+          module: 'nodenext',
+          target: 'es2022',
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          skipLibCheck: false,
+        };
         await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
       });
       after(() => removeProject(project));

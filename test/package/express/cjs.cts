@@ -6,7 +6,7 @@ const sockets = websockets.webSockets();
 
 app.get(
   '/rooms/:room',
-  sockets.handler(async (socket, req) => {
+  sockets.handler(async (socket, req: express.Request<{ room: string }>) => {
     const room: string = req.params.room;
     await socket.sendAsync(room);
   }),

@@ -4,7 +4,7 @@ import { type WebSocketContext, webSockets } from 'websocket-context';
 const app = express();
 const sockets = webSockets();
 
-app.get(
+app.get<{ room: string }>(
   '/rooms/:room',
   sockets.handler(async (socket, req) => {
     const room: string = req.params.room;
