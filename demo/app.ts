@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import session from 'express-session';
-import createError, { isHttpError } from 'http-errors';
+import createError from 'http-errors';
 import { type WebSockets, webSockets } from 'websocket-context';
 import { ChatRooms, toName } from './chat.js';
 import { laboratory } from './close-laboratory.js';
@@ -109,7 +109,8 @@ function sendError(error: unknown, _req: Request, res: Response, next: NextFunct
     next(error);
     return;
   }
-  const known = isHttpError(error) ? error : createError(500);
+  // Keeps the status of an error that has one, as those of Express itself do.
+  const known = createError(error instanceof Error ? error : 500);
   if (known.status >= 500) console.error(error);
   res
     .status(known.status)

@@ -246,6 +246,7 @@ describe('the demo', () => {
       }
     }
     assert.equal((await fetch(`${url}/nowhere`)).status, 404);
+    assert.equal((await fetch(`${url}/chat/%ff`)).status, 400);
   });
 
   it('echoes fragments as they come, and reports on them to those who ask', async (t) => {
