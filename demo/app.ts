@@ -110,7 +110,7 @@ function sendError(error: unknown, _req: Request, res: Response, next: NextFunct
     return;
   }
   // Keeps the status of an error that has one, as those of Express itself do.
-  const known = createError(error instanceof Error ? error : 500);
+  const known = error instanceof Error ? createError(error) : createError(500);
   if (known.status >= 500) console.error(error);
   res
     .status(known.status)
