@@ -116,23 +116,26 @@ describe('the packed package', () => {
     });
   });
 
-  // The oldest compiler that reads our declarations, and the one that wrote them.
-  const compilers = { 'typescript-5.4': 'npm:typescript@5.4.5', typescript: versions['typescript'] };
+  // The compiler that wrote our declarations, and the oldest one that reads them.
+  const newest = { typescript: versions.typescript };
+  const oldest = { 'typescript-5.4': 'npm:typescript@5.4.5' };
   const typeScriptProjects = [
-    { name: 'node:http without Express', files: 'node-http', dependencies: {} },
+    { name: 'node:http without Express', files: 'node-http', compilers: { ...newest, ...oldest }, dependencies: {} },
     {
       name: 'Express 5',
       files: 'express',
-      dependencies: { express: versions['express'], '@types/express': versions['@types/express'] },
+      compilers: newest,
+      dependencies: { express: versions.express, '@types/express': versions['@types/express'] },
     },
     {
       name: 'Express 4',
       files: 'express',
-      dependencies: { express: versions['express4'], '@types/express': versions['@types/express4'] },
+      compilers: newest,
+      dependencies: { express: versions.express4, '@types/express': versions['@types/express4'] },
     },
   ];
 
-  for (const { name, files, dependencies } of typeScriptProjects) {
+  for (const { name, files, compilers, dependencies } of typeScriptProjects) {
     describe(`in a TypeScript project with ${name}`, () => {
       let project: string;
       before(async () => {
@@ -166,9 +169,9 @@ describe('the packed package', () => {
 
 describe('the first example of README.md', () => {
   const frameworks = [
-    { name: 'Express 5', module: 'express', version: versions['express'] },
-    { name: 'Express 4', module: 'express', version: versions['express4'] },
-    { name: 'Connect', module: 'connect', version: versions['connect'] },
+    { name: 'Express 5', module: 'express', version: versions.express },
+    { name: 'Express 4', module: 'express', version: versions.express4 },
+    { name: 'Connect', module: 'connect', version: versions.connect },
   ];
 
   for (const { name, module, version } of frameworks) {
