@@ -14,7 +14,7 @@ export const RSV1 = 0x40;
  * Payloads up to this size are copied behind their header; longer ones are written by reference. Below it a copy costs
  * less than a further element of the vector that is given to the system.
  */
-export const COPY_LIMIT = 16 * 1024;
+export const COPY_LIMIT: number = 16 * 1024;
 
 const BLOCK_SIZE = 64 * 1024;
 const FIRST_BLOCK_SIZE = 4 * 1024;

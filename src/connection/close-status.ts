@@ -1,0 +1,85 @@
+import { isUtf8 } from 'node:buffer';
+
+/** Close codes, with the members and numbers of `System.Net.WebSockets.WebSocketCloseStatus`. */
+export const WebSocketCloseStatus: {
+  readonly NormalClosure: 1000;
+  readonly EndpointUnavailable: 1001;
+  readonly ProtocolError: 1002;
+  readonly InvalidMessageType: 1003;
+  readonly Empty: 1005;
+  readonly InvalidPayloadData: 1007;
+  readonly PolicyViolation: 1008;
+  readonly MessageTooBig: 1009;
+  readonly MandatoryExtension: 1010;
+  readonly InternalServerError: 1011;
+} = Object.freeze({
+  NormalClosure: 1000,
+  EndpointUnavailable: 1001,
+  ProtocolError: 1002,
+  InvalidMessageType: 1003,
+  Empty: 1005,
+  InvalidPayloadData: 1007,
+  PolicyViolation: 1008,
+  MessageTooBig: 1009,
+  MandatoryExtension: 1010,
+  InternalServerError: 1011,
+});
+
+/** A member of {@link WebSocketCloseStatus}: its number. Applications may also use 3000 to 4999. */
+export type WebSocketCloseStatus = (typeof WebSocketCloseStatus)[keyof typeof WebSocketCloseStatus];
+
+const NO_PAYLOAD = Buffer.alloc(0);
+
+/** A close frame carries at most 125 bytes, two of which are the status (RFC 6455, section 5.5). */
+const DESCRIPTION_LIMIT = 123;
+
+/** Whether `status` may stand in a close frame (RFC 6455, section 7.4, and the IANA registry). */
+export function isCloseStatus(status: number): boolean {
+  return (
+    (status >= 1000 && status <= 1014 && status !== 1004 && status !== 1005 && status !== 1006) ||
+    (status >= 3000 && status <= 4999)
+  );
+}
+
+/**
+ * Validates a status and description and makes the payload of a close frame of them. 1005 makes an empty one.
+ *
+ * @throws TypeError if status is not a number or description not a string
+ * @throws RangeError if status may not be sent, the description is too long, or 1005 has a description
+ */
+export function closePayload(status: number, description: string | undefined): Buffer {
+  if (typeof status !== 'number') {
+    throw new TypeError(`Cannot close: status is of type ${typeof status}, must be a number`);
+  }
+  if (description !== undefined && typeof description !== 'string') {
+    throw new TypeError(`Cannot close: description is of type ${typeof description}, must be a string`);
+  }
+  if (status === WebSocketCloseStatus.Empty) {
+    if (description) {
+      throw new RangeError('Cannot close: status 1005 sends an empty close frame, which has no room for a description');
+    }
+    return NO_PAYLOAD;
+  }
+  if (!Number.isInteger(status) || !isCloseStatus(status)) {
+    throw new RangeError(
+      `Cannot close: status is ${status}, must be 1000 to 1003, 1005 (no status), 1007 to 1014 or 3000 to 4999`,
+    );
+  }
+  const length = description ? Buffer.byteLength(description) : 0;
+  if (length > DESCRIPTION_LIMIT) {
+    throw new RangeError(`Cannot close: description is ${length} bytes of UTF-8, must be at most ${DESCRIPTION_LIMIT}`);
+  }
+  const payload = Buffer.allocUnsafe(2 + length);
+  payload.writeUInt16BE(status, 0);
+  if (description) payload.write(description, 2);
+  return payload;
+}
+
+/** The longest beginning of `text` that fits into a close frame, cut between two characters. */
+export function fitDescription(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= DESCRIPTION_LIMIT) return text;
+  let end = DESCRIPTION_LIMIT;
+  while (!isUtf8(bytes.subarray(0, end))) end--;
+  return bytes.toString('utf8', 0, end);
+}

@@ -1,0 +1,634 @@
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import { HRESULT_HANDLE_EOF, WebSocketError } from '../errors.js';
+import { type Batch, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG } from '../framing/frame-writer.js';
+import { CloseHandshake, type CloseHandshakeOwner } from './close-handshake.js';
+import { closePayload, fitDescription } from './close-status.js';
+import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
+import type { KeepAlive, KeepAlivePeer, KeepAliveTicket } from './keep-alive.js';
+import { Pings } from './pings.js';
+import { SendQueue, type SendQueueOwner, type SendTicket } from './send-queue.js';
+import { canSend, isTerminal, nextState, type StateEvent, stateName, WebSocketState } from './state.js';
+
+/** Limits and times of a connection, in bytes and ms; see `WebSocketRouteOptions`. */
+export interface ConnectionSettings {
+  readonly receiveBufferLimit: number;
+  readonly maxPayload: number;
+  readonly sendBufferLimit: number;
+  readonly keepAliveInterval: number;
+  readonly keepAliveTimeout: number;
+  readonly closeTimeout: number;
+}
+
+/** What a connection is made of. */
+export interface ConnectionParts {
+  readonly socket: Duplex;
+  /** Bytes that arrived together with the upgrade request. */
+  readonly head: Buffer;
+  readonly settings: ConnectionSettings;
+  readonly keepAlive: KeepAlive;
+  /** permessage-deflate as negotiated. */
+  readonly compression: Compression | undefined;
+  /** Called once, when the connection is Closed or Aborted. */
+  readonly onTerminated: (connection: Connection) => void;
+}
+
+/** How a connection ended, as a `CloseEvent` would tell it. */
+export interface CloseInfo {
+  /** The peer's close code; 1005 if its close frame had none, 1006 if there was no clean close. */
+  readonly code: number;
+  /** The peer's reason. */
+  readonly reason: string;
+  /** Whether both close frames were exchanged. */
+  readonly wasClean: boolean;
+}
+
+/** What to send and how. */
+export interface SendRequest {
+  readonly data: string | Uint8Array;
+  readonly text: boolean;
+  readonly endOfMessage: boolean;
+  readonly compress: boolean | undefined;
+  readonly whole: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const { Open, CloseSent, CloseReceived, Closed, Aborted } = WebSocketState;
+
+const settled: Promise<void> = Promise.resolve();
+
+/** As much input is kept in its raw form, until the first read, for a hand-over to `ws`. */
+const EARLY_LIMIT = 64 * 1024;
+
+const kConnection: unique symbol = Symbol('connection');
+
+/** A socket and the connection that owns it; one symbol instead of a closure per listener. */
+interface OwnedSocket extends Duplex {
+  [kConnection]: Connection | undefined;
+}
+
+/** The parts of `net.Socket` that a `Duplex` need not have. */
+interface NetSocketExtras {
+  setTimeout?(ms: number): void;
+  setNoDelay?(on: boolean): void;
+  setKeepAlive?(on: boolean, initialDelay: number): void;
+  destroySoon?(): void;
+}
+
+/** One live connection: the only owner of its socket, and the only place where its state changes. */
+export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwner, KeepAlivePeer {
+  readonly #socket: OwnedSocket & NetSocketExtras;
+  readonly #settings: ConnectionSettings;
+  readonly #keepAlive: KeepAlive;
+  readonly #onTerminated: (connection: Connection) => void;
+  readonly #input: Input;
+  readonly #sends: SendQueue;
+  #keepAliveTicket: KeepAliveTicket | undefined;
+  #closing: CloseHandshake | undefined;
+  #pings: Pings | undefined;
+  #state: WebSocketState = Open;
+  /** A close frame of ours is on its way or queued: nothing more may be sent. */
+  #closeQueued = false;
+  /** With our close frame, unread input is thrown away. */
+  #discardAtClose = false;
+  /** Input in its raw form until somebody reads or takes `ws`; `undefined` afterwards. */
+  #early: Buffer[] | undefined = [];
+  #earlyBytes = 0;
+  /** Latest ping that could not be answered because the peer does not read (RFC 6455, section 5.5.3). */
+  #unansweredPing: Buffer | undefined;
+  #ws: WebSocket | undefined;
+  #writesOutstanding = 0;
+  #writeDone: ((error?: Error | null) => void) | undefined;
+  #socketError: Error | undefined;
+  /** The peer's close, once received. */
+  closeStatus: number | undefined;
+  closeStatusDescription: string | undefined;
+  /** When something last came from the peer, on the clock of keep-alive. */
+  lastActivity: number;
+
+  constructor(parts: ConnectionParts) {
+    const { socket, head, settings, keepAlive, compression } = parts;
+    this.#socket = Object.assign(socket, { [kConnection]: this });
+    this.#settings = settings;
+    this.#keepAlive = keepAlive;
+    this.#onTerminated = parts.onTerminated;
+    this.lastActivity = keepAlive.now();
+    this.#input = new Input(this, settings, compression);
+    this.#sends = new SendQueue(this, compression);
+    this.#takeSocket(head);
+  }
+
+  get state(): WebSocketState {
+    return this.#state;
+  }
+
+  /** The connection as `ws` has it, once handed over. */
+  get ws(): WebSocket | undefined {
+    return this.#ws;
+  }
+
+  /** Bytes accepted for sending and not yet taken by the system. */
+  get bufferedAmount(): number {
+    return this.#ws === undefined ? this.#sends.bufferedAmount : this.#ws.bufferedAmount;
+  }
+
+  /** Messages that have arrived completely. */
+  get messagesReceived(): number {
+    return this.#input.messages;
+  }
+
+  get inputPaused(): boolean {
+    return this.#ws?.isPaused ?? this.#socket.isPaused();
+  }
+
+  /** How it ended; meaningful in a terminal state. */
+  get closeInfo(): CloseInfo {
+    return this.#state === Closed
+      ? { code: this.closeStatus ?? 1005, reason: this.closeStatusDescription ?? '', wasClean: true }
+      : { code: 1006, reason: '', wasClean: false };
+  }
+
+  /** Whether the TCP connection still stands in both directions. */
+  get isPeerConnected(): boolean {
+    return !this.#socket.destroyed && this.#socket.readable;
+  }
+
+  /** Sends a whole message if it can go at once, which is the common case; false says nothing about why not. */
+  trySend(data: string | Uint8Array): boolean {
+    if (!canSend(this.#state) || this.#closeQueued || this.#ws !== undefined) return false;
+    this.#closing?.touch();
+    return this.#sends.trySend(data, typeof data === 'string', true, undefined);
+  }
+
+  /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
+  send(request: SendRequest): Promise<void> {
+    const { data, text, endOfMessage, compress, whole, signal } = request;
+    if (!canSend(this.#state) || this.#closeQueued || this.#ws !== undefined)
+      return Promise.reject(this.#notOpenFor('send'));
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const waiting = this.#sends.bufferedAmount;
+    if (waiting > this.#settings.sendBufferLimit) return Promise.reject(this.#abortSlowConsumer(waiting));
+    this.#closing?.touch();
+    if (!(whole && this.#sends.insideMessage) && this.#sends.trySend(data, text, endOfMessage, compress))
+      return settled;
+    const outgoing = { data, text, endOfMessage, compress, whole };
+    if (signal === undefined) return this.#sends.send(outgoing);
+    let ticket: SendTicket = outgoing;
+    const sent = this.#sends.send(outgoing, (pending) => {
+      ticket = pending;
+    });
+    return whileUncancelled(sent, signal, () => void this.#sends.withdraw(ticket, signal.reason));
+  }
+
+  /** Reads what `kind` says; see {@link Input.read}. */
+  read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (this.#ws !== undefined) return Promise.reject(this.#notOpenFor('receive'));
+    if (!signal?.aborted) this.#beginReading();
+    return this.#input.read(kind, signal);
+  }
+
+  /** The next message if it is there already; `undefined` says nothing about the state. */
+  takeMessage(): string | Buffer | undefined {
+    this.#closing?.touch();
+    return this.#input.takeMessage();
+  }
+
+  /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
+  closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
+    if (this.#closeQueued) return settled;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { sent, withdraw } = this.#sendClose(payload);
+    return signal === undefined ? sent : whileUncancelled(sent, signal, () => void withdraw(signal.reason));
+  }
+
+  /** Closes and waits until the peer has acknowledged, or acknowledges the peer's close. Unread input is thrown away. */
+  close(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
+    if (this.#state === Closed) return settled;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    this.#early = undefined;
+    this.#discardAtClose = true;
+    const sending = this.#closeQueued ? undefined : this.#sendClose(payload);
+    if (this.#state !== Open) this.#input.discard();
+    this.#updateFlow();
+    let leave: ((reason: unknown) => void) | undefined;
+    const acknowledged =
+      this.state === Closed
+        ? settled
+        : this.#closeHandshake().wait((stopWaiting) => {
+            leave = stopWaiting;
+          });
+    const done = sending === undefined ? acknowledged : Promise.all([acknowledged, sending.sent]).then(noResult);
+    if (signal === undefined) return done;
+    return whileUncancelled(done, signal, () => {
+      if (sending?.withdraw(signal.reason)) this.#discardAtClose = false;
+      else this.abort();
+      leave?.(signal.reason);
+    });
+  }
+
+  /**
+   * Asks the peer to go without throwing away what a reader still wants: our close frame, then input goes on as far as
+   * it is read. Used for draining.
+   */
+  closeGracefully(code: number, reason: string): void {
+    if (this.#ws !== undefined) {
+      this.#ws.close(code, reason);
+      return;
+    }
+    if (isTerminal(this.#state)) return;
+    this.#early = undefined;
+    this.#input.shed();
+    this.#updateFlow();
+    this.closeOutput(closePayload(code, reason), undefined).catch(noResult);
+  }
+
+  /** Drops the connection now. */
+  abort(): void {
+    this.#drop(new WebSocketError('ERR_WEBSOCKET_OPERATION_ABORTED', 'Operation aborted: the connection was aborted'));
+  }
+
+  /** Ends TCP without a close frame; the socket goes when the peer has ended it too. */
+  closeTcp(): void {
+    if (isTerminal(this.#state)) return;
+    const error = new WebSocketError(
+      'ERR_WEBSOCKET_OPERATION_ABORTED',
+      'Operation aborted: closeTcpConnection was called',
+    );
+    this.#ws?.terminate();
+    this.#sends.fail(error);
+    this.#input.abort(error);
+    this.#become('aborted', error);
+    this.#socket.end();
+  }
+
+  /** Lets go of the pending read and takes back what is not on the wire; the connection stays usable. */
+  cancelOutstandingIO(): void {
+    const error = new WebSocketError(
+      'ERR_WEBSOCKET_OPERATION_ABORTED',
+      'Operation aborted: cancelOutstandingIO was called',
+    );
+    this.#input.cancelRead(error);
+    this.#sends.withdrawAll(error);
+  }
+
+  /** Sends a ping and resolves with the round trip in ms. */
+  ping(payload: Buffer | undefined, signal: AbortSignal | undefined): Promise<number> {
+    if (!canSend(this.#state) || this.#closeQueued || this.#ws !== undefined)
+      return Promise.reject(this.#notOpenFor('ping'));
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    this.#pings ??= new Pings(this.#keepAlive.now);
+    const data = payload ?? this.#pings.nextPayload();
+    this.#sends.sendControl(OPCODE_PING, data);
+    return this.#pings.wait(data, signal);
+  }
+
+  /** Hands the socket over to `ws`, with all input since the handshake. Only before the first read. */
+  handOver(open: (socket: Duplex, head: Buffer) => WebSocket): WebSocket {
+    const early = this.#early;
+    if (early === undefined || isTerminal(this.#state) || this.#closeQueued) {
+      throw new WebSocketError(
+        'ERR_WEBSOCKET_INVALID_STATE',
+        `Cannot hand the connection over to ws: ${early === undefined ? 'it has been read from' : `state is ${stateName(this.#state)}`}, must be Open and not read from`,
+      );
+    }
+    this.#sends.flush();
+    this.#early = undefined;
+    this.#leaveSocket();
+    const ws = open(this.#socket, Buffer.concat(early));
+    this.#ws = ws;
+    this.#socket.resume();
+    ws.on('error', noResult);
+    ws.on('pong', () => {
+      this.lastActivity = this.#keepAlive.now();
+    });
+    ws.once('close', (code, reason) => {
+      if (code !== 1006) {
+        this.closeStatus = code;
+        this.closeStatusDescription = reason.toString();
+        this.#become('closeReceived');
+        this.#become('closeSent');
+      }
+      this.#become('aborted', new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'Connection lost'));
+    });
+    return ws;
+  }
+
+  // InputOwner
+
+  pauseInput(): void {
+    this.#updateFlow();
+  }
+
+  resumeInput(): void {
+    // What was held back while we did not read says nothing about the time in between.
+    this.lastActivity = this.#keepAlive.now();
+    this.#updateFlow();
+  }
+
+  pinged(payload: Buffer): void {
+    if (!canSend(this.#state) || this.#closeQueued) return;
+    if (this.#sends.isWriting) this.#unansweredPing = Buffer.from(payload);
+    else this.#sends.sendControl(OPCODE_PONG, payload);
+  }
+
+  ponged(payload: Buffer): void {
+    this.#pings?.ponged(payload);
+  }
+
+  peerClosed(code: number, reason: string): void {
+    this.closeStatus = code;
+    this.closeStatusDescription = reason;
+    this.#become('closeReceived');
+    if (this.#state === CloseReceived) this.#closeHandshake().awaitApplication();
+  }
+
+  faulted(closeCode: number, error: WebSocketError): void {
+    if (isTerminal(this.#state)) return;
+    this.#sends.fail(error);
+    if (this.#state !== CloseSent) {
+      this.#sends.sendControl(OPCODE_CLOSE, closePayload(closeCode, fitDescription(error.message)));
+    }
+    this.#input.fail(error);
+    this.#become('aborted', error);
+    this.#endWhenWritten();
+  }
+
+  // SendQueueOwner
+
+  writeBatch(batch: Batch): boolean {
+    const socket = this.#socket;
+    const { chunks } = batch;
+    if (socket.destroyed || socket.writableEnded) return true;
+    this.#writeDone ??= () => this.#written();
+    this.#writesOutstanding++;
+    const last = chunks.length - 1;
+    if (last > 0) socket.cork();
+    for (let at = 0; at < last; at++) socket.write(chunks[at]);
+    socket.write(chunks[last], this.#writeDone);
+    if (last > 0) socket.uncork();
+    return socket.writableLength === 0;
+  }
+
+  closeFrameCommitted(): void {
+    this.#become('closeSent');
+    if (this.#state !== CloseSent) return;
+    if (this.#discardAtClose) this.#input.discard();
+    this.#closeHandshake().awaitPeer();
+  }
+
+  drained(): void {
+    if (isTerminal(this.#state)) this.#endTcp();
+  }
+
+  // CloseHandshakeOwner
+
+  acknowledgeLate(): void {
+    const { closeStatus = 1005, closeStatusDescription } = this;
+    this.#input.discard();
+    this.#sendClose(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription)).sent.catch(
+      noResult,
+    );
+    // If even that cannot be written in time, the connection is dropped.
+    if (this.#state === CloseReceived) this.#closeHandshake().awaitPeer();
+  }
+
+  closeTimedOut(error: WebSocketError): void {
+    this.#drop(error);
+  }
+
+  lingerTimedOut(): void {
+    this.#socket.destroy();
+  }
+
+  // KeepAlivePeer
+
+  probe(): void {
+    if (this.#ws !== undefined) this.#ws.ping();
+    else if (canSend(this.#state) && !this.#closeQueued) this.#sends.sendControl(OPCODE_PING, Buffer.alloc(0));
+  }
+
+  lost(silence: number, timeout: number): void {
+    this.#drop(
+      new WebSocketError(
+        'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+        `Connection lost: the peer has been silent for ${Math.round(silence)} ms and has not answered a ping within keepAliveTimeout, which is ${timeout} ms`,
+      ),
+    );
+  }
+
+  /** A chunk has come from the socket. */
+  received(chunk: Buffer): void {
+    this.lastActivity = this.#keepAlive.now();
+    if (isTerminal(this.#state)) return;
+    if (this.#early !== undefined) {
+      // The frame reader unmasks in place; `ws` would have to get the bytes as they came.
+      this.#early.push(Buffer.from(chunk));
+      this.#earlyBytes += chunk.length;
+      if (this.#earlyBytes >= EARLY_LIMIT) this.#updateFlow();
+    }
+    this.#input.push(chunk);
+  }
+
+  /** The peer has ended its half of TCP. */
+  ended(): void {
+    if (isTerminal(this.#state)) this.#socket.destroy();
+    else this.#input.afterwards(() => this.#prematureEnd());
+  }
+
+  /** TCP is gone. */
+  socketClosed(): void {
+    this.#closing?.over();
+    if (isTerminal(this.#state)) return;
+    this.#drop(
+      new WebSocketError(
+        'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+        'Connection lost: the peer dropped the TCP connection without a close frame',
+        this.#socketError && { cause: this.#socketError },
+      ),
+    );
+  }
+
+  socketFailed(error: Error): void {
+    this.#socketError = error;
+  }
+
+  #takeSocket(head: Buffer): void {
+    const socket = this.#socket;
+    socket.on('error', onSocketError).on('close', onSocketClose).on('end', onSocketEnd);
+    if (socket.destroyed || !socket.readable) {
+      this.socketClosed();
+      return;
+    }
+    socket.setTimeout?.(0);
+    socket.setNoDelay?.(true);
+    const { keepAliveInterval, keepAliveTimeout } = this.#settings;
+    if (keepAliveInterval > 0) {
+      // Notices a dead peer while our own backpressure keeps pongs from being read.
+      socket.setKeepAlive?.(true, keepAliveInterval);
+      this.#keepAliveTicket = this.#keepAlive.watch(this, keepAliveInterval, keepAliveTimeout);
+    }
+    if (head.length > 0) socket.unshift(head);
+    socket.on('data', onSocketData);
+  }
+
+  #leaveSocket(): void {
+    const socket = this.#socket;
+    socket[kConnection] = undefined;
+    socket.off('data', onSocketData).off('error', onSocketError).off('close', onSocketClose).off('end', onSocketEnd);
+    socket.pause();
+  }
+
+  /** Somebody reads: from now on the connection cannot be handed over to `ws`. */
+  #beginReading(): void {
+    this.#closing?.touch();
+    if (this.#early === undefined) return;
+    this.#early = undefined;
+    if (this.#earlyBytes >= EARLY_LIMIT) this.#updateFlow();
+  }
+
+  /** The one place that stops and starts the flow of input. */
+  #updateFlow(): void {
+    const socket = this.#socket;
+    const hold = this.#input.paused || (this.#early !== undefined && this.#earlyBytes >= EARLY_LIMIT);
+    const pause = hold && !isTerminal(this.#state);
+    if (pause === socket.isPaused()) return;
+    if (pause) socket.pause();
+    else socket.resume();
+  }
+
+  #written(): void {
+    this.#writesOutstanding--;
+    if (this.#writesOutstanding > 0) return;
+    const ping = this.#unansweredPing;
+    if (ping !== undefined) {
+      this.#unansweredPing = undefined;
+      this.pinged(ping);
+    }
+    this.#sends.written();
+  }
+
+  #sendClose(payload: Buffer): { sent: Promise<void>; withdraw(reason: unknown): boolean } {
+    this.#closeQueued = true;
+    let ticket: SendTicket | undefined;
+    const sent = this.#sends.sendClose(payload, (pending) => {
+      ticket = pending;
+    });
+    const withdraw = (reason: unknown): boolean => {
+      if (ticket === undefined || !this.#sends.withdraw(ticket, reason)) return false;
+      this.#closeQueued = false;
+      return true;
+    };
+    return { sent, withdraw };
+  }
+
+  #closeHandshake(): CloseHandshake {
+    this.#closing ??= new CloseHandshake(this, this.#settings.closeTimeout);
+    return this.#closing;
+  }
+
+  #prematureEnd(): void {
+    // A peer that has closed and ended TCP can still be sent the acknowledgement.
+    if (this.#state === CloseReceived || isTerminal(this.#state)) return;
+    this.#drop(
+      new WebSocketError(
+        'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+        'Connection lost: the peer ended the TCP connection without a close frame',
+        { hresult: HRESULT_HANDLE_EOF },
+      ),
+    );
+  }
+
+  #abortSlowConsumer(waiting: number): WebSocketError {
+    const error = new WebSocketError(
+      'ERR_WEBSOCKET_SEND_BUFFER_FULL',
+      `Cannot send: ${waiting} bytes are waiting to be sent, more than sendBufferLimit, which is ${this.#settings.sendBufferLimit}; the connection was aborted. Await sendAsync to follow the pace of the peer`,
+    );
+    this.#drop(error);
+    return error;
+  }
+
+  /** Ends the connection without a close handshake. What the peer sent before it went can still be read. */
+  #drop(error: WebSocketError): void {
+    if (isTerminal(this.#state)) return;
+    this.#ws?.terminate();
+    this.#sends.fail(error);
+    if (error.code === 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY') this.#input.fail(error);
+    else this.#input.abort(error);
+    this.#become('aborted', error);
+    this.#socket.destroy();
+  }
+
+  /** The only place where the state changes. */
+  #become(event: StateEvent, error?: WebSocketError): void {
+    const before = this.#state;
+    this.#state = nextState(before, event);
+    if (this.#state === before || !isTerminal(this.#state)) return;
+    if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
+    this.#early = undefined;
+    this.#sends.release();
+    this.#pings?.fail(
+      error ??
+        new WebSocketError('ERR_WEBSOCKET_OPERATION_ABORTED', 'Operation aborted: the connection has been closed'),
+    );
+    if (this.#state === Closed) {
+      this.#closeHandshake().complete();
+      this.#endWhenWritten();
+    } else {
+      this.#closeHandshake().fail(error);
+      // Whatever the peer still sends is read and thrown away, or TCP would answer it with a reset.
+      this.#updateFlow();
+    }
+    this.#onTerminated(this);
+  }
+
+  /** Ends TCP first, as RFC 6455, section 7.1.1 wants the server to do, once our last frame is out. */
+  #endWhenWritten(): void {
+    if (this.#sends.isIdle) this.#endTcp();
+  }
+
+  #endTcp(): void {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return;
+    if (this.#state === Closed && socket.destroySoon !== undefined) socket.destroySoon();
+    else socket.end();
+  }
+
+  #notOpenFor(operation: string): WebSocketError {
+    const found =
+      this.#ws !== undefined
+        ? 'it has been handed over to ws'
+        : this.#closeQueued && canSend(this.#state)
+          ? 'a close frame has been queued'
+          : `state is ${stateName(this.#state)}`;
+    const needed = operation === 'close' ? 'must not be Aborted' : 'must be Open or CloseReceived';
+    return new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot ${operation}: ${found}, ${needed}`);
+  }
+}
+
+function onSocketData(this: Duplex, chunk: Buffer): void {
+  (this as OwnedSocket)[kConnection]?.received(chunk);
+}
+
+function onSocketEnd(this: Duplex): void {
+  (this as OwnedSocket)[kConnection]?.ended();
+}
+
+function onSocketClose(this: Duplex): void {
+  (this as OwnedSocket)[kConnection]?.socketClosed();
+}
+
+function onSocketError(this: Duplex, error: Error): void {
+  (this as OwnedSocket)[kConnection]?.socketFailed(error);
+}
+
+function noResult(): void {}
+
+/** Calls `cancel` if the signal fires before `operation` has settled. */
+function whileUncancelled(operation: Promise<void>, signal: AbortSignal, cancel: () => void): Promise<void> {
+  signal.addEventListener('abort', cancel, { once: true });
+  const stopListening = (): void => signal.removeEventListener('abort', cancel);
+  operation.then(stopListening, stopListening);
+  return operation;
+}

@@ -1,0 +1,304 @@
+import type { PerMessageDeflateOptions } from 'ws';
+import { WebSocketError } from '../errors.js';
+import type { NegotiatedDeflate } from '../framing/deflate.js';
+import { MessageInflater } from '../framing/deflate.js';
+import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
+import { Utf8Validator } from '../framing/utf8.js';
+import { type Reader, ReceiveQueue, type ReceiveQueueOwner } from './receive-queue.js';
+
+/** permessage-deflate of a connection: what was agreed, and the options that led to it. */
+export interface Compression {
+  readonly negotiated: NegotiatedDeflate;
+  readonly options: PerMessageDeflateOptions;
+}
+
+/** What the input asks of its connection. */
+export interface InputOwner {
+  /** Nobody reads: stop the sender. */
+  pauseInput(): void;
+  /** There is room again. */
+  resumeInput(): void;
+  /** A ping has arrived; `payload` is valid during the call only. */
+  pinged(payload: Buffer): void;
+  /** A pong has arrived; `payload` is valid during the call only. */
+  ponged(payload: Buffer): void;
+  /** The peer's close frame has arrived, and all data before it. */
+  peerClosed(code: number, reason: string): void;
+  /** The peer broke the protocol or a limit: close with `closeCode`. */
+  faulted(closeCode: number, error: WebSocketError): void;
+}
+
+/** How input ended: with the peer's close frame, or with an error. */
+type InputEnd = 'close' | WebSocketError;
+
+/** What is read: fragments, messages, … */
+export interface ReadKind<T> {
+  /** Takes the result from the queue, `undefined` if it is not there yet. */
+  take(queue: ReceiveQueue): T | undefined;
+  /** The result when the peer has closed. */
+  readonly atClose: T;
+  /** Needs a whole message. */
+  readonly wantsMessage: boolean;
+  /** Goes on reporting the close, as an iterator does, where other reads fail after the first time. */
+  readonly closeRepeats: boolean;
+}
+
+/** A read that waits. Its promise settles exactly once. */
+class PendingRead<T> implements Reader {
+  readonly #queue: ReceiveQueue;
+  readonly kind: ReadKind<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+  /** Stops listening for cancellation. */
+  release: (() => void) | undefined;
+
+  constructor(queue: ReceiveQueue, kind: ReadKind<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+    this.#queue = queue;
+    this.kind = kind;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  onReadable(): void {
+    const value = this.kind.take(this.#queue);
+    if (value === undefined) {
+      this.#queue.wait(this, this.kind.wantsMessage);
+      return;
+    }
+    this.release?.();
+    this.resolve(value);
+  }
+
+  closed(): void {
+    this.release?.();
+    this.resolve(this.kind.atClose);
+  }
+
+  failed(reason: unknown): void {
+    this.release?.();
+    this.reject(reason);
+  }
+}
+
+/** The receiving half of a connection: chunks of the socket in, fragments and messages out, at the reader's pace. */
+export class Input implements FrameSink, ReceiveQueueOwner {
+  readonly #owner: InputOwner;
+  readonly #frames: FrameReader;
+  readonly #queue: ReceiveQueue;
+  readonly #inflater: MessageInflater | undefined;
+  #validator: Utf8Validator | undefined;
+  /** More compressed input waits than is inflated at once. */
+  #inflaterFull = false;
+  #end: InputEnd | undefined;
+  #endReported = false;
+  /** Messages that have arrived completely. */
+  messages = 0;
+
+  constructor(
+    owner: InputOwner,
+    limits: { readonly receiveBufferLimit: number; readonly maxPayload: number },
+    deflate: Compression | undefined,
+  ) {
+    this.#owner = owner;
+    this.#frames = new FrameReader(this, { maxPayload: limits.maxPayload, compression: deflate !== undefined });
+    this.#queue = new ReceiveQueue(this, limits.receiveBufferLimit);
+    if (deflate !== undefined) {
+      this.#inflater = new MessageInflater(deflate.negotiated, {
+        maxPayload: limits.maxPayload,
+        options: deflate.options,
+        onData: (chunk, start, end, flags) => this.#accept(chunk, start, end, flags),
+        onFault: (closeCode, message) => this.onFault(closeCode, message),
+        onBackpressure: (full) => {
+          this.#inflaterFull = full;
+          if (full) owner.pauseInput();
+          else owner.resumeInput();
+        },
+      });
+    }
+  }
+
+  /** Whether we have stopped the sender because nobody reads. */
+  get paused(): boolean {
+    return this.#queue.paused || this.#inflaterFull;
+  }
+
+  /** Takes a chunk of the socket. It is unmasked in place. */
+  push(chunk: Buffer): void {
+    if (!this.#queue.isEmpty) this.#queue.settle();
+    this.#frames.push(chunk);
+  }
+
+  /** Reads what `kind` says; one read at a time. Rejects with the reason of `signal` if that fires first. */
+  read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#queue.hasReader) {
+      return Promise.reject(
+        new WebSocketError(
+          'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS',
+          'Cannot receive: another receive is pending, must have settled before the next one',
+        ),
+      );
+    }
+    const value = kind.take(this.#queue);
+    if (value !== undefined) return Promise.resolve(value);
+    if (this.#end !== undefined) return this.#readEnd(kind, this.#end);
+    return new Promise((resolve, reject) => {
+      const pending = new PendingRead(this.#queue, kind, resolve, reject);
+      if (signal !== undefined) {
+        const cancel = (): void => this.cancelRead(signal.reason);
+        signal.addEventListener('abort', cancel, { once: true });
+        pending.release = () => signal.removeEventListener('abort', cancel);
+      }
+      this.#queue.wait(pending, kind.wantsMessage);
+    });
+  }
+
+  /** The next message if it is there already, without any waiting. */
+  takeMessage(): string | Buffer | undefined {
+    return this.#queue.hasReader ? undefined : this.#queue.takeMessage();
+  }
+
+  /** Lets go of a pending read; not a byte is lost. */
+  cancelRead(reason: unknown): void {
+    this.#unpend()?.failed(reason);
+  }
+
+  /** Runs `callback` when all input before now has reached the queue. */
+  afterwards(callback: () => void): void {
+    if (this.#inflater === undefined) callback();
+    else this.#inflater.after(callback);
+  }
+
+  /** Throws away what is unread, and what arrives while nobody waits for it. */
+  discard(): void {
+    this.#queue.discard();
+  }
+
+  /** Throws away what nobody reads instead of stopping the sender, so that its close frame is seen. */
+  shed(): void {
+    this.#queue.shed();
+  }
+
+  /** No more input, because of `error`. What has arrived can still be read; then the error is reported once. */
+  fail(error: WebSocketError): void {
+    if (this.#end !== undefined) return;
+    this.#frames.stop();
+    this.#inflater?.destroy();
+    this.#finish(error);
+  }
+
+  /** No more input, and what is unread is dropped. A pending read rejects with `error`. */
+  abort(error: WebSocketError): void {
+    this.#frames.stop();
+    this.#inflater?.destroy();
+    this.#queue.clear();
+    this.#end ??= error;
+    this.#endReported = true;
+    this.#unpend()?.failed(error);
+  }
+
+  // FrameSink
+
+  onData(chunk: Buffer, start: number, end: number, flags: number): void {
+    const inflater = this.#inflater;
+    if (inflater === undefined) this.#accept(chunk, start, end, flags);
+    else inflater.write(chunk, start, end, flags);
+  }
+
+  onPing(payload: Buffer): void {
+    this.#owner.pinged(payload);
+  }
+
+  onPong(payload: Buffer): void {
+    this.#owner.ponged(payload);
+  }
+
+  onClose(code: number, reason: string): void {
+    this.afterwards(() => this.#closed(code, reason));
+  }
+
+  onFault(closeCode: number, message: string): void {
+    this.#fault(
+      closeCode,
+      new WebSocketError(closeCode === 1009 ? 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' : 'ERR_WEBSOCKET_FAULTED', message),
+    );
+  }
+
+  // ReceiveQueueOwner
+
+  pauseInput(): void {
+    this.#inflater?.pause();
+    this.#owner.pauseInput();
+  }
+
+  resumeInput(): void {
+    this.#inflater?.resume();
+    this.#owner.resumeInput();
+  }
+
+  messageTooBig(limit: number): void {
+    this.#queue.clear();
+    this.onFault(
+      1009,
+      `Cannot assemble message: it is longer than receiveBufferLimit, which is ${limit} bytes; raise the limit or read fragments with receiveAsync`,
+    );
+  }
+
+  #accept(chunk: Buffer, start: number, end: number, flags: number): void {
+    if ((flags & TEXT) !== 0 && !this.#isText(chunk, start, end, flags)) {
+      this.onFault(1007, 'Cannot receive: the peer sent a text message that is not valid UTF-8');
+      return;
+    }
+    if ((flags & MESSAGE_END) !== 0) this.messages++;
+    this.#queue.push(chunk, start, end, flags);
+  }
+
+  /** Whether the message is valid UTF-8 so far. A piece of ASCII needs no look, unless a character is cut before it. */
+  #isText(chunk: Buffer, start: number, end: number, flags: number): boolean {
+    if ((flags & ASCII) !== 0 && this.#validator === undefined) return true;
+    this.#validator ??= new Utf8Validator();
+    return this.#validator.write(chunk, start, end) && ((flags & MESSAGE_END) === 0 || this.#validator.end());
+  }
+
+  #readEnd<T>(kind: ReadKind<T>, end: InputEnd): Promise<T> {
+    const first = !this.#endReported;
+    this.#endReported = true;
+    if (end === 'close' && (first || kind.closeRepeats)) return Promise.resolve(kind.atClose);
+    if (end !== 'close' && first) return Promise.reject(end);
+    return Promise.reject(
+      new WebSocketError(
+        'ERR_WEBSOCKET_INVALID_STATE',
+        end === 'close'
+          ? 'Cannot receive: the close of the peer has been received, state must be Open or CloseSent'
+          : 'Cannot receive: state is Aborted, must be Open or CloseSent',
+        end === 'close' ? {} : { cause: end },
+      ),
+    );
+  }
+
+  #fault(closeCode: number, error: WebSocketError): void {
+    if (this.#end !== undefined) return;
+    this.#frames.stop();
+    this.#inflater?.destroy();
+    this.#owner.faulted(closeCode, error);
+  }
+
+  #closed(code: number, reason: string): void {
+    if (this.#end !== undefined) return;
+    this.#owner.peerClosed(code, reason);
+    this.#finish('close');
+  }
+
+  #finish(end: InputEnd): void {
+    this.#end = end;
+    const pending = this.#unpend();
+    if (pending === undefined) return;
+    this.#endReported = true;
+    if (end === 'close') pending.closed();
+    else pending.failed(end);
+  }
+
+  #unpend(): PendingRead<unknown> | undefined {
+    return this.#queue.unwait() as PendingRead<unknown> | undefined;
+  }
+}

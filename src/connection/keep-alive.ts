@@ -1,0 +1,128 @@
+/** A connection, as far as keep-alive is concerned. */
+export interface KeepAlivePeer {
+  /** When something last came from the peer, on the clock of {@link KeepAlive.now}. */
+  readonly lastActivity: number;
+  /** Nothing can come because we do not read: silence proves nothing. */
+  readonly inputPaused: boolean;
+  /** Sends a ping. */
+  probe(): void;
+  /** Nothing has come for `silence` ms although a ping was sent `timeout` ms ago. */
+  lost(silence: number, timeout: number): void;
+}
+
+/** One peer's place in the schedule. */
+interface Entry {
+  peer: KeepAlivePeer | undefined;
+  readonly interval: number;
+  readonly timeout: number;
+  /** When the last ping was sent, `undefined` while none is awaited. */
+  probedAt: number | undefined;
+  due: number;
+}
+
+/** Handle of a watched peer, for {@link KeepAlive.unwatch}. */
+export type KeepAliveTicket = object;
+
+/**
+ * Pings idle peers and reports dead ones, all with one timer. Input costs nothing here: a peer's entry is looked at when
+ * it comes due, and put back if something has arrived in the meantime.
+ */
+export class KeepAlive {
+  /** The clock, in ms; monotonic. */
+  readonly now: () => number;
+  /** A binary heap by `due`. */
+  readonly #heap: Entry[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #timerDue = 0;
+
+  constructor(now: () => number = () => performance.now()) {
+    this.now = now;
+  }
+
+  /** Watches a peer: a ping after `interval` ms without input, `lost` after a further `timeout` ms (0: never). */
+  watch(peer: KeepAlivePeer, interval: number, timeout: number): KeepAliveTicket {
+    const entry: Entry = { peer, interval, timeout, probedAt: undefined, due: this.now() + interval };
+    this.#add(entry);
+    this.#arm();
+    return entry;
+  }
+
+  /** Forgets a peer. Its entry leaves the heap when it comes due, without holding the peer until then. */
+  unwatch(ticket: KeepAliveTicket): void {
+    (ticket as Entry).peer = undefined;
+  }
+
+  #run(): void {
+    this.#timer = undefined;
+    const now = this.now();
+    for (let entry = this.#heap[0]; entry !== undefined && entry.due <= now; entry = this.#heap[0]) {
+      this.#removeFirst();
+      this.#visit(entry, now);
+    }
+    this.#arm();
+  }
+
+  #visit(entry: Entry, now: number): void {
+    const { peer, interval, timeout, probedAt } = entry;
+    if (peer === undefined) return;
+    const idleSince = peer.lastActivity;
+    if (probedAt !== undefined && idleSince < probedAt && !peer.inputPaused) {
+      entry.peer = undefined;
+      peer.lost(now - idleSince, timeout);
+      return;
+    }
+    entry.probedAt = undefined;
+    if (now - idleSince < interval) {
+      entry.due = idleSince + interval;
+    } else {
+      peer.probe();
+      entry.due = now + (timeout || interval);
+      if (timeout > 0) entry.probedAt = now;
+    }
+    this.#add(entry);
+  }
+
+  #arm(): void {
+    const first = this.#heap[0];
+    if (first === undefined) return;
+    if (this.#timer !== undefined) {
+      if (this.#timerDue <= first.due) return;
+      clearTimeout(this.#timer);
+    }
+    this.#timerDue = first.due;
+    this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(first.due - this.now())));
+    this.#timer.unref();
+  }
+
+  #add(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent] as Entry;
+      if (above.due <= entry.due) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = entry;
+  }
+
+  #removeFirst(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as Entry;
+    const size = heap.length;
+    if (size === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= size) break;
+      if (child + 1 < size && (heap[child + 1] as Entry).due < (heap[child] as Entry).due) child++;
+      const below = heap[child] as Entry;
+      if (below.due >= last.due) break;
+      heap[at] = below;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}

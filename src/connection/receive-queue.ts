@@ -1,0 +1,307 @@
+import { ASCII, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
+
+/** A piece of a message that nobody has read yet: `chunk[start, end)`. */
+interface Piece {
+  chunk: Buffer;
+  start: number;
+  end: number;
+  flags: number;
+  next: Piece | undefined;
+}
+
+/** What a reader of fragments gets: one fragment or a part of one. */
+export interface Fragment {
+  readonly data: Buffer;
+  readonly text: boolean;
+  readonly endOfMessage: boolean;
+}
+
+/** A reader that waits for input; there is at most one. */
+export interface Reader {
+  /** Something can be taken now: call `takeFragment` or `takeMessage`. */
+  onReadable(): void;
+}
+
+/** What the queue asks of its owner. */
+export interface ReceiveQueueOwner {
+  /** Held bytes have passed the limit: stop the sender. */
+  pauseInput(): void;
+  /** There is room again. */
+  resumeInput(): void;
+  /** A message that is being assembled has passed the limit. */
+  messageTooBig(limit: number): void;
+}
+
+/** What a piece costs beside its payload, so that a flood of tiny fragments is bounded as well. */
+const PIECE_OVERHEAD = 64;
+
+/** Payloads below this share of the chunk they arrived in are copied before they are kept or handed out. */
+const PINNING_SHARE = 4;
+
+/** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
+const JOIN_FROM = 1024;
+
+/**
+ * Input that has arrived and that nobody has read yet, in order. A pure data structure: it never sees the socket.
+ *
+ * A message is taken from the queue only when all of it is there, so that a reader of messages who gives up has
+ * consumed nothing, and readers of fragments and of messages can take turns.
+ */
+export class ReceiveQueue {
+  readonly #owner: ReceiveQueueOwner;
+  readonly #limit: number;
+  #head: Piece | undefined;
+  #tail: Piece | undefined;
+  /** The last piece that no longer refers to the chunk it came in. */
+  #settled: Piece | undefined;
+  #pieces = 0;
+  /** Complete messages among the pieces. */
+  #messages = 0;
+  /** Bytes held, with the overhead of the pieces. */
+  #held = 0;
+  #paused = false;
+  /** New input is thrown away: our close frame is out and nobody wants what still arrives. */
+  #discarding = false;
+  /** Input beyond the limit is thrown away instead of pausing, because the peer's close frame stands behind it. */
+  #shedding = false;
+  #reader: Reader | undefined;
+  #readerWantsMessage = false;
+
+  constructor(owner: ReceiveQueueOwner, limit: number) {
+    this.#owner = owner;
+    this.#limit = limit;
+  }
+
+  get isEmpty(): boolean {
+    return this.#head === undefined;
+  }
+
+  get hasReader(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Whether a complete message can be taken. */
+  get hasMessage(): boolean {
+    return this.#messages > 0;
+  }
+
+  /** Adds a piece; a waiting reader is told at once. */
+  push(chunk: Buffer, start: number, end: number, flags: number): void {
+    const last = (flags & MESSAGE_END) !== 0;
+    if (this.#reader === undefined && (this.#discarding || (this.#shedding && this.#held >= this.#limit))) return;
+    const piece: Piece = { chunk, start, end, flags, next: undefined };
+    if (this.#tail === undefined) this.#head = piece;
+    else this.#tail.next = piece;
+    this.#tail = piece;
+    this.#pieces++;
+    if (last) this.#messages++;
+    this.#held += end - start + PIECE_OVERHEAD;
+
+    const reader = this.#reader;
+    if (reader !== undefined && (last || !this.#readerWantsMessage)) {
+      this.#reader = undefined;
+      reader.onReadable();
+    } else if (this.#held >= this.#limit) {
+      this.#overflow();
+    }
+  }
+
+  /**
+   * Called before a new chunk is parsed: what is still unread of earlier chunks will stay for a while, so small pieces
+   * are copied out of their chunks, which would otherwise be pinned by them.
+   */
+  settle(): void {
+    if (this.#tail === this.#settled) return;
+    let piece = this.#settled === undefined ? this.#head : this.#settled.next;
+    while (piece !== undefined) {
+      // All pieces of one chunk go into one buffer of their own.
+      const { chunk } = piece;
+      let size = 0;
+      let end: Piece | undefined = piece;
+      for (; end !== undefined && end.chunk === chunk; end = end.next) size += end.end - end.start;
+      if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2)) {
+        const own = Buffer.allocUnsafeSlow(size);
+        let at = 0;
+        for (let moved: Piece | undefined = piece; moved !== end && moved !== undefined; moved = moved.next) {
+          const length = moved.end - moved.start;
+          own.set(chunk.subarray(moved.start, moved.end), at);
+          moved.chunk = own;
+          moved.start = at;
+          at += length;
+          moved.end = at;
+        }
+      }
+      piece = end;
+    }
+    if (this.#pieces > JOIN_FROM) this.#join();
+    this.#settled = this.#tail;
+  }
+
+  /**
+   * Takes a fragment or a part of one; `undefined` if nothing is there. With `into`, as much as fits is copied there. A
+   * zero-length `into` reports without consuming, except for an empty final fragment.
+   */
+  takeFragment(into: Uint8Array | undefined): Fragment | undefined {
+    const piece = this.#head;
+    if (piece === undefined) return undefined;
+    const available = piece.end - piece.start;
+    const text = (piece.flags & TEXT) !== 0;
+    const last = (piece.flags & MESSAGE_END) !== 0;
+    if (into === undefined) {
+      const data = ownView(piece.chunk, piece.start, piece.end);
+      this.#shift(piece);
+      return { data, text, endOfMessage: last };
+    }
+    const count = Math.min(available, into.length);
+    const data = Buffer.from(into.buffer, into.byteOffset, count);
+    if (count < available) {
+      data.set(piece.chunk.subarray(piece.start, piece.start + count));
+      piece.start += count;
+      this.#release(count);
+      return { data, text, endOfMessage: false };
+    }
+    data.set(piece.chunk.subarray(piece.start, piece.end));
+    this.#shift(piece);
+    return { data, text, endOfMessage: last };
+  }
+
+  /** Takes a complete message, text as a string; `undefined` if none is complete. */
+  takeMessage(): string | Buffer | undefined {
+    if (this.#messages === 0) return undefined;
+    const first = this.#head;
+    if (first === undefined) return undefined;
+    if ((first.flags & MESSAGE_END) !== 0) {
+      const { chunk, start, end, flags } = first;
+      this.#shift(first);
+      if ((flags & TEXT) === 0) return ownView(chunk, start, end);
+      return chunk.toString((flags & ASCII) !== 0 ? 'latin1' : 'utf8', start, end);
+    }
+    let size = 0;
+    for (let piece: Piece | undefined = first; piece !== undefined; piece = piece.next) {
+      size += piece.end - piece.start;
+      if ((piece.flags & MESSAGE_END) !== 0) break;
+    }
+    const message = size > Buffer.poolSize >>> 1 ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
+    let at = 0;
+    let piece: Piece | undefined = first;
+    for (;;) {
+      const { chunk, start, end, flags }: Piece = piece;
+      chunk.copy(message, at, start, end);
+      at += end - start;
+      this.#shift(piece);
+      if ((flags & MESSAGE_END) !== 0 || this.#head === undefined) break;
+      piece = this.#head;
+    }
+    return (first.flags & TEXT) === 0 ? message : message.toString();
+  }
+
+  /** Registers the reader that is told when something can be taken: a fragment or, if it says so, a whole message. */
+  wait(reader: Reader, wantsMessage: boolean): void {
+    this.#reader = reader;
+    this.#readerWantsMessage = wantsMessage;
+    // Paused with an unfinished message in front of a reader who wants all of it: let it grow up to the limit.
+    if (wantsMessage && this.#paused) this.#overflow();
+  }
+
+  /** Removes the waiting reader and returns it. */
+  unwait(): Reader | undefined {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    return reader;
+  }
+
+  /** From now on input is thrown away unless a reader waits for it; what is unread is dropped. */
+  discard(): void {
+    this.#discarding = true;
+    this.clear();
+  }
+
+  /** From now on input beyond the limit is thrown away instead of pausing the sender. */
+  shed(): void {
+    this.#shedding = true;
+    this.#resume();
+  }
+
+  /** Drops everything that is unread. */
+  clear(): void {
+    this.#head = this.#tail = this.#settled = undefined;
+    this.#pieces = this.#messages = this.#held = 0;
+    this.#resume();
+  }
+
+  #overflow(): void {
+    if (this.#reader !== undefined && this.#readerWantsMessage && this.#messages === 0) {
+      if (this.#held - this.#pieces * PIECE_OVERHEAD > this.#limit) this.#owner.messageTooBig(this.#limit);
+      else this.#resume();
+      return;
+    }
+    if (this.#paused || this.#shedding || this.#discarding) return;
+    this.#paused = true;
+    this.#owner.pauseInput();
+  }
+
+  #shift(piece: Piece): void {
+    this.#head = piece.next;
+    if (this.#head === undefined) this.#tail = undefined;
+    if (this.#settled === piece) this.#settled = undefined;
+    this.#pieces--;
+    if ((piece.flags & MESSAGE_END) !== 0) this.#messages--;
+    this.#release(piece.end - piece.start + PIECE_OVERHEAD);
+  }
+
+  #release(bytes: number): void {
+    this.#held -= bytes;
+    if (this.#paused && this.#held <= this.#limit >> 1) this.#resume();
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#owner.resumeInput();
+  }
+
+  /** Joins neighbouring pieces of one message. */
+  #join(): void {
+    let piece = this.#head;
+    while (piece !== undefined) {
+      let size = piece.end - piece.start;
+      let end = piece;
+      while ((end.flags & MESSAGE_END) === 0 && end.next !== undefined && size < Buffer.poolSize * 8) {
+        end = end.next;
+        size += end.end - end.start;
+      }
+      if (end !== piece) {
+        const joined = Buffer.allocUnsafeSlow(size);
+        let at = 0;
+        let flags = piece.flags;
+        for (let part: Piece | undefined = piece; part !== undefined; part = part.next) {
+          at += part.chunk.copy(joined, at, part.start, part.end);
+          flags |= part.flags & MESSAGE_END;
+          flags &= part.flags | ~ASCII;
+          if (part === end) break;
+          this.#pieces--;
+          this.#held -= PIECE_OVERHEAD;
+        }
+        piece.chunk = joined;
+        piece.start = 0;
+        piece.end = size;
+        piece.flags = flags;
+        piece.next = end.next;
+        if (this.#tail === end) this.#tail = piece;
+      }
+      piece = piece.next;
+    }
+  }
+}
+
+/** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
+function ownView(chunk: Buffer, start: number, end: number): Buffer {
+  const length = end - start;
+  return length * PINNING_SHARE < chunk.buffer.byteLength
+    ? Buffer.from(chunk.subarray(start, end))
+    : chunk.subarray(start, end);
+}

@@ -1,0 +1,403 @@
+import { MessageDeflater } from '../framing/deflate.js';
+import {
+  type Batch,
+  COPY_LIMIT,
+  FIN,
+  FrameWriter,
+  OPCODE_BINARY,
+  OPCODE_CLOSE,
+  OPCODE_CONTINUATION,
+  OPCODE_TEXT,
+  RSV1,
+  recycle,
+} from '../framing/frame-writer.js';
+import type { Compression } from './input.js';
+
+/**
+ * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
+ * the system's buffer in one call, low enough that ten thousand slow consumers cost little.
+ */
+const HIGH_WATER_MARK = 128 * 1024;
+
+/** Messages shorter than this are not worth compressing; as in `ws`. */
+const DEFAULT_THRESHOLD = 1024;
+
+/** The socket, as far as sending is concerned. */
+export interface SendQueueOwner {
+  /**
+   * Gives a batch to the system.
+   *
+   * @returns true if the system took all of it at once; otherwise `written` is called on the queue when it has
+   */
+  writeBatch(batch: Batch): boolean;
+  /** The close frame has been put into the batch. */
+  closeFrameCommitted(): void;
+  /** Everything has been written and nothing waits. */
+  drained(): void;
+}
+
+/** What is to be sent and how. */
+export interface Outgoing {
+  readonly data: string | Uint8Array;
+  readonly text: boolean;
+  readonly endOfMessage: boolean;
+  /** `undefined` leaves it to size. */
+  readonly compress: boolean | undefined;
+  /** Sends a message of its own, and therefore waits until a message begun by somebody else has ended. */
+  readonly whole: boolean;
+}
+
+/** A send that could not be put into the batch at once. */
+interface PendingSend {
+  data: string | Uint8Array;
+  readonly text: boolean;
+  readonly endOfMessage: boolean;
+  compress: boolean;
+  /** A close frame: `data` is its payload. */
+  readonly close: boolean;
+  readonly whole: boolean;
+  readonly size: number;
+  phase: 'queued' | 'compressing' | 'compressed' | 'committed' | 'settled';
+  resolve: (() => void) | undefined;
+  reject: ((reason: unknown) => void) | undefined;
+}
+
+/** Handle of a pending send, for {@link SendQueue.withdraw}. */
+export type SendTicket = object;
+
+function byteLength(data: string | Uint8Array): number {
+  return typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength;
+}
+
+/**
+ * Everything on its way to the peer, in order. Small frames go into the batch of the tick at once and are settled; what
+ * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
+ * system has taken the batch before it. Never more than one batch is with the system.
+ */
+export class SendQueue {
+  readonly #owner: SendQueueOwner;
+  readonly #writer: FrameWriter = new FrameWriter();
+  readonly #deflater: MessageDeflater | undefined;
+  readonly #threshold: number;
+  #queue: PendingSend[] = [];
+  /** Index of the first pending send; the array is cut now and then. */
+  #first = 0;
+  #queuedBytes = 0;
+  /** Whole messages that wait for the end of a message begun by somebody else. */
+  #held: PendingSend[] = [];
+  /** The batch that the system has not taken completely yet, and the sends in it. */
+  #inFlight: Batch | undefined;
+  #committed: PendingSend[] = [];
+  #flushScheduled = false;
+  /** The last frame of the batch began or continued a message that is not finished. */
+  #insideMessage = false;
+  /** That message is compressed. */
+  #messageCompressed = false;
+  #failure: unknown;
+
+  constructor(owner: SendQueueOwner, compression: Compression | undefined) {
+    this.#owner = owner;
+    this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
+    this.#threshold = compression?.options.threshold ?? DEFAULT_THRESHOLD;
+  }
+
+  /** Bytes accepted and not yet taken by the system. */
+  get bufferedAmount(): number {
+    return this.#queuedBytes + this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0);
+  }
+
+  /** Whether the system has not taken all of the last batch yet. */
+  get isWriting(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  /** Whether all that was accepted is with the system. */
+  get isIdle(): boolean {
+    return this.#queue.length === this.#first && this.#writer.byteLength === 0 && this.#inFlight === undefined;
+  }
+
+  /** Whether the last frame began or continued a message that is not finished. */
+  get insideMessage(): boolean {
+    return this.#insideMessage;
+  }
+
+  /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. Allocates nothing. */
+  trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
+    if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
+    if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > HIGH_WATER_MARK) return false;
+    if (this.#deflater !== undefined && this.#wouldCompress(data, endOfMessage, compress)) return false;
+    const opcode = this.#insideMessage ? OPCODE_CONTINUATION : text ? OPCODE_TEXT : OPCODE_BINARY;
+    const firstByte = endOfMessage ? opcode | FIN : opcode;
+    if (typeof data === 'string') this.#writer.appendText(firstByte, data);
+    else this.#writer.append(firstByte, data);
+    this.#scheduleFlush();
+    if (endOfMessage) this.#messageEnded();
+    else this.#insideMessage = true;
+    return true;
+  }
+
+  /**
+   * Sends a fragment in its turn.
+   *
+   * @param onPending gets the ticket with which it can be withdrawn
+   */
+  send(outgoing: Outgoing, onPending?: (ticket: SendTicket) => void): Promise<void> {
+    const { data, text, endOfMessage, compress, whole } = outgoing;
+    return new Promise((resolve, reject) => {
+      const pending: PendingSend = {
+        data,
+        text,
+        endOfMessage,
+        compress: this.#deflater !== undefined && this.#isWorthCompressing(data, endOfMessage, compress),
+        close: false,
+        whole,
+        size: byteLength(data),
+        phase: 'queued',
+        resolve,
+        reject,
+      };
+      this.#enqueue(pending);
+      onPending?.(pending);
+    });
+  }
+
+  /** Sends a ping, pong or close frame before everything that waits. */
+  sendControl(opcode: number, payload: Uint8Array): void {
+    this.#writer.append(opcode | FIN, payload);
+    this.#scheduleFlush();
+  }
+
+  /**
+   * Sends a close frame behind everything that waits.
+   *
+   * @param onPending gets the ticket if it has to wait
+   */
+  sendClose(payload: Uint8Array, onPending?: (ticket: SendTicket) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const pending: PendingSend = {
+        data: payload,
+        text: false,
+        endOfMessage: true,
+        compress: false,
+        close: true,
+        whole: false,
+        size: payload.length,
+        phase: 'queued',
+        resolve,
+        reject,
+      };
+      if (this.#first === this.#queue.length) {
+        this.#commit(pending);
+        this.#scheduleFlush();
+      } else {
+        this.#enqueue(pending);
+        onPending?.(pending);
+      }
+    });
+  }
+
+  /**
+   * Takes a pending send back. If some of it is already on its way it is only let go of: its promise rejects, its frame
+   * is finished.
+   *
+   * @returns whether nothing of it will be sent
+   */
+  withdraw(ticket: SendTicket, reason: unknown): boolean {
+    const pending = [...this.#queue.slice(this.#first), ...this.#held, ...this.#committed].find(
+      (one) => one === ticket,
+    );
+    if (pending === undefined) return false;
+    const withdrawn = pending.phase === 'queued';
+    if (withdrawn) this.#remove(pending);
+    this.#settle(pending, reason);
+    return withdrawn;
+  }
+
+  /** Takes everything back that is not on its way yet; see {@link withdraw}. Close frames stay. */
+  withdrawAll(reason: unknown): void {
+    for (const pending of [...this.#queue.slice(this.#first), ...this.#held, ...this.#committed]) {
+      if (!pending.close) this.withdraw(pending, reason);
+    }
+  }
+
+  /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
+  fail(reason: unknown): void {
+    this.#failure = reason;
+    const all = [...this.#committed, ...this.#queue.slice(this.#first), ...this.#held];
+    this.#queue = [];
+    this.#first = 0;
+    this.#held = [];
+    this.#committed = [];
+    this.#queuedBytes = 0;
+    for (const pending of all) this.#settle(pending, reason);
+  }
+
+  /** Frees what compression holds; nothing more will be sent. */
+  release(): void {
+    this.#deflater?.destroy();
+  }
+
+  /** The system has taken the batch that `writeBatch` was given. */
+  written(): void {
+    this.#finishBatch();
+    this.flush();
+  }
+
+  /** Writes what this tick has put together. Runs by itself at the end of the tick. */
+  flush(): void {
+    this.#flushScheduled = false;
+    while (this.#inFlight === undefined) {
+      this.#pump();
+      if (this.#writer.byteLength === 0) {
+        if (this.isIdle) this.#owner.drained();
+        return;
+      }
+      const batch = this.#writer.take();
+      this.#inFlight = batch;
+      if (!this.#owner.writeBatch(batch)) return;
+      this.#finishBatch();
+    }
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(flushQueue, this);
+  }
+
+  #finishBatch(): void {
+    const batch = this.#inFlight;
+    if (batch === undefined) return;
+    this.#inFlight = undefined;
+    recycle(batch);
+    if (this.#committed.length === 0) return;
+    const committed = this.#committed;
+    this.#committed = [];
+    for (const pending of committed) this.#settle(pending, undefined);
+  }
+
+  /** Moves pending sends into the batch until it is full or one has to be compressed first. */
+  #pump(): void {
+    while (this.#first < this.#queue.length && this.#writer.byteLength < HIGH_WATER_MARK) {
+      const pending = this.#queue[this.#first] as PendingSend;
+      if (pending.phase === 'compressing') return;
+      if (pending.whole && this.#insideMessage) {
+        this.#shift();
+        this.#held.push(pending);
+        continue;
+      }
+      if (pending.phase === 'queued' && this.#mustCompress(pending)) {
+        this.#compress(pending);
+        return;
+      }
+      this.#shift();
+      this.#queuedBytes -= pending.size;
+      this.#commit(pending);
+    }
+  }
+
+  #commit(pending: PendingSend): void {
+    const { data } = pending;
+    const compressed = pending.phase === 'compressed';
+    pending.phase = 'committed';
+    this.#committed.push(pending);
+    if (pending.close) {
+      this.#writer.append(OPCODE_CLOSE | FIN, data as Uint8Array);
+      this.#owner.closeFrameCommitted();
+      return;
+    }
+    let firstByte = this.#insideMessage ? OPCODE_CONTINUATION : pending.text ? OPCODE_TEXT : OPCODE_BINARY;
+    if (pending.endOfMessage) firstByte |= FIN;
+    if (compressed && !this.#insideMessage) firstByte |= RSV1;
+    if (typeof data === 'string') this.#writer.appendText(firstByte, data);
+    else this.#writer.append(firstByte, data);
+    if (pending.endOfMessage) {
+      this.#messageEnded();
+    } else {
+      this.#messageCompressed = compressed || (this.#insideMessage && this.#messageCompressed);
+      this.#insideMessage = true;
+    }
+  }
+
+  #messageEnded(): void {
+    this.#insideMessage = this.#messageCompressed = false;
+    if (this.#held.length === 0) return;
+    // Those who waited for this message to end are next.
+    this.#queue.splice(this.#first, 0, ...this.#held);
+    this.#held = [];
+    this.#scheduleFlush();
+  }
+
+  #wouldCompress(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
+    if (this.#insideMessage) return this.#messageCompressed;
+    return this.#isWorthCompressing(data, endOfMessage, compress);
+  }
+
+  #isWorthCompressing(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
+    return compress ?? (!endOfMessage || byteLength(data) >= this.#threshold);
+  }
+
+  /** The first fragment decides for its whole message (RFC 7692, section 6.1). */
+  #mustCompress(pending: PendingSend): boolean {
+    if (pending.close) return false;
+    return this.#insideMessage ? this.#messageCompressed : pending.compress;
+  }
+
+  #compress(pending: PendingSend): void {
+    pending.phase = 'compressing';
+    const { data } = pending;
+    const bytes =
+      typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.#deflater?.compress(bytes, pending.endOfMessage, (error, out) => {
+      if (this.#failure !== undefined) return;
+      if (error) {
+        // The bytes are sent as they are; only a message already begun in compressed form cannot go on.
+        pending.compress = false;
+        if (!this.#messageCompressed) pending.phase = 'queued';
+        else this.#settle(pending, error);
+      } else {
+        pending.data = out;
+        pending.phase = 'compressed';
+      }
+      this.flush();
+    });
+  }
+
+  #enqueue(pending: PendingSend): void {
+    if (pending.whole && this.#insideMessage && this.#first === this.#queue.length) {
+      this.#held.push(pending);
+      this.#queuedBytes += pending.size;
+      return;
+    }
+    this.#queue.push(pending);
+    this.#queuedBytes += pending.size;
+    this.#scheduleFlush();
+  }
+
+  #shift(): void {
+    this.#first++;
+    if (this.#first === this.#queue.length || this.#first >= 1024) {
+      this.#queue = this.#queue.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #remove(pending: PendingSend): void {
+    this.#queuedBytes -= pending.size;
+    const held = this.#held.indexOf(pending);
+    if (held >= 0) this.#held.splice(held, 1);
+    else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
+  }
+
+  #settle(pending: PendingSend, reason: unknown): void {
+    const { resolve, reject } = pending;
+    pending.resolve = pending.reject = undefined;
+    if (pending.phase === 'committed' || this.#failure !== undefined) pending.phase = 'settled';
+    if (reason === undefined) resolve?.();
+    else reject?.(reason);
+  }
+}
+
+function flushQueue(queue: SendQueue): void {
+  queue.flush();
+}

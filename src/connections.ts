@@ -1,0 +1,89 @@
+import createError from 'http-errors';
+import { closePayload } from './connection/close-status.js';
+import { isTerminal } from './connection/state.js';
+import { closeGracefully, type WebSocketContext } from './context/web-socket-context.js';
+
+/** Options of `close`. */
+export interface DrainOptions {
+  /** Status of the close frames. Default 1001 (going away). */
+  readonly code?: number | undefined;
+  /** Description in the close frames, at most 123 bytes of UTF-8. */
+  readonly reason?: string | undefined;
+  /** How long to wait for the acknowledgements, in ms. 0 aborts at once. Default: `closeTimeout`. */
+  readonly timeout?: number | undefined;
+}
+
+/** What became of the connections. */
+export interface DrainResult {
+  /** How many ended with a complete close handshake. */
+  readonly closed: number;
+  /** How many were dropped, by us or by the peer. */
+  readonly aborted: number;
+}
+
+/** The live connections of an instance, and how they are brought to an end. */
+export class Connections {
+  readonly #limit: number;
+  readonly #contexts: Set<WebSocketContext> = new Set();
+  #drain: Promise<DrainResult> | undefined;
+  #parting: { readonly code: number; readonly reason: string } | undefined;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** The contexts of the live connections. */
+  get contexts(): ReadonlySet<WebSocketContext> {
+    return this.#contexts;
+  }
+
+  /**
+   * Checks that a newcomer may come in.
+   *
+   * @throws an http error 503 while draining, or when `maxConnections` are open
+   */
+  admit(): void {
+    if (this.#drain !== undefined) {
+      throw createError(503, 'Cannot accept WebSocket: the server is shutting down', {
+        headers: { Connection: 'close' },
+      });
+    }
+    if (this.#contexts.size >= this.#limit) {
+      throw createError(503, `Cannot accept WebSocket: ${this.#limit} connections are open, which is maxConnections`, {
+        headers: { 'Retry-After': '10' },
+      });
+    }
+  }
+
+  /** Adds a connection. One that comes while draining, because its handshake had begun before, is asked to go at once. */
+  add(context: WebSocketContext): void {
+    if (isTerminal(context.state)) return;
+    this.#contexts.add(context);
+    if (this.#parting !== undefined) closeGracefully(context, this.#parting.code, this.#parting.reason);
+  }
+
+  delete(context: WebSocketContext): void {
+    this.#contexts.delete(context);
+  }
+
+  /** Closes all connections, waits for the acknowledgements and aborts the rest. A second call joins the first. */
+  close(code: number, reason: string, timeout: number): Promise<DrainResult> {
+    closePayload(code, code === 1005 ? undefined : reason);
+    this.#drain ??= this.#close(code, reason, timeout);
+    return this.#drain;
+  }
+
+  async #close(code: number, reason: string, timeout: number): Promise<DrainResult> {
+    this.#parting = { code, reason };
+    const leaving = [...this.#contexts];
+    const ends = leaving.map((context) => context.closed);
+    for (const context of leaving) closeGracefully(context, code, reason);
+    const timer = setTimeout(() => {
+      for (const context of this.#contexts) context.abort();
+    }, timeout);
+    const outcomes = await Promise.all(ends);
+    clearTimeout(timer);
+    const closed = outcomes.filter(({ wasClean }) => wasClean).length;
+    return { closed, aborted: outcomes.length - closed };
+  }
+}

@@ -1,0 +1,51 @@
+import type { Connection } from '../connection/connection.js';
+import type { ReadKind } from '../connection/input.js';
+
+/** A whole message: text as a `string`, binary as a `Buffer`. */
+export type WebSocketMessage = string | Buffer;
+
+/** Reads a whole message; `undefined` at the peer's close. */
+export const wholeMessage: ReadKind<WebSocketMessage | undefined> = {
+  take: (queue) => queue.takeMessage(),
+  atClose: undefined,
+  wantsMessage: true,
+  closeRepeats: true,
+};
+
+type Step = IteratorResult<WebSocketMessage, undefined>;
+
+const DONE: Step = { value: undefined, done: true };
+
+/** Reads a whole message as a step of an iteration, so that no promise stands between the socket and the loop. */
+const step: ReadKind<Step> = {
+  take: (queue) => {
+    const value = queue.takeMessage();
+    return value === undefined ? undefined : { value, done: false };
+  },
+  atClose: DONE,
+  wantsMessage: true,
+  closeRepeats: true,
+};
+
+/** `for await` over the messages of a connection. Leaving the loop leaves the connection as it is. */
+export class MessageIterator implements AsyncIterableIterator<WebSocketMessage, undefined, void> {
+  readonly #connection: Connection;
+  #left = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  next(): Promise<Step> {
+    return this.#left ? Promise.resolve(DONE) : this.#connection.read(step, undefined);
+  }
+
+  return(): Promise<Step> {
+    this.#left = true;
+    return Promise.resolve(DONE);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

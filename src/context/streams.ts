@@ -1,0 +1,58 @@
+import { ReadableStream, WritableStream } from 'node:stream/web';
+import { closePayload } from '../connection/close-status.js';
+import type { Connection } from '../connection/connection.js';
+import { outgoingBytes } from './data.js';
+import { type WebSocketMessage, wholeMessage } from './messages.js';
+
+/** As many bytes may be written ahead before a writer of the stream is asked to wait. */
+const HIGH_WATER_MARK = 64 * 1024;
+
+const normalClosure = (): Buffer => closePayload(1000, undefined);
+
+/** Messages as a stream that reads from the connection only what its own reader asks for. */
+export function readableOf(connection: Connection): ReadableStream<WebSocketMessage> {
+  return new ReadableStream<WebSocketMessage>(
+    {
+      async pull(controller) {
+        const message = await connection.read(wholeMessage, undefined);
+        if (message === undefined) controller.close();
+        else controller.enqueue(message);
+      },
+      cancel() {
+        return connection.close(normalClosure(), undefined);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** A stream each of whose chunks is sent as a message of its own. It fails when `over` fires. */
+export function writableOf(
+  connection: Connection,
+  over: AbortSignal,
+): WritableStream<string | ArrayBuffer | ArrayBufferView> {
+  return new WritableStream<string | ArrayBuffer | ArrayBufferView>(
+    {
+      start(controller) {
+        const fail = (): void => controller.error(over.reason);
+        if (over.aborted) fail();
+        else over.addEventListener('abort', fail, { once: true });
+      },
+      write(chunk) {
+        const data = outgoingBytes(chunk, 'write');
+        const text = typeof data === 'string';
+        return connection.send({ data, text, endOfMessage: true, compress: undefined, whole: true, signal: undefined });
+      },
+      close() {
+        return connection.closeOutput(normalClosure(), undefined);
+      },
+      abort() {
+        connection.abort();
+      },
+    },
+    {
+      highWaterMark: HIGH_WATER_MARK,
+      size: (chunk) => (typeof chunk === 'string' ? Buffer.byteLength(chunk) : (chunk?.byteLength ?? 1)),
+    },
+  );
+}

@@ -1,0 +1,534 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ReadableStream, WritableStream } from 'node:stream/web';
+import type { WebSocket } from 'ws';
+import { closePayload } from '../connection/close-status.js';
+import { type CloseInfo, Connection, type ConnectionParts } from '../connection/connection.js';
+import { isTerminal, type WebSocketState } from '../connection/state.js';
+import { incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
+import {
+  type CompletionCallback,
+  complete,
+  type FragmentReadResult,
+  fragmentKind,
+  type ReceiveResult,
+  receiveKind,
+  WebSocketMessageType,
+} from './fragments.js';
+import { MessageIterator, type WebSocketMessage, wholeMessage } from './messages.js';
+import * as info from './request-info.js';
+import { readableOf, writableOf } from './streams.js';
+
+/** Options of an operation that can be cancelled. */
+export interface CancelOptions {
+  /** Rejects the operation with its `reason` when it fires. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `sendAsync`. */
+export interface SendOptions extends CancelOptions {
+  /** Text or Binary; default: Text for a string, Binary for bytes. Ignored when the message was begun before. */
+  readonly messageType?: typeof WebSocketMessageType.Text | typeof WebSocketMessageType.Binary | undefined;
+  /** Whether the message ends with this fragment. Default `true`. */
+  readonly endOfMessage?: boolean | undefined;
+  /** Whether to compress, where compression was negotiated. Default: messages above its threshold. */
+  readonly compress?: boolean | undefined;
+}
+
+/** Options of `writeFragment`. */
+export interface WriteFragmentOptions {
+  /** Whether the fragment is text. Default: whether `data` is a string. */
+  readonly utf8Encoded?: boolean | undefined;
+  /** Whether the message ends with this fragment. Default `true`. */
+  readonly finalFragment?: boolean | undefined;
+}
+
+/** The peer's close, as `getCloseStatus` gives it. */
+export interface CloseStatus {
+  readonly statusCode: number;
+  readonly reason: string;
+}
+
+/** What a context is made of. @internal */
+export interface ContextParts extends Omit<ConnectionParts, 'onTerminated'> {
+  readonly request: IncomingMessage;
+  readonly items: Record<string, unknown>;
+  readonly timestamp: Date;
+  readonly subProtocol: string | undefined;
+  readonly requestedProtocols: readonly string[];
+  openWs(socket: Duplex, head: Buffer): WebSocket;
+  onTerminated(context: WebSocketContext): void;
+  /** Gets what a completion callback of the application throws. */
+  onError(error: unknown, context: WebSocketContext): void;
+}
+
+const brand = Symbol.for('websocket-context.WebSocketContext');
+
+const settled: Promise<void> = Promise.resolve();
+
+/** Asks the client to go while the application goes on reading what it sends until then. For draining. */
+export let closeGracefully: (context: WebSocketContext, code: number, reason: string) => void;
+
+/** Whether the connection belongs to a WebSocket of `ws` by now. */
+export let isHandedOver: (context: WebSocketContext) => boolean;
+
+/**
+ * One WebSocket connection, on `req.webSocket` after the handshake. Three styles of use that can be mixed: ASP.NET
+ * (`receiveAsync`, `sendAsync`, `closeAsync`, …), IIS (`readFragment`, `writeFragment`, `sendConnectionClose`, …) and
+ * JavaScript (`for await`, streams, `signal`).
+ *
+ * - Every method may be called at any time. A wrong argument rejects with a `TypeError` or `RangeError`, a wrong state
+ *   with a {@link WebSocketError}, and neither changes anything.
+ * - One receive at a time. Sends are queued, and leave in the order of the calls.
+ * - A close of the peer is reported, never answered behind the application's back: call `closeAsync`, return from the
+ *   handler, or wait for `closeTimeout`. Pings are answered at once.
+ * - An operation that is cancelled leaves the connection usable, except `closeAsync` once its close frame is out.
+ */
+export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
+  readonly #connection: Connection;
+  readonly #parts: ContextParts;
+  #controller: AbortController | undefined;
+  #closed: Promise<CloseInfo> | undefined;
+  #resolveClosed: ((info: CloseInfo) => void) | undefined;
+  #readable: ReadableStream<WebSocketMessage> | undefined;
+  #writable: WritableStream<WebSocketData> | undefined;
+
+  static {
+    closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
+    isHandedOver = (context) => context.#connection.ws !== undefined;
+  }
+
+  /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
+  constructor(parts: ContextParts) {
+    this.#parts = parts;
+    this.#connection = new Connection({ ...parts, onTerminated: (connection) => this.#terminated(connection) });
+  }
+
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+
+  // ASP.NET style
+
+  /** Where the connection stands. Corresponds to `WebSocket.State`. */
+  get state(): WebSocketState {
+    return this.#connection.state;
+  }
+
+  /** Status of the peer's close frame; 1005 if it had none, `undefined` until it has come. `WebSocket.CloseStatus`. */
+  get closeStatus(): number | undefined {
+    return this.#connection.closeStatus;
+  }
+
+  /** Description in the peer's close frame; `undefined` until it has come. `WebSocket.CloseStatusDescription`. */
+  get closeStatusDescription(): string | undefined {
+    return this.#connection.closeStatusDescription;
+  }
+
+  /** The negotiated subprotocol, `undefined` if none. `WebSocket.SubProtocol`. */
+  get subProtocol(): string | undefined {
+    return this.#parts.subProtocol;
+  }
+
+  /**
+   * Receives a fragment of a message, or the part of one that has arrived, or the peer's close. A result never spans two
+   * frames. Corresponds to `AspNetWebSocket.ReceiveAsync`.
+   *
+   * @param buffer is filled, and `data` is the filled part of it; without it `data` is what has arrived. A zero-length
+   *   buffer waits for input and consumes nothing
+   * @returns rejects with ERR_WEBSOCKET_RECEIVE_IN_PROGRESS if another receive is pending,
+   *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY or ERR_WEBSOCKET_FAULTED once if the peer vanished or broke the
+   *   protocol, ERR_WEBSOCKET_INVALID_STATE after that or after the peer's close, and the reason of `signal`; a
+   *   cancelled receive loses no byte
+   */
+  receiveAsync(buffer?: ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<ReceiveResult> {
+    return attempt(() =>
+      this.#connection.read(receiveKind(incomingBytes(buffer, 'receive'), this.#connection), options?.signal),
+    );
+  }
+
+  /**
+   * Sends a message or a fragment of one: a string as text, bytes as binary. Calls are sent in order. Corresponds to
+   * `AspNetWebSocket.SendAsync`.
+   *
+   * @returns resolves when `data` may be reused and there is room for more; rejects with ERR_WEBSOCKET_INVALID_STATE
+   *   unless the state is Open or CloseReceived, ERR_WEBSOCKET_SEND_BUFFER_FULL if more than `sendBufferLimit` was
+   *   waiting, and the reason of `signal`, in which case nothing is sent if no byte of the frame was out
+   */
+  sendAsync(data: WebSocketData, options?: SendOptions): Promise<void> {
+    // Nearly every call comes this way: no objects are made for it.
+    if (
+      options === undefined &&
+      (typeof data === 'string' || data instanceof Uint8Array) &&
+      this.#connection.trySend(data)
+    ) {
+      return settled;
+    }
+    return attempt(() => {
+      const payload = outgoingBytes(data, 'send');
+      const { messageType, endOfMessage = true, compress, signal } = options ?? {};
+      const text = isText(messageType, payload);
+      return this.#connection.send({ data: payload, text, endOfMessage, compress, whole: false, signal });
+    });
+  }
+
+  /**
+   * Closes the connection. The side that closes first: sends the close frame, discards what still arrives and waits until
+   * the client has acknowledged. When the client closed first: sends the acknowledgement. A second call joins the first.
+   * Corresponds to `AspNetWebSocket.CloseAsync`.
+   *
+   * @param status 1000 (default) to 1003, 1007 to 1014, 3000 to 4999, or 1005 for a close frame without status
+   * @param description at most 123 bytes of UTF-8
+   * @returns resolves when the connection is Closed; rejects with ERR_WEBSOCKET_CLOSE_TIMEOUT if the client has not
+   *   acknowledged within `closeTimeout`, ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of
+   *   `signal`, which aborts the connection if the close frame was out
+   */
+  closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
+    return attempt(() => this.#connection.close(closePayload(status, description), options?.signal));
+  }
+
+  /**
+   * Closes our half: sends the close frame and does not wait for the client. What the client still sends can be received
+   * until its close. When the client closed first this is the acknowledgement. A second call resolves and sends nothing.
+   * Corresponds to `AspNetWebSocket.CloseOutputAsync`.
+   *
+   * @param status as in {@link closeAsync}
+   * @param description as in {@link closeAsync}
+   * @returns rejects with ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
+   */
+  closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
+    return attempt(() => this.#connection.closeOutput(closePayload(status, description), options?.signal));
+  }
+
+  /**
+   * Drops the connection now; the client sees 1006. Pending operations reject with ERR_WEBSOCKET_OPERATION_ABORTED. No
+   * effect on a connection that is Closed or Aborted. Corresponds to `AspNetWebSocket.Abort`.
+   */
+  abort(): void {
+    this.#connection.abort();
+  }
+
+  /** `closeAsync(1000)` unless the connection is over, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!isTerminal(this.state)) await this.closeAsync();
+  }
+
+  // IIS style
+
+  /**
+   * Reads a fragment, the part of one that has arrived, or the close. `IWebSocketContext::ReadFragment`.
+   *
+   * @param buffer as in {@link receiveAsync}
+   * @returns rejects as {@link receiveAsync} does
+   */
+  readFragment(buffer?: ArrayBufferView | ArrayBuffer): Promise<FragmentReadResult>;
+  /** The same with a completion callback, which is called exactly once, after this call has returned. */
+  readFragment<C>(
+    buffer: ArrayBufferView | ArrayBuffer | undefined,
+    completion: CompletionCallback<C>,
+    completionContext?: C,
+  ): void;
+  readFragment<C>(
+    buffer?: ArrayBufferView | ArrayBuffer,
+    completion?: CompletionCallback<C>,
+    completionContext?: C,
+  ): Promise<FragmentReadResult> | undefined {
+    const read = attempt(() => this.#connection.read(fragmentKind(incomingBytes(buffer, 'read')), undefined));
+    if (completion === undefined) return read;
+    return this.#complete(read, completion, completionContext as C, (result) => [
+      result.count,
+      result.utf8Encoded,
+      result.finalFragment,
+      result.connectionClose,
+    ]);
+  }
+
+  /**
+   * Writes a fragment. `IWebSocketContext::WriteFragment`.
+   *
+   * @returns the number of bytes sent; rejects as {@link sendAsync} does
+   */
+  writeFragment(data: WebSocketData, options?: WriteFragmentOptions): Promise<number>;
+  /** The same with a completion callback, which is called exactly once, after this call has returned. */
+  writeFragment<C>(
+    data: WebSocketData,
+    options: WriteFragmentOptions | undefined,
+    completion: CompletionCallback<C>,
+    completionContext?: C,
+  ): void;
+  writeFragment<C>(
+    data: WebSocketData,
+    options?: WriteFragmentOptions,
+    completion?: CompletionCallback<C>,
+    completionContext?: C,
+  ): Promise<number> | undefined {
+    const { utf8Encoded = typeof data === 'string', finalFragment = true } = options ?? {};
+    const written = attempt(async () => {
+      const payload = outgoingBytes(data, 'write');
+      const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
+      await this.#connection.send({
+        data: payload,
+        text: utf8Encoded,
+        endOfMessage: finalFragment,
+        compress: undefined,
+        whole: false,
+        signal: undefined,
+      });
+      return bytes;
+    });
+    if (completion === undefined) return written;
+    return this.#complete(written, completion, completionContext as C, (bytes) => [
+      bytes,
+      utf8Encoded,
+      finalFragment,
+      false,
+    ]);
+  }
+
+  /**
+   * Sends one close frame and waits for nothing. `IWebSocketContext::SendConnectionClose`.
+   *
+   * @param statusCode as in {@link closeAsync}; default: an empty close frame
+   * @param reason at most 123 bytes of UTF-8
+   * @returns rejects with ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted
+   */
+  sendConnectionClose(statusCode?: number, reason?: string): Promise<void>;
+  /** The same with a completion callback, which is called exactly once, after this call has returned. */
+  sendConnectionClose<C>(
+    statusCode: number | undefined,
+    reason: string | undefined,
+    completion: CompletionCallback<C>,
+    completionContext?: C,
+  ): void;
+  sendConnectionClose<C>(
+    statusCode = 1005,
+    reason?: string,
+    completion?: CompletionCallback<C>,
+    completionContext?: C,
+  ): Promise<void> | void {
+    const sent = attempt(() => this.#connection.closeOutput(closePayload(statusCode, reason), undefined));
+    if (completion === undefined) return sent;
+    return this.#complete(sent, completion, completionContext as C, () => [0, true, true, false]);
+  }
+
+  /**
+   * Ends TCP gracefully (FIN) without a close frame. Pending operations reject with ERR_WEBSOCKET_OPERATION_ABORTED. The
+   * socket is destroyed when the peer has ended it too, or after `closeTimeout`. `IWebSocketContext::CloseTcpConnection`.
+   */
+  closeTcpConnection(): void {
+    this.#connection.closeTcp();
+  }
+
+  /** The peer's close, `undefined` before it has come (E_NOT_SET). `IWebSocketContext::GetCloseStatus`. */
+  getCloseStatus(): CloseStatus | undefined {
+    const { closeStatus, closeStatusDescription } = this.#connection;
+    return closeStatus === undefined ? undefined : { statusCode: closeStatus, reason: closeStatusDescription ?? '' };
+  }
+
+  /**
+   * Lets go of pending reads and of writes that are not out yet: they reject with ERR_WEBSOCKET_OPERATION_ABORTED
+   * (0x800703E3). No received byte is lost and the connection stays usable. `IWebSocketContext::CancelOutstandingIO`.
+   */
+  cancelOutstandingIO(): void {
+    this.#connection.cancelOutstandingIO();
+  }
+
+  // JavaScript style
+
+  /** Iterates over whole messages. Ends at the peer's close, throws on a fault; `break` leaves the connection open. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage, undefined, void> {
+    return new MessageIterator(this.#connection);
+  }
+
+  /**
+   * Receives a whole message: text as a `string`, binary as a `Buffer`; `undefined` at the peer's close.
+   *
+   * @returns rejects as {@link receiveAsync} does; a message longer than `receiveBufferLimit` closes with 1009 and
+   *   rejects with ERR_WEBSOCKET_MESSAGE_TOO_BIG
+   */
+  receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
+    return this.#connection.read(wholeMessage, options?.signal);
+  }
+
+  /** Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`. */
+  get readable(): ReadableStream<WebSocketMessage> {
+    this.#readable ??= readableOf(this.#connection);
+    return this.#readable;
+  }
+
+  /** A stream each of whose chunks is sent as a message. `close()` is `closeOutputAsync(1000)`, `abort()` is `abort()`. */
+  get writable(): WritableStream<WebSocketData> {
+    this.#writable ??= writableOf(this.#connection, this.signal);
+    return this.#writable;
+  }
+
+  /** Fires when the connection is over, in whatever way. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (isTerminal(this.state)) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  /** How the connection ended: the peer's close, or 1006 if it did not end cleanly. Never rejects. */
+  get closed(): Promise<CloseInfo> {
+    this.#closed ??= isTerminal(this.state)
+      ? Promise.resolve(this.#connection.closeInfo)
+      : new Promise((resolve) => {
+          this.#resolveClosed = resolve;
+        });
+    return this.#closed;
+  }
+
+  /** Bytes that were accepted for sending and have not been taken by the system yet. */
+  get bufferedAmount(): number {
+    return this.#connection.bufferedAmount;
+  }
+
+  /**
+   * Sends a ping and waits for its pong.
+   *
+   * @param data at most 125 bytes; default: a number of its own
+   * @returns the round trip in ms; rejects with ERR_WEBSOCKET_INVALID_STATE unless the state is Open or CloseReceived,
+   *   with the reason of `signal`, and when the connection ends
+   */
+  ping(data?: string | ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<number> {
+    return attempt(() => {
+      const payload = data === undefined ? undefined : outgoingBytes(data, 'ping');
+      const bytes = payload === undefined ? undefined : Buffer.from(payload);
+      if (bytes !== undefined && bytes.length > 125) {
+        throw new RangeError(`Cannot ping: data is ${bytes.length} bytes, must be at most 125`);
+      }
+      return this.#connection.ping(bytes, options?.signal);
+    });
+  }
+
+  /**
+   * The connection as an open WebSocket of `ws`, for libraries that need one. It is handed over for good: from then on the
+   * methods that move data reject with ERR_WEBSOCKET_INVALID_STATE. Listen to its events in the same tick.
+   *
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE after the first read
+   */
+  get ws(): WebSocket {
+    return this.#connection.ws ?? this.#connection.handOver((socket, head) => this.#parts.openWs(socket, head));
+  }
+
+  // The handshake (AspNetWebSocketContext)
+
+  /** The request of the handshake. */
+  get request(): IncomingMessage {
+    return this.#parts.request;
+  }
+
+  /** The `Origin` header, `undefined` if the client sent none. */
+  get origin(): string | undefined {
+    return this.request.headers.origin;
+  }
+
+  /** The `Sec-WebSocket-Key` header. */
+  get secWebSocketKey(): string {
+    return this.request.headers['sec-websocket-key'] ?? '';
+  }
+
+  /** The subprotocols that the client requested, in its order. */
+  get secWebSocketProtocols(): readonly string[] {
+    return this.#parts.requestedProtocols;
+  }
+
+  /** The `Sec-WebSocket-Version` header. */
+  get secWebSocketVersion(): string {
+    return this.request.headers['sec-websocket-version'] ?? '';
+  }
+
+  /** The URL of the handshake as the client sees it; `trust proxy` of Express is honoured. */
+  get requestUri(): URL {
+    return info.requestUri(this.request);
+  }
+
+  /** Whether the client's connection is encrypted; `trust proxy` of Express is honoured. */
+  get isSecureConnection(): boolean {
+    return info.isSecureConnection(this.request);
+  }
+
+  /** Whether the TCP peer is on this machine. */
+  get isLocal(): boolean {
+    return info.isLocal(this.request);
+  }
+
+  /** Whether the TCP connection to the client stands. */
+  get isClientConnected(): boolean {
+    return this.#connection.isPeerConnected;
+  }
+
+  /** The client's address; `trust proxy` of Express is honoured. */
+  get userHostAddress(): string | undefined {
+    return info.userHostAddress(this.request);
+  }
+
+  /** The `User-Agent` header. */
+  get userAgent(): string | undefined {
+    return this.request.headers['user-agent'];
+  }
+
+  /** Cookies of the handshake by name. */
+  get cookies(): Readonly<Record<string, string | undefined>> {
+    return info.cookies(this.request);
+  }
+
+  /** `res.locals` of the handshake: what middleware has put there for the request. */
+  get items(): Record<string, unknown> {
+    return this.#parts.items;
+  }
+
+  /** `req.user`, as authentication middleware has set it. */
+  get user(): unknown {
+    return info.user(this.request);
+  }
+
+  /** `req.isAuthenticated()` where there is one, otherwise whether there is a user. */
+  get isAuthenticated(): boolean {
+    return info.isAuthenticated(this.request);
+  }
+
+  /** When the upgrade request arrived. */
+  get timestamp(): Date {
+    return this.#parts.timestamp;
+  }
+
+  #complete<T, C>(
+    operation: Promise<T>,
+    completion: CompletionCallback<C>,
+    completionContext: C,
+    report: (result: T) => readonly [number, boolean, boolean, boolean],
+  ): undefined {
+    complete(operation, completion, completionContext, report, (error) => this.#parts.onError(error, this));
+  }
+
+  #terminated(connection: Connection): void {
+    this.#resolveClosed?.(connection.closeInfo);
+    this.#controller?.abort();
+    this.#parts.onTerminated(this);
+  }
+}
+
+Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
+
+function isText(messageType: unknown, payload: string | Uint8Array): boolean {
+  if (messageType === undefined) return typeof payload === 'string';
+  if (messageType === WebSocketMessageType.Text) return true;
+  if (messageType === WebSocketMessageType.Binary) return false;
+  if (typeof messageType !== 'number') {
+    throw new TypeError(`Cannot send: messageType is of type ${typeof messageType}, must be Text (0) or Binary (1)`);
+  }
+  throw new RangeError(`Cannot send: messageType is ${messageType}, must be Text (0) or Binary (1)`);
+}
+
+/** Turns what `operation` throws into a rejection, so that no method throws and rejects. */
+function attempt<T>(operation: () => Promise<T>): Promise<T> {
+  try {
+    return operation();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}

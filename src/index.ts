@@ -1,0 +1,29 @@
+export { WebSocketCloseStatus } from './connection/close-status.js';
+export type { CloseInfo } from './connection/connection.js';
+export { WebSocketState } from './connection/state.js';
+export type { DrainOptions, DrainResult } from './connections.js';
+export type { WebSocketData } from './context/data.js';
+export {
+  type CompletionCallback,
+  type FragmentReadResult,
+  type ReceiveResult,
+  WebSocketMessageType,
+} from './context/fragments.js';
+export type { WebSocketMessage } from './context/messages.js';
+export {
+  type CancelOptions,
+  type CloseStatus,
+  type SendOptions,
+  WebSocketContext,
+  type WriteFragmentOptions,
+} from './context/web-socket-context.js';
+export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
+export {
+  type AttachOptions,
+  type NextFunction,
+  type WebSocketRequest,
+  type WebSockets,
+  webSockets,
+} from './middleware.js';
+export type { OriginPolicyFunction, SubProtocolChooser, WebSocketOptions, WebSocketRouteOptions } from './options.js';
+export type { AppFunction } from './upgrade/attach.js';

@@ -1,0 +1,245 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
+import createError from 'http-errors';
+import type { Compression } from './connection/input.js';
+import { KeepAlive } from './connection/keep-alive.js';
+import { Connections, type DrainOptions, type DrainResult } from './connections.js';
+import { WebSocketContext } from './context/web-socket-context.js';
+import { HandlerLife } from './handler-life.js';
+import {
+  type ResolvedRouteOptions,
+  resolveOptions,
+  resolveRouteOptions,
+  type WebSocketOptions,
+  type WebSocketRouteOptions,
+} from './options.js';
+import { type AppFunction, attach } from './upgrade/attach.js';
+import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
+import type { UpgradeRequest } from './upgrade/upgrade-request.js';
+import { type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
+
+/** A request of Node's, and what the middleware adds to it. */
+export type WebSocketRequest = IncomingMessage & {
+  /** The connection, once the handshake has been performed. */
+  webSocket?: WebSocketContext | undefined;
+};
+
+/** The callback of a Connect middleware. */
+export type NextFunction = (error?: unknown) => void;
+
+/** Options of `attach`. */
+export interface AttachOptions {
+  /** Which upgrade requests are ours; the others are left to other listeners entirely. Default: all. */
+  readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
+}
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** The WebSocket connection of this request, once the handshake has been performed. */
+      webSocket?: WebSocketContext | undefined;
+    }
+  }
+}
+
+/** What `webSockets()` returns: a Connect middleware with the members beside it. */
+export interface WebSockets {
+  /**
+   * Performs the handshake of a WebSocket request here, sets `req.webSocket` and calls `next()`; any other request passes
+   * untouched. A refused handshake is an http error given to `next`, and nothing has been written then.
+   */
+  (req: IncomingMessage, res: ServerResponse, next: NextFunction): void;
+
+  /**
+   * Makes a route handler. A plain HTTP request gets 426 through `next`; otherwise the handshake is performed, unless
+   * `app.use` has done so, and `fn` has the connection until it returns, which closes it with 1000. If `fn` throws, an
+   * http error below 500 closes with 4000 + its status, anything else with 1011.
+   */
+  handler<Req extends IncomingMessage = IncomingMessage, Res extends ServerResponse = ServerResponse>(
+    fn: (socket: WebSocketContext, req: Req, res: Res) => unknown,
+    options?: WebSocketRouteOptions,
+  ): (req: Req, res: Res, next: NextFunction) => void;
+
+  /**
+   * Performs the handshake of a request now. Rejects with an http error if it is refused, if the request is not a
+   * WebSocket request (426), has been accepted before, or its response has begun.
+   */
+  accept(req: IncomingMessage, options?: WebSocketRouteOptions): Promise<WebSocketContext>;
+
+  /** Whether the request arrived by upgrade and asks for `websocket`. */
+  isWebSocketRequest(req: IncomingMessage): boolean;
+
+  /** The subprotocols that the client offers, in its order; empty if the header is missing or invalid. */
+  requestedProtocols(req: IncomingMessage): readonly string[];
+
+  /**
+   * Routes the server's upgrade requests through `app`, for all instances of the library. Attaching twice is harmless.
+   *
+   * @returns a function that detaches
+   */
+  attach(server: Server | SecureServer, app: AppFunction, options?: AttachOptions): () => void;
+
+  /** The live connections. */
+  readonly connections: ReadonlySet<WebSocketContext>;
+
+  /**
+   * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
+   * `timeout` ms, the rest is aborted. `server.close()` completes after it.
+   */
+  close(options?: DrainOptions): Promise<DrainResult>;
+}
+
+/**
+ * Makes a middleware that performs WebSocket handshakes where it stands in the chain. One instance is one policy and one
+ * registry of connections.
+ *
+ * @throws TypeError or RangeError for an unknown or invalid option
+ */
+export function webSockets(options?: WebSocketOptions): WebSockets {
+  const settings = resolveOptions(options);
+  const connections = new Connections(settings.maxConnections);
+  const keepAlive = new KeepAlive();
+  const bridge = new WsBridge();
+  const lives = new WeakMap<WebSocketContext, HandlerLife>();
+
+  /** Makes the context of a handshake whose 101 has just been written. */
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: ResolvedRouteOptions): WebSocketContext {
+    const { socket, head, subProtocol, perMessageDeflate } = handshake;
+    const { req, res, receivedAt } = upgrade;
+    const context = new WebSocketContext({
+      socket,
+      head,
+      settings: route,
+      keepAlive,
+      compression: compressionOf(perMessageDeflate, route),
+      request: req,
+      items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
+      timestamp: receivedAt,
+      subProtocol,
+      requestedProtocols: requestedProtocols(req),
+      openWs: (ownSocket, early) => handOver(ownSocket, early, { ...route, subProtocol, perMessageDeflate }),
+      onTerminated: (ended) => connections.delete(ended),
+      onError: (error, failed) => lives.get(failed)?.failed(error),
+    });
+    const life = new HandlerLife(context, req, settings.onError);
+    lives.set(context, life);
+    upgrade.aftermath = life;
+    Object.defineProperty(req, 'webSocket', {
+      configurable: true,
+      enumerable: true,
+      get: () => {
+        life.claimed = true;
+        return context;
+      },
+    });
+    connections.add(context);
+    return context;
+  }
+
+  /** Performs the handshake, at once if nothing asynchronous is to be asked. */
+  function handshake(req: IncomingMessage, route: ResolvedRouteOptions): WebSocketContext | Promise<WebSocketContext> {
+    connections.admit();
+    return performHandshake(req, route, bridge, (done, upgrade) => open(done, upgrade, route));
+  }
+
+  function middleware(req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
+    if (!isWebSocketRequest(req)) {
+      next();
+      return;
+    }
+    settle(
+      () => handshake(req, settings),
+      () => next(),
+      next,
+    );
+  }
+
+  function handler<Req extends IncomingMessage, Res extends ServerResponse>(
+    fn: (socket: WebSocketContext, req: Req, res: Res) => unknown,
+    routeOptions?: WebSocketRouteOptions,
+  ): (req: Req, res: Res, next: NextFunction) => void {
+    if (typeof fn !== 'function')
+      throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
+    const route = resolveRouteOptions(settings, routeOptions);
+    return (req, res, next) => {
+      const run = (context: WebSocketContext): void => {
+        const life = lives.get(context);
+        if (life === undefined) return;
+        life.claimed = true;
+        settle(
+          () => fn(context, req, res),
+          () => life.ended(),
+          (error) => life.failed(error),
+        );
+      };
+      const accepted = (req as WebSocketRequest).webSocket;
+      if (accepted !== undefined) run(accepted);
+      else if (isWebSocketRequest(req)) settle(() => handshake(req, route), run, next);
+      else refuse(res, next);
+    };
+  }
+
+  async function accept(req: IncomingMessage, routeOptions?: WebSocketRouteOptions): Promise<WebSocketContext> {
+    const context = await handshake(req, resolveRouteOptions(settings, routeOptions));
+    const life = lives.get(context);
+    if (life !== undefined) life.claimed = true;
+    return context;
+  }
+
+  function close({
+    code = 1001,
+    reason = '',
+    timeout = settings.closeTimeout,
+  }: DrainOptions = {}): Promise<DrainResult> {
+    return connections.close(code, reason, timeout);
+  }
+
+  return Object.defineProperty(
+    Object.assign(middleware, {
+      handler,
+      accept,
+      isWebSocketRequest,
+      requestedProtocols,
+      attach: (server: Server | SecureServer, app: AppFunction, { filter }: AttachOptions = {}) =>
+        attach(server, app, { filter, handshakeTimeout: settings.handshakeTimeout }),
+      connections: connections.contexts,
+      close,
+    }),
+    'name',
+    { value: 'webSockets' },
+  );
+}
+
+/** permessage-deflate as negotiated, with the options that led to it. */
+function compressionOf(
+  negotiated: Handshake['perMessageDeflate'],
+  route: ResolvedRouteOptions,
+): Compression | undefined {
+  const options = route.perMessageDeflate;
+  return negotiated === undefined || options === false ? undefined : { negotiated, options };
+}
+
+/** A plain HTTP request on a WebSocket route. */
+function refuse(res: ServerResponse, next: NextFunction): void {
+  // Error middleware of applications seldom looks at the headers of an error.
+  res.setHeader('Upgrade', 'websocket');
+  next(
+    createError(426, 'This resource speaks WebSocket: connect with ws:// or wss://', {
+      headers: { Upgrade: 'websocket' },
+    }),
+  );
+}
+
+/** Runs `start` and hands its outcome on, synchronously if it is. */
+function settle<T>(start: () => T | PromiseLike<T>, done: (value: T) => void, failed: (error: unknown) => void): void {
+  let outcome: T | PromiseLike<T>;
+  try {
+    outcome = start();
+  } catch (error) {
+    failed(error);
+    return;
+  }
+  if (typeof (outcome as PromiseLike<T> | undefined)?.then === 'function')
+    (outcome as PromiseLike<T>).then(done, failed);
+  else done(outcome as T);
+}
