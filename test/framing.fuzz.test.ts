@@ -8,8 +8,9 @@
 //    when it is complete.
 // 3. The first byte of a frame is checked when it is there; `ws` waits for the second.
 // 4. A 64-bit length with its top bit set is 1002, which RFC 6455 section 5.2 forbids; `ws` says 1009.
-// 5. What follows a final block (BFINAL) in a compressed message is ignored; `ws` does so up to the end of the frame, and
-//    begins a new DEFLATE stream with the next one. RFC 7692 section 7.2.3.4 has nothing but padding there.
+// 5. What follows a final block (BFINAL) in a compressed message is ignored, and the next message goes on with the same
+//    window; `ws` ignores it up to the end of the frame, or even the next frame as a whole, and then begins a new DEFLATE
+//    stream. RFC 7692 section 7.2.3.4 has nothing but padding there.
 //
 // FUZZ_CASES sets how many streams are tried, FUZZ_SEED the first of them (each stream is made from its own seed).
 
@@ -365,14 +366,11 @@ function equal(left: readonly Event[], right: readonly Event[]): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }
 
-/** Whether zlib stops before the end of a compressed message, because of a final block. */
+/** Whether a compressed message contains a final block: only then does zlib find the end of the stream that it looks for. */
 function hasFinalBlock(payload: Buffer): boolean {
   try {
-    const input = Buffer.concat([payload, Buffer.of(0, 0, 0xff, 0xff)]);
-    // With `info` the result is not the Buffer that the types promise.
-    const result: object = inflateRawSync(input, { info: true, finishFlush: constants.Z_SYNC_FLUSH });
-    const engine: unknown = Reflect.get(result, 'engine');
-    return Reflect.get(Object(engine), 'bytesWritten') < input.length;
+    inflateRawSync(Buffer.concat([payload, Buffer.of(0, 0, 0xff, 0xff)]));
+    return true;
   } catch {
     return false;
   }

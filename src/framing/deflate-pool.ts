@@ -44,6 +44,7 @@ export class InflateCodec {
   readonly stream: InflateRaw;
   owner: InflateOwner | undefined;
   #written = 0;
+  #takenBefore = 0;
 
   constructor(stream: InflateRaw) {
     this.stream = stream;
@@ -56,7 +57,13 @@ export class InflateCodec {
     return this.stream.bytesWritten < this.#written;
   }
 
+  /** Whether the stream had been ended before the last write. */
+  get tookNothing(): boolean {
+    return this.stream.bytesWritten === this.#takenBefore;
+  }
+
   write(input: Buffer): void {
+    this.#takenBefore = this.stream.bytesWritten;
     this.#written += input.length;
     this.stream.write(input, (error) => {
       if (!error) this.owner?.consumed();

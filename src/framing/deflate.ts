@@ -95,11 +95,14 @@ export class MessageInflater implements InflateOwner {
   #busy = false;
   #consumed = false;
   #endsMessage = false;
+  /** Input that begins a message, in case the stream turns out to have been ended by the message before. */
+  #again: Buffer | undefined;
 
   // The message under way. A piece is held back until it is known whether another one follows.
   #held: Buffer | undefined;
   #total = 0;
   #flags = 0;
+  #begun = false;
   #started = false;
   #finished = false;
 
@@ -160,6 +163,7 @@ export class MessageInflater implements InflateOwner {
     this.#next = 0;
     this.#bytes = 0;
     this.#held = undefined;
+    this.#again = undefined;
     idleContexts.take(this);
     this.dropContext();
     this.#window = EMPTY;
@@ -239,13 +243,16 @@ export class MessageInflater implements InflateOwner {
     if (this.#endsMessage) parts.push(TRAILER);
     // What follows a final block (RFC 7692 section 7.2.3.4) is of no use: zlib would not take it.
     if (this.#finished) {
+      this.#begun = !this.#endsMessage;
       this.#endJob();
       return;
     }
     this.#busy = true;
     this.#consumed = false;
-    const codec = this.#open();
-    codec?.write(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+    const input = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+    this.#again = this.#takeover && !this.#begun ? input : undefined;
+    this.#begun = !this.#endsMessage;
+    this.#open()?.write(input);
   }
 
   #open(): InflateCodec | undefined {
@@ -268,9 +275,17 @@ export class MessageInflater implements InflateOwner {
     const codec = this.#codec;
     if (codec === undefined || !this.#busy || !this.#consumed || this.#paused || codec.stream.readableLength > 0)
       return;
+    const again = this.#again;
+    this.#again = undefined;
     if (codec.isFinished) {
-      this.#finished = true;
       this.dropContext();
+      if (again !== undefined && codec.tookNothing) {
+        // The block that the trailer completes may have been a final one; the client's window goes on all the same.
+        this.#consumed = false;
+        this.#open()?.write(again);
+        return;
+      }
+      this.#finished = true;
     }
     this.#busy = false;
     this.#endJob();
