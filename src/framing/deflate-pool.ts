@@ -91,11 +91,12 @@ export class IdleContexts {
   /** The context of `owner` is idle from now on and may be dropped at any time. */
   keep(owner: ContextOwner): void {
     this.#owners.add(owner);
-    if (this.#owners.size <= MOST_IDLE_CONTEXTS) return;
-    const [oldest] = this.#owners;
-    if (oldest === undefined) return;
-    this.#owners.delete(oldest);
-    oldest.dropContext();
+    // A Set is in the order of insertion, so that the first one has been idle longest.
+    for (const oldest of this.#owners) {
+      if (this.#owners.size <= MOST_IDLE_CONTEXTS) return;
+      this.#owners.delete(oldest);
+      oldest.dropContext();
+    }
   }
 
   /** The context of `owner` is in use, or gone. */

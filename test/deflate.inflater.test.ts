@@ -1,0 +1,377 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, it, type TestContext } from 'node:test';
+import { constants, createDeflateRaw, deflateRawSync } from 'node:zlib';
+import { type DeflateParameters, MessageInflater, type MessageInflaterOptions } from '../src/framing/deflate.js';
+import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
+import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
+
+/** A client with context takeover. */
+function takeoverClient(t: TestContext, windowBits: number = 15): (message: Buffer) => Promise<Buffer> {
+  const stream = createDeflateRaw({ windowBits, flush: constants.Z_SYNC_FLUSH });
+  t.after(() => stream.close());
+  const parts: Buffer[] = [];
+  stream.on('data', (part: Buffer) => parts.push(part));
+  return async (message) => {
+    await new Promise((resolve) => stream.write(message, resolve));
+    return Buffer.concat(parts.splice(0)).subarray(0, -4);
+  };
+}
+
+interface Received {
+  readonly messages: Buffer[];
+  readonly texts: boolean[];
+  readonly pieces: number[];
+  readonly faults: [number, string][];
+  readonly pressure: boolean[];
+}
+
+type Overrides = Partial<MessageInflaterOptions> & { params?: DeflateParameters | null; onPiece?(): void };
+
+function inflate(t: TestContext, overrides: Overrides = {}): { inflater: MessageInflater; received: Received } {
+  const { params, onPiece, ...options } = overrides;
+  const received: Received = { messages: [], texts: [], pieces: [], faults: [], pressure: [] };
+  let parts: Buffer[] = [];
+  const inflater = new MessageInflater(negotiated(params), {
+    maxPayload: Number.POSITIVE_INFINITY,
+    onData: (chunk, start, end, flags) => {
+      assert.equal((flags & MESSAGE_START) !== 0, parts.length === 0, 'MESSAGE_START is set on the first piece only');
+      parts.push(Buffer.from(chunk.subarray(start, end)));
+      received.pieces.push(end - start);
+      if ((flags & MESSAGE_END) !== 0) {
+        received.messages.push(Buffer.concat(parts));
+        received.texts.push((flags & TEXT) !== 0);
+        parts = [];
+      }
+      onPiece?.();
+    },
+    onFault: (code, message) => received.faults.push([code, message]),
+    onBackpressure: (full) => received.pressure.push(full),
+    ...options,
+  });
+  t.after(() => inflater.destroy());
+  return { inflater, received };
+}
+
+/** Writes a whole message as if it had come in frames or chunks of `size`. */
+function write(
+  inflater: MessageInflater,
+  payload: Buffer,
+  size: number = payload.length || 1,
+  flags: number = 0,
+): void {
+  let at = 0;
+  do {
+    const end = Math.min(at + size, payload.length);
+    const start = at === 0 ? MESSAGE_START : 0;
+    inflater.write(payload, at, end, COMPRESSED | flags | start | (end === payload.length ? MESSAGE_END : 0));
+    at = end;
+  } while (at < payload.length);
+}
+
+function idle(inflater: MessageInflater): Promise<void> {
+  return new Promise((resolve) => inflater.after(resolve));
+}
+
+describe('MessageInflater', () => {
+  it('inflates messages of any size, however they were cut', async (t) => {
+    const { inflater, received } = inflate(t);
+    const messages = [Buffer.from('a'), Buffer.alloc(0), noise(3000), Buffer.alloc(200_000, 'abc'), noise(150_000)];
+    for (const size of [1_000_000, 70_000, 1000, 1]) {
+      for (const message of messages) if (size > 1 || message.length < 5000) write(inflater, deflated(message), size);
+    }
+    await idle(inflater);
+    const expected = [...messages, ...messages, ...messages, ...messages.slice(0, 3)];
+    assert.equal(received.messages.length, expected.length);
+    received.messages.forEach((message, i) => {
+      assert.ok(message.equals(expected[i] as Buffer), `message ${i}`);
+    });
+    assert.equal(inflater.bufferedAmount, 0);
+    assert.deepEqual(received.faults, []);
+  });
+
+  it('tells text from binary', async (t) => {
+    const { inflater, received } = inflate(t);
+    write(inflater, deflated('text'), 2, TEXT);
+    write(inflater, deflated('binary'));
+    await idle(inflater);
+    assert.deepEqual(received.texts, [true, false]);
+  });
+
+  it('accepts an empty message without any byte, and one whose end is an empty frame', async (t) => {
+    const { inflater, received } = inflate(t);
+    write(inflater, Buffer.alloc(0));
+    const payload = deflated('abc');
+    inflater.write(payload, 0, payload.length, COMPRESSED | MESSAGE_START);
+    inflater.write(payload, 0, 0, COMPRESSED | MESSAGE_END);
+    await idle(inflater);
+    assert.deepEqual(received.messages.map(String), ['', 'abc']);
+  });
+
+  it('delivers what has arrived of a message before the rest is there', async (t) => {
+    const { inflater, received } = inflate(t);
+    const stream = createDeflateRaw({ flush: constants.Z_SYNC_FLUSH });
+    t.after(() => stream.close());
+    stream.write('first');
+    const [part] = (await once(stream, 'data')) as [Buffer];
+    inflater.write(part, 0, part.length, COMPRESSED | MESSAGE_START);
+    await idle(inflater);
+    assert.deepEqual(received.pieces, [5]);
+    inflater.write(part, 0, 0, COMPRESSED | MESSAGE_END);
+    await idle(inflater);
+    assert.deepEqual(received.messages.map(String), ['first']);
+  });
+
+  it('delivers a small message as one piece, and a large one in pieces of bounded size', async (t) => {
+    const { inflater, received } = inflate(t);
+    write(inflater, deflated('small'));
+    await idle(inflater);
+    assert.deepEqual(received.pieces, [5]);
+    write(inflater, deflated(Buffer.alloc(10_000_000)));
+    await idle(inflater);
+    assert.ok(Math.max(...received.pieces) <= 16 * 1024);
+  });
+
+  it('passes uncompressed pieces and callbacks on in their place', async (t) => {
+    const { inflater, received } = inflate(t);
+    const order: number[] = [];
+    inflater.after(() => order.push(received.messages.length));
+    assert.deepEqual(order, [0], 'at once when nothing waits');
+    write(inflater, deflated('one'));
+    inflater.after(() => {
+      order.push(received.messages.length);
+      inflater.after(() => order.push(received.messages.length));
+    });
+    const plain = Buffer.from('xtwox');
+    inflater.write(plain, 1, 4, MESSAGE_START | MESSAGE_END | TEXT);
+    write(inflater, deflated('three'));
+    await idle(inflater);
+    assert.deepEqual(order, [0, 1, 3]);
+    assert.deepEqual(received.messages.map(String), ['one', 'two', 'three']);
+  });
+
+  it('delivers nothing while paused, goes on in order, and makes little in the meantime', async (t) => {
+    let pieces = 0;
+    const { inflater, received } = inflate(t, {
+      onPiece: () => {
+        if (++pieces % 3 !== 0) return;
+        inflater.pause();
+        const before = pieces;
+        setImmediate(() =>
+          setImmediate(() => {
+            assert.equal(pieces, before);
+            inflater.resume();
+          }),
+        );
+      },
+    });
+    const messages = [Buffer.alloc(300_000, 'x'), Buffer.from('short'), Buffer.from('shorter'), noise(100_000)];
+    for (const message of messages) write(inflater, deflated(message), 40_000);
+    inflater.write(Buffer.from('plain'), 0, 5, MESSAGE_START | MESSAGE_END);
+    await idle(inflater);
+    assert.deepEqual(received.messages, [...messages, Buffer.from('plain')]);
+  });
+
+  it('can be paused before anything has come, and resumed without having been paused', async (t) => {
+    const { inflater, received } = inflate(t);
+    inflater.resume();
+    inflater.pause();
+    write(inflater, deflated('abc'));
+    inflater.write(Buffer.from('d'), 0, 1, MESSAGE_START | MESSAGE_END);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(received.messages, []);
+    assert.equal(inflater.bufferedAmount, deflated('abc').length + 1);
+    inflater.resume();
+    await idle(inflater);
+    assert.deepEqual(received.messages.map(String), ['abc', 'd']);
+  });
+
+  it('asks for no more input while much of it waits', async (t) => {
+    const { inflater, received } = inflate(t);
+    inflater.pause();
+    const payload = deflated(noise(100_000));
+    write(inflater, payload, 30_000);
+    assert.deepEqual(received.pressure, [true]);
+    inflater.resume();
+    await idle(inflater);
+    assert.deepEqual(received.pressure, [true, false]);
+    inflater.pause();
+    for (let i = 0; i < 2000; i++) inflater.write(payload, 0, 0, COMPRESSED | MESSAGE_START);
+    assert.deepEqual(received.pressure, [true, false, true], 'pieces without payload weigh something as well');
+  });
+
+  it('does not need anybody to listen to that', async (t) => {
+    const inflater = new MessageInflater(negotiated(), { maxPayload: 1e9, onData: () => {}, onFault: assert.fail });
+    t.after(() => inflater.destroy());
+    write(inflater, deflated(noise(200_000)));
+    await idle(inflater);
+  });
+
+  it('ends a message that inflates to more than maxPayload with 1009, before it is inflated', async (t) => {
+    const bomb = deflated(Buffer.alloc(40 * 1024 * 1024));
+    const faulted = new Promise<void>((resolve) => {
+      const { inflater, received } = inflate(t, {
+        maxPayload: 100_000,
+        onFault: (code, message) => {
+          assert.equal(code, 1009);
+          assert.equal(message, 'A message inflates to more than the limit of 100000 bytes');
+          assert.ok(received.pieces.reduce((sum, size) => sum + size, 0) <= 100_000);
+          assert.deepEqual(received.messages, []);
+          resolve();
+        },
+      });
+      write(inflater, bomb);
+    });
+    const before = process.memoryUsage().arrayBuffers;
+    await faulted;
+    assert.ok(process.memoryUsage().arrayBuffers - before < 10_000_000);
+  });
+
+  it('counts maxPayload for every message anew', async (t) => {
+    const { inflater, received } = inflate(t, { maxPayload: 50_000 });
+    for (let i = 0; i < 5; i++) write(inflater, deflated(Buffer.alloc(50_000)));
+    await idle(inflater);
+    assert.equal(received.messages.length, 5);
+    assert.deepEqual(received.faults, []);
+  });
+
+  it('ends with 1007 when the data is corrupt, and reports nothing after that', async (t) => {
+    const fault = await new Promise<[number, string]>((resolve) => {
+      const { inflater, received } = inflate(t, {
+        onFault: (...details) => {
+          assert.deepEqual(received.messages.map(String), ['good']);
+          inflater.after(() => assert.fail('not after a fault'));
+          write(inflater, deflated('more'));
+          resolve(details);
+        },
+      });
+      write(inflater, deflated('good'));
+      write(inflater, Buffer.from('07'.repeat(20), 'hex'));
+      write(inflater, deflated('more'));
+    });
+    assert.equal(fault[0], 1007);
+    assert.match(fault[1], /^A compressed message cannot be inflated: invalid /);
+  });
+
+  it('ends with 1011 when zlib refuses the options', (t) => {
+    const { inflater, received } = inflate(t, { options: { zlibInflateOptions: { chunkSize: 1 } } });
+    write(inflater, deflated('abc'));
+    assert.equal(received.faults[0]?.[0], 1011);
+    assert.match(received.faults[0]?.[1] ?? '', /chunkSize/);
+  });
+
+  it('ignores what follows a final block, and goes on with the next message', async (t) => {
+    for (const params of [NO_TAKEOVER, {}]) {
+      const { inflater, received } = inflate(t, { params });
+      const final = Buffer.concat([deflateRawSync('final'), Buffer.from('what zlib will not take')]);
+      for (let i = 0; i < 2; i++) {
+        write(inflater, final);
+        write(inflater, final, 3);
+        const cut = deflateRawSync('cut').length;
+        inflater.write(deflateRawSync('cut'), 0, cut, COMPRESSED | MESSAGE_START);
+        await idle(inflater);
+        inflater.write(final, 0, 20, COMPRESSED);
+        await idle(inflater);
+        inflater.write(final, 0, 20, COMPRESSED);
+        await idle(inflater);
+        inflater.write(final, 0, 20, COMPRESSED | MESSAGE_END);
+      }
+      write(inflater, deflated('next'));
+      await idle(inflater);
+      assert.deepEqual(received.messages.map(String), ['final', 'final', 'cut', 'final', 'final', 'cut', 'next']);
+      assert.deepEqual(received.faults, []);
+    }
+  });
+
+  it('goes on with the window when the block that the trailer completes is a final one', async (t) => {
+    const { inflater, received } = inflate(t, { params: {} });
+    const first = Buffer.from('the first message is what the second one refers to');
+    // An empty stored block with BFINAL, whose length comes with the trailer (RFC 7692 section 7.2.2).
+    const ended = Buffer.concat([deflateRawSync(first, { finishFlush: constants.Z_SYNC_FLUSH }), Buffer.of(0x01)]);
+    const second = deflateRawSync(first, { dictionary: first, finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+    assert.ok(second.length < 10, 'it does refer to it');
+    write(inflater, ended);
+    write(inflater, second);
+    write(inflater, second, 2);
+    await idle(inflater);
+    assert.deepEqual(received.messages, [first, first, first]);
+  });
+
+  it('keeps the context of a client that takes it over, even when others have pushed it out', async (t) => {
+    const others = Array.from({ length: 70 }, () => inflate(t, { params: {} }).inflater);
+    for (const windowBits of [15, 9]) {
+      const params: DeflateParameters = windowBits === 15 ? {} : { client_max_window_bits: windowBits };
+      const { inflater, received } = inflate(t, { params });
+      const compress = takeoverClient(t, windowBits);
+      const base = noise(500, windowBits);
+      const messages = [
+        base,
+        Buffer.concat([base, noise(50)]),
+        noise(50_000),
+        Buffer.concat([noise(50_000), base]),
+        base,
+      ];
+      const sizes: number[] = [];
+      for (const message of messages) {
+        const payload = await compress(message);
+        sizes.push(payload.length);
+        write(inflater, payload);
+        await idle(inflater);
+        for (const other of others) write(other, deflated('other'));
+        await Promise.all(others.map(idle));
+      }
+      assert.deepEqual(received.messages, messages);
+      if (windowBits === 15) assert.ok(Number(sizes[1]) < 200, 'the second message refers to the first');
+    }
+  });
+
+  it('refuses what refers further back than the window agreed upon', async (t) => {
+    const base = noise(400);
+    // zlib notices when the reference leads beyond the window and beyond the output that it is making.
+    const payload = deflated(Buffer.concat([base, noise(20_000, 2), base]));
+    const code = await new Promise((resolve) => {
+      const params = { ...NO_TAKEOVER, client_max_window_bits: 9 };
+      write(inflate(t, { params, onFault: resolve }).inflater, payload);
+    });
+    assert.equal(code, 1007);
+  });
+
+  it('can be destroyed at any moment, and then calls nobody', async (t) => {
+    const payload = deflated(Buffer.alloc(500_000, 'abc'));
+    for (const params of [NO_TAKEOVER, {}]) {
+      const { inflater, received } = inflate(t, { params, onPiece: () => inflater.destroy() });
+      write(inflater, payload);
+      inflater.after(() => assert.fail('destroyed'));
+      const fresh = inflate(t, { params });
+      write(fresh.inflater, payload);
+      fresh.inflater.destroy();
+      fresh.inflater.resume();
+      fresh.inflater.pause();
+      fresh.inflater.resume();
+      const other = inflate(t, { params });
+      write(other.inflater, payload);
+      await idle(other.inflater);
+      assert.equal(received.pieces.length, 1);
+      assert.deepEqual(fresh.received.pieces, []);
+      assert.equal(fresh.inflater.bufferedAmount, 0);
+    }
+  });
+
+  it('shares codecs between connections, as many as are needed at once', async (t) => {
+    const inflaters = Array.from({ length: 40 }, () => inflate(t));
+    const payload = deflated(noise(30_000));
+    for (let round = 0; round < 3; round++) {
+      for (const { inflater } of inflaters) write(inflater, payload, 7000);
+      await Promise.all(inflaters.map(({ inflater }) => idle(inflater)));
+    }
+    for (const { received } of inflaters)
+      assert.deepEqual(received.messages, [noise(30_000), noise(30_000), noise(30_000)]);
+  });
+
+  it('takes an agreement without parameters for context takeover with the largest window', async (t) => {
+    const { inflater, received } = inflate(t, { params: null });
+    for (const message of ['abc', 'abc']) write(inflater, deflated(message));
+    await idle(inflater);
+    assert.deepEqual(received.messages.map(String), ['abc', 'abc']);
+  });
+});

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
+import {
+  checkDeflateOptions,
+  DEFLATE_DEFAULTS,
+  type DeflateParameters,
+  MessageDeflater,
+  type NegotiatedDeflate,
+} from '../src/framing/deflate.js';
+import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
+
+describe('MessageDeflater', () => {
+  function compress(deflater: MessageDeflater, data: Buffer | string, end: boolean = true): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      deflater.compress(Buffer.from(data), end, (error, out) => (error ? reject(error) : resolve(Buffer.from(out))));
+    });
+  }
+
+  function deflater(t: TestContext, params: DeflateParameters | null = NO_TAKEOVER): MessageDeflater {
+    const result = new MessageDeflater(negotiated(params));
+    t.after(() => result.destroy());
+    return result;
+  }
+
+  /** What a client without context takeover makes of the payload of a message. */
+  function inflated(payload: Buffer): Buffer {
+    return inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
+  }
+
+  it('compresses messages that can be inflated one by one when no context is taken over', async (t) => {
+    const connection = deflater(t);
+    for (const message of [Buffer.alloc(0), Buffer.from('abc'), noise(100_000), Buffer.alloc(1_000_000, 'x')]) {
+      const payload = await compress(connection, message);
+      assert.ok(inflated(payload).equals(message));
+      assert.ok(payload.length < message.length + 100);
+    }
+  });
+
+  it('compresses the fragments of a message so that they can be inflated as they arrive', async (t) => {
+    const connection = deflater(t);
+    const first = await compress(connection, 'one two three', false);
+    assert.equal(String(inflated(first)), 'one two three');
+    const second = await compress(connection, ' one two three', false);
+    const last = await compress(connection, '');
+    assert.equal(String(inflated(Buffer.concat([first, second, last]))), 'one two three one two three');
+  });
+
+  it('keeps the window that was agreed upon', async (t) => {
+    const connection = deflater(t, { ...NO_TAKEOVER, server_max_window_bits: 9 });
+    const base = noise(300);
+    const payload = await compress(connection, Buffer.concat([base, noise(2000, 3), base]));
+    const stream = createInflateRaw({ windowBits: 9 });
+    t.after(() => stream.close());
+    stream.end(Buffer.concat([payload, TRAILER, Buffer.of(0x03, 0x00)]));
+    const parts: Buffer[] = [];
+    for await (const part of stream) parts.push(part as Buffer);
+    assert.equal(Buffer.concat(parts).length, 2600);
+  });
+
+  it('refers to earlier messages when the context is taken over, and not when it has been dropped since', async (t) => {
+    const connection = deflater(t, {});
+    const stream = createInflateRaw();
+    t.after(() => stream.close());
+    const parts: Buffer[] = [];
+    stream.on('data', (part: Buffer) => parts.push(part));
+    const receive = async (payload: Buffer): Promise<Buffer> => {
+      await new Promise((resolve) => stream.write(Buffer.concat([payload, TRAILER]), resolve));
+      return Buffer.concat(parts.splice(0));
+    };
+    const message = noise(2000);
+    const sizes: number[] = [];
+    for (const pushOut of [false, true, false]) {
+      const payload = await compress(connection, message);
+      sizes.push(payload.length);
+      assert.deepEqual(await receive(payload), message);
+      if (!pushOut) continue;
+      for (let i = 0; i < 64; i++) await compress(deflater(t, {}), 'other');
+    }
+    assert.ok(Number(sizes[1]) < 100);
+    assert.ok(Number(sizes[2]) > 1000, 'the context was given up for other connections');
+  });
+
+  it('shares compressors between connections, as many as are needed at once', async (t) => {
+    const connections = Array.from({ length: 40 }, () => deflater(t));
+    const heads = await Promise.all(connections.map((connection) => compress(connection, 'head ', false)));
+    const tails = await Promise.all(connections.map((connection) => compress(connection, 'tail')));
+    heads.forEach((head, i) => {
+      assert.equal(String(inflated(Buffer.concat([head, tails[i] as Buffer]))), 'head tail');
+    });
+  });
+
+  it('reports an error and can compress the next message', async (t) => {
+    for (const params of [{}, NO_TAKEOVER]) {
+      const broken = negotiated(params);
+      let fail: 'throw' | 'call back' | undefined = 'throw';
+      const original = PerMessageDeflate.prototype.compress;
+      const failing: NegotiatedDeflate['compress'] = function (this: NegotiatedDeflate, data, fin, callback) {
+        if (fail === 'throw') throw new Error('no memory');
+        if (fail === 'call back') callback(new Error('no luck'), Buffer.alloc(0));
+        else original.call(this, data, fin, callback);
+      };
+      t.mock.method(PerMessageDeflate.prototype, 'compress', failing);
+      const connection = new MessageDeflater(broken);
+      t.after(() => connection.destroy());
+      await assert.rejects(compress(connection, 'abc'), /no memory/);
+      fail = 'call back';
+      await assert.rejects(compress(connection, 'abc'), /no luck/);
+      fail = undefined;
+      assert.equal(String(inflated(await compress(connection, 'abc'))), 'abc');
+      t.mock.restoreAll();
+    }
+  });
+
+  it('can be destroyed at any moment, and then calls nobody', async (t) => {
+    for (const params of [{}, NO_TAKEOVER]) {
+      const connection = deflater(t, params);
+      connection.compress(noise(100_000), true, () => assert.fail('destroyed'));
+      connection.destroy();
+      const between = deflater(t, params);
+      await compress(between, 'abc', false);
+      between.destroy();
+      assert.equal(String(inflated(await compress(deflater(t, params), 'abc'))), 'abc');
+    }
+  });
+
+  it('takes an agreement without parameters for context takeover with the largest window', async (t) => {
+    const connection = new MessageDeflater({
+      params: null,
+      compress: (_data, _fin, done) => done(null, TRAILER),
+      cleanup: () => {},
+    });
+    t.after(() => connection.destroy());
+    assert.deepEqual(await compress(connection, 'abc'), TRAILER);
+  });
+});
+
+describe('DEFLATE_DEFAULTS', () => {
+  it('take no context over, so that an idle connection needs no memory for compression', () => {
+    assert.equal(DEFLATE_DEFAULTS.serverNoContextTakeover, true);
+    assert.equal(DEFLATE_DEFAULTS.clientNoContextTakeover, true);
+    assert.doesNotThrow(() => checkDeflateOptions(DEFLATE_DEFAULTS));
+  });
+});
+
+describe('checkDeflateOptions', () => {
+  it('throws for options that zlib would refuse later', () => {
+    assert.throws(() => checkDeflateOptions({ zlibDeflateOptions: { level: 10 } }), RangeError);
+    assert.throws(() => checkDeflateOptions({ zlibInflateOptions: { chunkSize: 1 } }), RangeError);
+    assert.doesNotThrow(() => checkDeflateOptions({}));
+  });
+});
