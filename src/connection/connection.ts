@@ -360,7 +360,8 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   writeBatch(batch: Batch): boolean {
     const socket = this.#socket;
     const { chunks } = batch;
-    if (socket.destroyed || socket.writableEnded) return true;
+    // Nothing will be taken any more; 'close' follows, and settles what waits.
+    if (socket.destroyed || socket.writableEnded) return false;
     this.#writeDone ??= () => this.#written();
     this.#writesOutstanding++;
     const last = chunks.length - 1;

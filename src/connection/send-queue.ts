@@ -57,7 +57,7 @@ interface PendingSend {
   readonly close: boolean;
   readonly whole: boolean;
   readonly size: number;
-  phase: 'queued' | 'compressing' | 'compressed' | 'committed' | 'settled';
+  phase: 'queued' | 'compressing' | 'compressed' | 'committed';
   resolve: (() => void) | undefined;
   reject: ((reason: unknown) => void) | undefined;
 }
@@ -209,7 +209,7 @@ export class SendQueue {
     if (pending === undefined) return false;
     const withdrawn = pending.phase === 'queued';
     if (withdrawn) this.#remove(pending);
-    this.#settle(pending, reason);
+    settle(pending, reason);
     return withdrawn;
   }
 
@@ -229,7 +229,7 @@ export class SendQueue {
     this.#held = [];
     this.#committed = [];
     this.#queuedBytes = 0;
-    for (const pending of all) this.#settle(pending, reason);
+    for (const pending of all) settle(pending, reason);
   }
 
   /** Frees what compression holds; nothing more will be sent. */
@@ -239,7 +239,7 @@ export class SendQueue {
 
   /** The system has taken the batch that `writeBatch` was given. */
   written(): void {
-    this.#finishBatch();
+    settleAll(this.#finishBatch());
     this.flush();
   }
 
@@ -255,7 +255,9 @@ export class SendQueue {
       const batch = this.#writer.take();
       this.#inFlight = batch;
       if (!this.#owner.writeBatch(batch)) return;
-      this.#finishBatch();
+      const committed = this.#finishBatch();
+      // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
+      if (committed.length > 0) setImmediate(settleAll, committed);
     }
   }
 
@@ -265,15 +267,16 @@ export class SendQueue {
     process.nextTick(flushQueue, this);
   }
 
-  #finishBatch(): void {
+  /** Forgets the batch with the system; returns the sends that were in it. */
+  #finishBatch(): readonly PendingSend[] {
     const batch = this.#inFlight;
-    if (batch === undefined) return;
+    if (batch === undefined) return NONE;
     this.#inFlight = undefined;
     recycle(batch);
-    if (this.#committed.length === 0) return;
+    if (this.#committed.length === 0) return NONE;
     const committed = this.#committed;
     this.#committed = [];
-    for (const pending of committed) this.#settle(pending, undefined);
+    return committed;
   }
 
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
@@ -354,7 +357,7 @@ export class SendQueue {
         // The bytes are sent as they are; only a message already begun in compressed form cannot go on.
         pending.compress = false;
         if (!this.#messageCompressed) pending.phase = 'queued';
-        else this.#settle(pending, error);
+        else settle(pending, error);
       } else {
         pending.data = out;
         pending.phase = 'compressed';
@@ -388,14 +391,19 @@ export class SendQueue {
     if (held >= 0) this.#held.splice(held, 1);
     else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
   }
+}
 
-  #settle(pending: PendingSend, reason: unknown): void {
-    const { resolve, reject } = pending;
-    pending.resolve = pending.reject = undefined;
-    if (pending.phase === 'committed' || this.#failure !== undefined) pending.phase = 'settled';
-    if (reason === undefined) resolve?.();
-    else reject?.(reason);
-  }
+const NONE: readonly PendingSend[] = [];
+
+function settle(pending: PendingSend, reason: unknown): void {
+  const { resolve, reject } = pending;
+  pending.resolve = pending.reject = undefined;
+  if (reason === undefined) resolve?.();
+  else reject?.(reason);
+}
+
+function settleAll(sent: readonly PendingSend[]): void {
+  for (const pending of sent) settle(pending, undefined);
 }
 
 function flushQueue(queue: SendQueue): void {
