@@ -169,8 +169,12 @@ const accept = <T>(
         upgrade.settle('accepted');
         try {
           return open(handshake, upgrade);
+        } catch (error) {
+          // Nobody will ever read from it
+          socket.destroy();
+          throw error;
         } finally {
-          concludeResponse(res);
+          concludeResponse(res, upgrade);
         }
       },
     );

@@ -121,11 +121,16 @@ export class UpgradeRequest {
    * @param timeout milliseconds from the arrival of the request; 0 waits for ever
    */
   async during<T>(decision: Promise<T>, timeout: number): Promise<T> {
-    this.watch?.limit(timeout);
     try {
       return await new Promise<T>((resolve, reject) => {
-        this.#interrupt = reject;
         decision.then(resolve, reject);
+        // Whoever decides may have answered before there was anything to wait for
+        if (this.#phase !== 'waiting') {
+          reject(this.refusal());
+          return;
+        }
+        this.#interrupt = reject;
+        this.watch?.limit(timeout);
       });
     } finally {
       this.#interrupt = undefined;

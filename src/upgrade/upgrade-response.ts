@@ -76,6 +76,8 @@ const guards = {
   writeHead(this: ServerResponse, statusCode: number, ...args: unknown[]): ServerResponse {
     if (statusCode === SWITCHING_PROTOCOLS) {
       rememberHeaders(this, args);
+      // Node throws if there can be none
+      this.removeHeader('Trailer');
       inherited(this, 'writeHead', [statusCode]);
     } else {
       inherited(this, 'writeHead', [statusCode, ...args]);
@@ -192,10 +194,11 @@ export const announceSwitch = (res: ServerResponse): string[] => {
 };
 
 /** Ends `res` for those who act on its end: sessions are stored, requests logged. Nothing of it reaches the socket. */
-export const concludeResponse = (res: ServerResponse): void => {
+export const concludeResponse = (res: ServerResponse, { aftermath }: UpgradeRequest): void => {
   try {
     res.end();
-  } finally {
-    silenceResponse(res);
+  } catch (error) {
+    aftermath?.chainEnded(error);
   }
+  silenceResponse(res);
 };

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage, Server } from 'node:http';
+import { resolveOptions, resolveRouteOptions, type WebSocketRouteOptions } from '../../src/options.js';
+import { type AppFunction, attach } from '../../src/upgrade/attach.js';
+import { type Handshake, performHandshake } from '../../src/upgrade/handshake.js';
+import type { Aftermath } from '../../src/upgrade/upgrade-request.js';
+import { WsBridge } from '../../src/upgrade/ws-bridge.js';
+import { type RawClient, type RawRequest, type RawResponse, rawUpgrade } from './raw-client.js';
+import { serve, type TestContext } from './servers.js';
+
+// The errors that applications leave unhandled on purpose are not to fill the output of the tests
+process.env['NODE_ENV'] = 'test';
+
+export const bridge: WsBridge = new WsBridge();
+export const defaults: ReturnType<typeof resolveOptions> = resolveOptions();
+
+/** A promise that is settled from outside. */
+export class Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve: (value: T) => void = () => {};
+  reject: (reason: unknown) => void = () => {};
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+/** What happened on the HTTP side behind a 101. */
+export class RecordedAftermath implements Aftermath {
+  readonly events: (readonly [kind: 'chain' | 'response', what: unknown])[] = [];
+  #waiting: (() => void) | undefined;
+
+  chainEnded(error?: unknown): void {
+    this.#add(['chain', error]);
+  }
+
+  responseEnded(statusCode: number): void {
+    this.#add(['response', statusCode]);
+  }
+
+  /** The events, as soon as there are that many. */
+  async until(count: number): Promise<RecordedAftermath['events']> {
+    while (this.events.length < count) {
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+      });
+    }
+    return this.events;
+  }
+
+  #add(event: RecordedAftermath['events'][number]): void {
+    this.events.push(event);
+    this.#waiting?.();
+  }
+}
+
+/** Performs the handshake and sends back what comes behind it, byte for byte, so that stray bytes are seen. */
+export const accept = (
+  req: IncomingMessage,
+  overrides?: WebSocketRouteOptions,
+  aftermath: Aftermath = new RecordedAftermath(),
+): Handshake | Promise<Handshake> =>
+  performHandshake(req, resolveRouteOptions(defaults, overrides), bridge, (handshake, upgrade) => {
+    upgrade.aftermath = aftermath;
+    const { head, socket } = handshake;
+    socket.on('error', () => {});
+    if (head.length > 0) socket.unshift(head);
+    socket.pipe(socket);
+    return handshake;
+  });
+
+/** A server that `app` is attached to, and whose ordinary requests it handles too. */
+export const attached = async (
+  t: TestContext,
+  app: AppFunction,
+  options: { secure?: boolean; handshakeTimeout?: number } = {},
+): Promise<Server> => {
+  const server = await serve(t, (req, res) => void app(req, res, () => res.writeHead(404).end()), options);
+  attach(server, app, { handshakeTimeout: options.handshakeTimeout ?? 5000 });
+  return server;
+};
+
+/** A server that accepts with these options and leaves errors to the end of the chain. */
+export const accepting = (t: TestContext, overrides?: WebSocketRouteOptions): Promise<Server> =>
+  attached(t, async (req, _res, next) => {
+    try {
+      await accept(req, overrides);
+    } catch (error) {
+      next(error);
+    }
+  });
+
+/** The complete answer to an upgrade request. */
+export const responseTo = async (
+  t: TestContext,
+  server: Server,
+  request: RawRequest = {},
+): Promise<RawResponse & { readonly body: string }> => (await rawUpgrade(t, server, request)).readResponse();
+
+/** Makes sure that nothing but what the client sends comes back behind the 101 of {@link accept}. */
+export const assertClean = async (client: RawClient): Promise<void> => {
+  client.write('untouched');
+  assert.equal((await client.read('untouched'.length)).toString(), 'untouched');
+  assert.equal(client.received.length, 0);
+};

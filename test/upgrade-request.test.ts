@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
+import { isHttpError } from 'http-errors';
+import { WebSocketError } from '../src/errors.js';
+import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
+import type { TestContext } from './support/servers.js';
+import { accept, accepting, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
+
+describe('UpgradeRequest', () => {
+  describe('as a state', () => {
+    /** Runs `act` on an attached request, and returns what a handshake then fails with. */
+    const failure = async (
+      t: TestContext,
+      act: (req: IncomingMessage, res: ServerResponse) => unknown,
+    ): Promise<{ error: unknown; client: RawClient }> => {
+      const failed = new Deferred<unknown>();
+      const server = await attached(t, async (req, res) => {
+        await act(req, res);
+        try {
+          await accept(req);
+          failed.resolve(undefined);
+        } catch (error) {
+          failed.resolve(error);
+        }
+      });
+      const client = await rawUpgrade(t, server);
+      return { error: await failed.promise, client };
+    };
+
+    const assertState = (error: unknown, message: RegExp): void => {
+      assert.ok(error instanceof WebSocketError && isHttpError(error));
+      assert.equal(error.code, 'ERR_WEBSOCKET_INVALID_STATE');
+      assert.equal(error.status, 500);
+      assert.equal(error.expose, false);
+      assert.match(error.message, message);
+    };
+
+    it('is refused a second time', async (t) => {
+      const { error, client } = await failure(t, (req) => accept(req));
+      assertState(error, /it has been accepted already, use the context on req\.webSocket/);
+      await client.readHead();
+      await assertClean(client);
+    });
+
+    it('is refused while another decision is pending', async (t) => {
+      const errors: unknown[] = [];
+      const server = await attached(t, async (req) => {
+        const first = accept(req, { origin: async () => true });
+        try {
+          await accept(req, { origin: async () => true });
+        } catch (error) {
+          errors.push(error);
+        }
+        await first;
+      });
+      const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+      assert.equal((await client.readHead()).status, 101);
+      assertState(errors[0], /another accept\(\) of it is still being decided, call it once/);
+      await assertClean(client);
+    });
+
+    it('is refused once the response has begun, which then completes', async (t) => {
+      const { error, client } = await failure(t, (_req, res) => void res.writeHead(401).write('no'));
+      assertState(error, /the response has begun/);
+      assert.equal((await client.readHead()).status, 401);
+    });
+
+    it('is refused once the head of a response has been made', async (t) => {
+      const { error } = await failure(t, (_req, res) => void res.writeHead(401));
+      assertState(error, /the head of the response has been written/);
+    });
+
+    it('is refused once the response has ended', async (t) => {
+      const { error, client } = await failure(t, (_req, res) => void res.writeHead(401).end('no'));
+      assertState(error, /the response has begun/);
+      assert.equal((await client.readResponse()).body, 'no');
+    });
+
+    it('is refused once something else has written to the socket', async (t) => {
+      const { error, client } = await failure(t, (req) => void req.socket.write('HTTP/1.1 200 Mine\r\n\r\n'));
+      assertState(error, /something else has written to its socket or reads from it/);
+      assert.equal((await client.readHead()).reason, 'Mine');
+    });
+
+    it('is refused once something else reads from the socket', async (t) => {
+      const { error } = await failure(t, (req) => void req.socket.on('data', () => {}));
+      assertState(error, /something else has written to its socket or reads from it/);
+    });
+
+    it('is refused once the socket has been destroyed', async (t) => {
+      const { error } = await failure(t, (req) => void req.socket.destroy());
+      assert.ok(error instanceof WebSocketError && isHttpError(error));
+      assert.equal(error.code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+      assert.equal(error.status, 400);
+    });
+
+    it('may be accepted after a refusal that was not sent', async (t) => {
+      const server = await attached(t, async (req) => {
+        await assert.rejects(async () => accept(req, { origin: ['http://other'] }), { status: 403 });
+        await assert.rejects(async () => accept(req, { origin: async () => false }), { status: 403 });
+        await assert.rejects(
+          async () =>
+            accept(req, {
+              origin: 'any',
+              subProtocols: () => {
+                throw new Error('no');
+              },
+            }),
+          { status: 500 },
+        );
+        await accept(req, { origin: 'any' });
+      });
+      const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+      assert.equal((await client.readHead()).status, 101);
+    });
+  });
+
+  describe('while its origin is decided', () => {
+    const withOrigin = (origin: string): RawRequest => ({ headers: { Origin: origin } });
+
+    it('allows the same origin and no origin, and nothing else, by default', async (t) => {
+      const server = await accepting(t);
+      assert.equal((await (await rawUpgrade(t, server, withOrigin('http://localhost'))).readHead()).status, 101);
+      assert.equal((await (await rawUpgrade(t, server)).readHead()).status, 101);
+      const response = await responseTo(t, server, withOrigin('http://evil.example'));
+      assert.equal(response.status, 403);
+      assert.match(response.body, /webSockets\({ origin: \[&#39;http:\/\/evil\.example&#39;\] }\)/);
+    });
+
+    it('is decided by a function, at once or later', async (t) => {
+      const allow = (origin: string): boolean => origin === 'http://good';
+      for (const origin of [allow, async (given: string) => allow(given)]) {
+        const server = await accepting(t, { origin });
+        assert.equal((await (await rawUpgrade(t, server, withOrigin('http://good'))).readHead()).status, 101);
+        assert.equal((await responseTo(t, server, withOrigin('http://bad'))).status, 403);
+      }
+    });
+
+    it('is only allowed by true', async (t) => {
+      for (const answer of ['yes', 1, {}, undefined]) {
+        for (const origin of [() => answer, async () => answer]) {
+          const server = await accepting(t, { origin } as object);
+          assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 403);
+        }
+      }
+    });
+
+    it('refuses with 500 and the cause if the function throws or rejects', async (t) => {
+      const cause = new Error('database is down');
+      for (const origin of [
+        () => {
+          throw cause;
+        },
+        async () => {
+          throw cause;
+        },
+      ]) {
+        const seen = new Deferred<unknown>();
+        const server = await attached(t, async (req, _res, next) => {
+          try {
+            await accept(req, { origin });
+          } catch (error) {
+            seen.resolve(error);
+            next(error);
+          }
+        });
+        assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 500);
+        const error = await seen.promise;
+        assert.ok(isHttpError(error));
+        assert.equal(error.message, 'Cannot accept the WebSocket request: the origin function failed');
+        assert.equal(error['cause'], cause);
+      }
+    });
+
+    it('may be decided by a function that has answered instead', async (t) => {
+      const errors: unknown[] = [];
+      const server = await attached(t, async (req, res) => {
+        const origin = async (): Promise<boolean> => {
+          res.writeHead(402).end('pay');
+          return true;
+        };
+        await Promise.resolve(accept(req, { origin })).catch((error: unknown) => errors.push(error));
+      });
+      const response = await responseTo(t, server, withOrigin('http://x'));
+      assert.deepEqual([response.status, response.body], [402, 'pay']);
+      assert.match(String(errors[0]), /the response has begun/);
+    });
+
+    it('may be decided while the response is ended, which rejects at once', async (t) => {
+      const rejected = new Deferred<unknown>();
+      const server = await attached(t, (req, res) => {
+        const never = new Promise<boolean>(() => {});
+        Promise.resolve(accept(req, { origin: () => never })).catch(rejected.resolve);
+        res.writeHead(401).end();
+      });
+      assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 401);
+      assert.match(String(await rejected.promise), /the response has begun/);
+    });
+
+    it('is given up by the time limit of the route with 503, and the handshake rejects', async (t) => {
+      const rejected = new Deferred<unknown>();
+      const server = await attached(t, (req) => {
+        const never = new Promise<boolean>(() => {});
+        Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 20 })).catch(rejected.resolve);
+      });
+      assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 503);
+      const error = await rejected.promise;
+      assert.ok(error instanceof WebSocketError);
+      assert.equal(error.code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+    });
+
+    it('is given up when the client leaves, and the handshake rejects', async (t) => {
+      for (const leave of ['end', 'reset'] as const) {
+        const asked = new Deferred<void>();
+        const rejected = new Deferred<unknown>();
+        const server = await attached(t, (req) => {
+          const never = new Promise<boolean>(() => {});
+          const origin = (): Promise<boolean> => {
+            asked.resolve();
+            return never;
+          };
+          Promise.resolve(accept(req, { origin, handshakeTimeout: 0 })).catch(rejected.resolve);
+        });
+        const client = await rawUpgrade(t, server, withOrigin('http://x'));
+        await asked.promise;
+        client[leave]();
+        const error = await rejected.promise;
+        assert.ok(error instanceof WebSocketError && isHttpError(error));
+        assert.equal(error.code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+      }
+    });
+  });
+});

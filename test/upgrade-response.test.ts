@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { describe, it } from 'node:test';
+import compression from 'compression';
+import connect from 'connect';
+import cookieParser from 'cookie-parser';
+import cors from 'cors';
+import express from 'express';
+import session, { MemoryStore } from 'express-session';
+import express4 from 'express4';
+import helmet from 'helmet';
+import morgan from 'morgan';
+import responseTime from 'response-time';
+import { ACCEPT, rawUpgrade } from './support/raw-client.js';
+import { accept, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
+
+describe('the headers of the response', () => {
+  it('go out with the 101, in their case and order, each cookie on a line of its own', async (t) => {
+    const server = await attached(t, (req, res) => {
+      res.setHeader('X-CamelCase', 'kept');
+      res.setHeader('Set-Cookie', ['a=1; HttpOnly', 'b=2']);
+      res.setHeader('Content-Security-Policy', "default-src 'none'");
+      res.setHeader('X-Number', 42);
+      return accept(req);
+    });
+    const { lines } = await (await rawUpgrade(t, server)).readHead();
+    assert.deepEqual(lines.slice(3), [
+      ['X-CamelCase', 'kept'],
+      ['Set-Cookie', 'a=1; HttpOnly'],
+      ['Set-Cookie', 'b=2'],
+      ['Content-Security-Policy', "default-src 'none'"],
+      ['X-Number', '42'],
+    ]);
+  });
+
+  it('do not go out where they would speak of a connection or a body', async (t) => {
+    const server = await attached(t, (req, res) => {
+      for (const name of [
+        'Connection',
+        'Keep-Alive',
+        'Proxy-Connection',
+        'TE',
+        'Trailer',
+        'Upgrade',
+        'Content-Type',
+        'Content-Encoding',
+        'Content-Range',
+        'Sec-WebSocket-Accept',
+        'Sec-WebSocket-Protocol',
+        'Sec-WebSocket-Extensions',
+        'sec-websocket-anything',
+      ]) {
+        res.setHeader(name, 'x');
+      }
+      res.setHeader('Content-Length', 5);
+      res.setHeader('X-Kept', '1');
+      return accept(req);
+    });
+    const client = await rawUpgrade(t, server);
+    const { lines } = await client.readHead();
+    assert.deepEqual(lines, [
+      ['Upgrade', 'websocket'],
+      ['Connection', 'Upgrade'],
+      ['Sec-WebSocket-Accept', ACCEPT],
+      ['X-Kept', '1'],
+    ]);
+    await assertClean(client);
+  });
+
+  it('do not go out with chunked encoding', async (t) => {
+    const server = await attached(t, (req, res) => {
+      res.setHeader('Transfer-Encoding', 'chunked');
+      return accept(req);
+    });
+    const client = await rawUpgrade(t, server);
+    assert.equal((await client.readHead()).headers['transfer-encoding'], undefined);
+    await assertClean(client);
+  });
+
+  it('go out with the bytes that Node would send', async (t) => {
+    const server = await attached(t, (req, res) => {
+      res.setHeader('X-Latin', '\u00e9\u00ff');
+      return accept(req);
+    });
+    assert.equal((await (await rawUpgrade(t, server)).readHead()).headers['x-latin'], '\u00e9\u00ff');
+  });
+
+  it('include those that a wrapper of writeHead adds, in each form that Node takes', async (t) => {
+    for (const [headers, expected] of [
+      [
+        { 'X-Added': '1', 'Set-Cookie': ['a', 'b'] },
+        [
+          ['X-Added', '1'],
+          ['Set-Cookie', 'a'],
+          ['Set-Cookie', 'b'],
+        ],
+      ],
+      [
+        ['X-Added', '1', 'X-Added', '2'],
+        [
+          ['X-Added', '1'],
+          ['X-Added', '2'],
+        ],
+      ],
+      [
+        [
+          ['X-Added', '1'],
+          ['X-Other', '2'],
+        ],
+        [
+          ['X-Added', '1'],
+          ['X-Other', '2'],
+        ],
+      ],
+      [undefined, []],
+    ] as const) {
+      const server = await attached(t, (req, res) => {
+        const inner = res.writeHead;
+        res.writeHead = (status: number) => Reflect.apply(inner, res, [status, 'Reason', headers]);
+        return accept(req);
+      });
+      const { lines } = await (await rawUpgrade(t, server)).readHead();
+      assert.deepEqual(lines.slice(3), expected);
+    }
+  });
+
+  it('cannot smuggle in a line, though a list be changed behind the back of Node', async (t) => {
+    const errors: unknown[] = [];
+    const server = await attached(t, (req, res) => {
+      const cookies = ['a=1'];
+      res.setHeader('Set-Cookie', cookies);
+      cookies[0] = 'a=1\r\nX-Evil: 1';
+      try {
+        accept(req);
+      } catch (error) {
+        errors.push(error);
+        req.socket.destroy();
+      }
+    });
+    const client = await rawUpgrade(t, server);
+    await client.closed();
+    assert.equal(client.received.length, 0);
+    assert.equal(Reflect.get(Object(errors[0]), 'code'), 'ERR_INVALID_CHAR');
+  });
+
+  it('are decided by hooks, and one that fails leaves the response as it was', async (t) => {
+    const server = await attached(t, (req, res, next) => {
+      const inner = res.writeHead;
+      res.writeHead = () => {
+        throw new Error('hook');
+      };
+      try {
+        accept(req);
+      } catch (error) {
+        res.writeHead = inner;
+        assert.equal(res.statusCode, 200);
+        next(error);
+      }
+    });
+    const response = await responseTo(t, server, {});
+    assert.equal(response.status, 500);
+    assert.match(response.body, /hook/);
+  });
+});
+
+describe('the middleware of Express', () => {
+  for (const [name, make] of [
+    ['Express 5', express],
+    ['Express 4', express4],
+    ['Connect', connect],
+  ] as const) {
+    it(`has its say on the 101, its sessions stored and its request logged (${name})`, async (t) => {
+      const store = new MemoryStore();
+      const stored = new Deferred<unknown>();
+      const set = store.set.bind(store);
+      store.set = (id, data, callback) =>
+        set(id, data, (error) => {
+          stored.resolve(data);
+          callback?.(error);
+        });
+      const logged = new Deferred<string>();
+      const app = make() as ReturnType<typeof connect>;
+      app.use(morgan('tiny', { stream: { write: logged.resolve } }) as connect.NextHandleFunction);
+      app.use(responseTime() as connect.NextHandleFunction);
+      app.use(compression({ threshold: 0, filter: () => true }) as connect.NextHandleFunction);
+      app.use(helmet() as connect.NextHandleFunction);
+      app.use(cors() as connect.NextHandleFunction);
+      app.use(cookieParser() as connect.NextHandleFunction);
+      app.use(session({ store, secret: 's', resave: false, saveUninitialized: false }) as connect.NextHandleFunction);
+      app.use((req: IncomingMessage & { session?: { views?: number } }, _res, next) => {
+        if (req.session) req.session.views = 1;
+        next();
+      });
+      app.use('/ws', (req) => void accept(req));
+      const server = await attached(t, app);
+
+      const client = await rawUpgrade(t, server, { path: '/ws?x=1' });
+      const { status, headers } = await client.readHead();
+
+      assert.equal(status, 101);
+      assert.match(headers['set-cookie'] ?? '', /^connect\.sid=/);
+      assert.equal(headers['access-control-allow-origin'], '*');
+      assert.match(headers['content-security-policy'] ?? '', /default-src/);
+      assert.match(headers['x-response-time'] ?? '', /ms$/);
+      assert.equal(headers['content-encoding'], undefined);
+      assert.deepEqual(Reflect.get(Object(await stored.promise), 'views'), 1);
+      assert.match(await logged.promise, /^GET \/ws\?x=1 101 - - [\d.]+ ms\n$/);
+      await assertClean(client);
+    });
+  }
+});

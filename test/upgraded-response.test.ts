@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { describe, it } from 'node:test';
+import express from 'express';
+import express4 from 'express4';
+import { rawUpgrade } from './support/raw-client.js';
+import { accept, assertClean, attached, Deferred, RecordedAftermath } from './support/upgrades.js';
+
+describe('the response behind the 101', () => {
+  it('finishes and closes, once each, with status 101', async (t) => {
+    const events: string[] = [];
+    const closed = new Deferred<void>();
+    const server = await attached(t, (req, res) => {
+      for (const event of ['finish', 'close', 'error', 'prefinish'] as const) {
+        res.on(event, () => events.push(`${event} ${res.statusCode}`));
+      }
+      res.on('close', closed.resolve);
+      return accept(req);
+    });
+    await (await rawUpgrade(t, server)).readHead();
+    await closed.promise;
+    assert.deepEqual(events, ['finish 101', 'close 101']);
+  });
+
+  it('is no longer connected to the socket', async (t) => {
+    const seen: unknown[] = [];
+    const server = await attached(t, async (req, res) => {
+      await accept(req);
+      seen.push(res.socket, res.headersSent, res.writableEnded, res.writableFinished);
+    });
+    await (await rawUpgrade(t, server)).readHead();
+    assert.deepEqual(seen, [null, true, true, true]);
+  });
+
+  it('takes anything that is done to it without a byte, an exception or an error event', async (t) => {
+    const record = new RecordedAftermath();
+    const done = new Deferred<number>();
+    const server = await attached(t, async (req, res) => {
+      res.on('error', done.reject);
+      await accept(req, {}, record);
+      let callbacks = 0;
+      const count = (): void => {
+        callbacks++;
+      };
+      assert.equal(res.setHeader('X-Late', '1'), res);
+      assert.equal(res.appendHeader('X-Late', '1'), res);
+      res.removeHeader('X-Late');
+      Reflect.get(res, 'setHeaders').call(res, new Map([['x', 'y']]));
+      res.addTrailers({ x: 'y' });
+      assert.equal(res.writeHead(200, { 'X-Late': '1' }), res);
+      res.flushHeaders();
+      res.writeContinue(count);
+      res.writeProcessing();
+      res.writeEarlyHints({ link: '</style.css>; rel=preload' }, count);
+      assert.equal(res.write('body', count), true);
+      assert.equal(res.write('body', 'utf8', count), true);
+      assert.equal(res.end('body', 'utf8', count), res);
+      res.statusCode = 418;
+      res.end(count);
+      res.destroy(new Error('late'));
+      setImmediate(() => done.resolve(callbacks));
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    assert.equal(await done.promise, 6);
+    assert.deepEqual(record.events, [
+      ['response', 101],
+      ['response', 418],
+    ]);
+    await assertClean(client);
+  });
+
+  it('takes a stream that is piped into it', async (t) => {
+    const record = new RecordedAftermath();
+    const server = await attached(t, async (req, res) => {
+      await accept(req, {}, record);
+
+      Readable.from(['a', 'b']).pipe(res);
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    assert.deepEqual(await record.until(1), [['response', 101]]);
+    await assertClean(client);
+  });
+
+  for (const [name, make] of [
+    ['Express 5', express],
+    ['Express 4', express4],
+  ] as const) {
+    it(`takes whatever an application answers late (${name})`, async (t) => {
+      const record = new RecordedAftermath();
+      const app = (make as typeof express)();
+      app.get('/', (req, res, next) => {
+        accept(req, {}, record);
+        res.status(201).json({ late: true });
+        res.send('late');
+        res.redirect('/elsewhere');
+        res.cookie('late', '1').sendStatus(204);
+        res.sendFile(import.meta.filename);
+        next();
+      });
+      app.use((_req, res) => {
+        res.status(404).type('html').send('not found');
+        throw new Error('late');
+      });
+      const server = await attached(t, app);
+      const client = await rawUpgrade(t, server);
+      await client.readHead();
+      const events = await record.until(6);
+      assert.deepEqual(
+        events.slice(0, 5).map((event) => (Array.isArray(event) ? event[0] : event)),
+        ['response', 'response', 'response', 'response', 'response'],
+      );
+      assert.deepEqual(events[0], ['response', 201]);
+      assert.ok(events.some((event) => Array.isArray(event) && event[0] === 'chain' && /late/.test(String(event[1]))));
+      await assertClean(client);
+    });
+
+    it(`tells the aftermath how the chain ended (${name})`, async (t) => {
+      const record = new RecordedAftermath();
+      const app = (make as typeof express)();
+      const error = new Error('behind the handshake');
+      app.get('/next', (req, _res, next) => {
+        accept(req, {}, record);
+        next();
+      });
+      app.get('/error', (req, _res, next) => {
+        accept(req, {}, record);
+        next(error);
+      });
+      app.get('/throw', (req) => {
+        accept(req, {}, record);
+        throw error;
+      });
+      const server = await attached(t, app);
+      for (const path of ['/next', '/error', '/throw']) {
+        const client = await rawUpgrade(t, server, { path });
+        await client.readHead();
+        await assertClean(client);
+      }
+      assert.deepEqual(record.events, [
+        ['chain', undefined],
+        ['chain', error],
+        ['chain', error],
+      ]);
+    });
+  }
+
+  it('reports the rejection of a function behind the handshake to the aftermath', async (t) => {
+    const record = new RecordedAftermath();
+    const server = await attached(t, async (req) => {
+      await accept(req, {}, record);
+      throw new Error('rejected');
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    assert.match(String(await record.until(1)), /chain,Error: rejected/);
+    await assertClean(client);
+  });
+
+  it('ends once only if a session is stored late, and what ends it meanwhile is ignored', async (t) => {
+    const finished = new Deferred<void>();
+    const record = new RecordedAftermath();
+    let finishes = 0;
+    const server = await attached(t, (req, res) => {
+      const inner = res.end;
+      res.end = (...args: unknown[]) => {
+        setImmediate(() => Reflect.apply(inner, res, args));
+        return res;
+      };
+      res.on('finish', () => {
+        finishes++;
+        setImmediate(finished.resolve);
+      });
+      accept(req, {}, record);
+      res.end('late');
+      Reflect.apply(inner, res, []);
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    await finished.promise;
+    assert.equal(finishes, 1);
+    assert.deepEqual(record.events, [['response', 101]]);
+    await assertClean(client);
+  });
+
+  it('reports what fails at its end as the end of the chain', async (t) => {
+    const record = new RecordedAftermath();
+    const error = new Error('store');
+    const server = await attached(t, (req, res) => {
+      res.end = () => {
+        throw error;
+      };
+      return accept(req, {}, record);
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    assert.deepEqual(record.events, [['chain', error]]);
+    await assertClean(client);
+  });
+});

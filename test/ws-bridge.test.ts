@@ -1,0 +1,490 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { Socket } from 'node:net';
+import { Duplex, type DuplexOptions } from 'node:stream';
+import { describe, it } from 'node:test';
+import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
+import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
+import {
+  type Handshake,
+  HandshakeRefused,
+  handOver,
+  type ValidatedRequest,
+  WsBridge,
+} from '../src/upgrade/ws-bridge.js';
+import { clientFrame, PING_FRAME } from './support/frames.js';
+import { ACCEPT, KEY, type RawRequest, rawUpgrade } from './support/raw-client.js';
+import { listen, type TestContext, webSocketUrlOf } from './support/servers.js';
+
+const neverOpened = (): never => assert.fail('opened');
+
+/** A socket without a network that keeps what is written to it. */
+class Recorder extends Duplex {
+  readonly written: Buffer[] = [];
+
+  constructor(options?: DuplexOptions) {
+    super(options);
+    this.on('error', () => {});
+  }
+
+  get text(): string {
+    return Buffer.concat(this.written).toString('latin1');
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    this.written.push(chunk);
+    callback();
+  }
+}
+
+const requestOn = (socket: Duplex, overrides: Partial<ValidatedRequest> = {}): ValidatedRequest => ({
+  socket,
+  head: Buffer.alloc(0),
+  key: KEY,
+  subProtocol: undefined,
+  extensions: undefined,
+  perMessageDeflate: false,
+  announce: () => [],
+  ...overrides,
+});
+
+/** A server that shakes hands with every upgrade request. */
+const shakingServer = (
+  t: TestContext,
+  overrides: Partial<ValidatedRequest>,
+  open: (handshake: Handshake, req: IncomingMessage) => void,
+): Promise<Server> => {
+  const bridge = new WsBridge();
+  const server = createServer();
+  server.on('upgrade', (req, socket, head) => {
+    const key = req.headers['sec-websocket-key'] ?? '';
+    const extensions = req.headers['sec-websocket-extensions'];
+    bridge.shake(requestOn(socket, { head, key, extensions, ...overrides }), (handshake) => open(handshake, req));
+  });
+  return listen(t, server);
+};
+
+describe('ws, as far as it is not documented', () => {
+  it('creates the WebSocket class with null, undefined and its options, and sets the socket before the callback', () => {
+    const calls: unknown[] = [];
+    class Spy {
+      _protocol = '';
+      constructor(...args: unknown[]) {
+        calls.push(['new', args[0], args[1], typeof args[2]]);
+      }
+      setSocket(socket: unknown, head: unknown, options: unknown): void {
+        calls.push(['setSocket', socket, head, typeof options, this._protocol]);
+      }
+    }
+    const server: WebSocketServer = Reflect.construct(WebSocketServer, [
+      { noServer: true, clientTracking: false, WebSocket: Spy },
+    ]);
+    server.on('headers', (lines) => calls.push(['headers', lines[0]]));
+    const socket = new Recorder();
+    const head = Buffer.from('early');
+    const headers = {
+      upgrade: 'websocket',
+      'sec-websocket-key': KEY,
+      'sec-websocket-version': '13',
+      'sec-websocket-protocol': 'a',
+    };
+
+    Reflect.apply(server.handleUpgrade, server, [
+      { method: 'GET', headers },
+      socket,
+      head,
+      (made: unknown) => calls.push(['callback', made instanceof Spy]),
+    ]);
+
+    assert.deepEqual(calls, [
+      ['new', null, undefined, 'object'],
+      ['headers', 'HTTP/1.1 101 Switching Protocols'],
+      ['setSocket', socket, head, 'object', 'a'],
+      ['callback', true],
+    ]);
+  });
+
+  it('calls back in the same breath', () => {
+    let called = false;
+    new WsBridge().shake(requestOn(new Recorder()), () => {
+      called = true;
+    });
+    assert.ok(called);
+  });
+
+  it('leaves no listener of its own on the socket', () => {
+    const socket = new Recorder();
+    const before = socket.eventNames().map((event) => [event, socket.listenerCount(event)]);
+    new WsBridge().shake(requestOn(socket), () => {});
+    assert.deepEqual(
+      socket.eventNames().map((event) => [event, socket.listenerCount(event)]),
+      before,
+    );
+  });
+
+  it('has the classes and members that a connection is handed over with', () => {
+    const webSocket = handOver(new Recorder(), Buffer.alloc(0), {
+      subProtocol: 'a',
+      perMessageDeflate: undefined,
+      maxPayload: 1,
+      closeTimeout: 7,
+    });
+    for (const member of ['_protocol', '_extensions', '_socket', '_receiver', '_closeTimeout', '_autoPong']) {
+      assert.ok(member in webSocket, member);
+    }
+    assert.equal(Reflect.get(webSocket, '_closeTimeout'), 7);
+    assert.equal(Reflect.get(webSocket, '_autoPong'), true);
+  });
+});
+
+describe('WsBridge', () => {
+  it('writes the 101 that RFC 6455 section 4.2.2 asks for', () => {
+    const socket = new Recorder();
+    new WsBridge().shake(requestOn(socket), () => {});
+    assert.equal(
+      socket.text,
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`,
+    );
+  });
+
+  it('gives open the socket, the early bytes and what was negotiated, and returns what open returns', () => {
+    const socket = new Recorder();
+    const head = Buffer.from('early');
+    const handshake = new WsBridge().shake(requestOn(socket, { head, subProtocol: 'chat' }), (given) => given);
+
+    assert.deepEqual(Object.keys(handshake), ['socket', 'head', 'subProtocol', 'perMessageDeflate']);
+    assert.equal(handshake.socket, socket);
+    assert.equal(handshake.head, head);
+    assert.equal(handshake.subProtocol, 'chat');
+    assert.equal(handshake.perMessageDeflate, undefined);
+    assert.match(socket.text, /\r\nSec-WebSocket-Protocol: chat\r\n/);
+  });
+
+  it('neither reads from the socket nor puts the early bytes back into it', () => {
+    const socket = new Recorder();
+    new WsBridge().shake(requestOn(socket, { head: Buffer.from('early') }), () => {});
+    assert.equal(socket.readableFlowing, null);
+    assert.equal(socket.readableLength, 0);
+  });
+
+  it('passes on what open throws', () => {
+    const error = new Error('no');
+    assert.throws(
+      () =>
+        new WsBridge().shake(requestOn(new Recorder()), () => {
+          throw error;
+        }),
+      error,
+    );
+  });
+
+  it('takes the time limit of the HTTP server off the socket', async (t) => {
+    const opened = new Promise<Socket>((resolve) => {
+      void shakingServer(t, {}, ({ socket }) => resolve(socket as Socket)).then((server) => {
+        server.timeout = 60_000;
+        return rawUpgrade(t, server);
+      });
+    });
+    assert.equal((await opened).timeout, 0);
+  });
+
+  describe('the announcement', () => {
+    it('adds its lines behind those of the handshake', () => {
+      const socket = new Recorder();
+      new WsBridge().shake(requestOn(socket, { announce: () => ['Set-Cookie: a=1', 'Set-Cookie: b=2'] }), () => {});
+      assert.ok(socket.text.endsWith(`${ACCEPT}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n`));
+    });
+
+    it('is written byte for byte, as Node writes headers', () => {
+      const socket = new Recorder();
+      new WsBridge().shake(requestOn(socket, { announce: () => ['X-Name: \u00e9\u00ff'] }), () => {});
+      assert.ok(Buffer.concat(socket.written).includes(Buffer.from('X-Name: \u00e9\u00ff\r\n', 'latin1')));
+    });
+
+    it('leaves the socket writing UTF-8', () => {
+      const socket = new Recorder();
+      new WsBridge().shake(requestOn(socket, { announce: () => ['X-Name: \u00e9'] }), () => {
+        socket.written.length = 0;
+        socket.write('\u00e9');
+      });
+      assert.deepEqual(Buffer.concat(socket.written), Buffer.from('\u00e9', 'utf8'));
+    });
+
+    it('may throw, and nothing has been written then', () => {
+      const socket = new Recorder();
+      const error = new Error('hook');
+      assert.throws(
+        () =>
+          new WsBridge().shake(
+            requestOn(socket, {
+              announce: () => {
+                throw error;
+              },
+            }),
+            neverOpened,
+          ),
+        error,
+      );
+      assert.equal(socket.text, '');
+    });
+  });
+
+  describe('permessage-deflate', () => {
+    const OFFER = 'permessage-deflate; client_max_window_bits';
+
+    it('is not negotiated while it is off', () => {
+      const socket = new Recorder();
+      const { perMessageDeflate } = new WsBridge().shake(requestOn(socket, { extensions: OFFER }), (given) => given);
+      assert.equal(perMessageDeflate, undefined);
+      assert.doesNotMatch(socket.text, /Extensions/);
+    });
+
+    it('is not negotiated while the client does not offer it', () => {
+      const bridge = new WsBridge();
+      for (const extensions of [undefined, 'x-webkit-deflate-frame']) {
+        const request = requestOn(new Recorder(), { perMessageDeflate: DEFLATE_DEFAULTS, extensions });
+        assert.equal(
+          bridge.shake(request, (given) => given.perMessageDeflate),
+          undefined,
+        );
+      }
+    });
+
+    it('is negotiated by the options, and the agreement is given to open', async () => {
+      const socket = new Recorder();
+      const { perMessageDeflate } = new WsBridge().shake(
+        requestOn(socket, { perMessageDeflate: DEFLATE_DEFAULTS, extensions: OFFER }),
+        (given) => given,
+      );
+
+      assert.match(
+        socket.text,
+        /Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n/,
+      );
+      assert.deepEqual(
+        { ...perMessageDeflate?.params },
+        { server_no_context_takeover: true, client_no_context_takeover: true },
+      );
+      const compressed = await new Promise<Buffer>((resolve, reject) => {
+        perMessageDeflate?.compress(Buffer.alloc(1000), true, (error, out) => (error ? reject(error) : resolve(out)));
+      });
+      assert.ok(compressed.length < 100);
+      perMessageDeflate?.cleanup();
+    });
+
+    it('may differ from one handshake to the next', () => {
+      const bridge = new WsBridge();
+      const headerOf = (perMessageDeflate: ValidatedRequest['perMessageDeflate']): string | undefined => {
+        const socket = new Recorder();
+        bridge.shake(requestOn(socket, { extensions: OFFER, perMessageDeflate }), () => {});
+        return /Extensions: (.*)\r\n/.exec(socket.text)?.[1];
+      };
+      const small = { serverMaxWindowBits: 10 };
+
+      for (let round = 0; round < 2; round++) {
+        assert.equal(headerOf(small), 'permessage-deflate; server_max_window_bits=10');
+        assert.equal(headerOf({}), 'permessage-deflate');
+        assert.equal(headerOf(false), undefined);
+      }
+    });
+
+    it('is refused with the reason if the offer is malformed, and nothing is written', () => {
+      for (const extensions of [
+        'permessage-deflate; =',
+        'permessage-deflate; unknown',
+        'permessage-deflate; server_max_window_bits=99',
+        '',
+      ]) {
+        const socket = new Recorder();
+        assert.throws(
+          () =>
+            new WsBridge().shake(requestOn(socket, { perMessageDeflate: DEFLATE_DEFAULTS, extensions }), neverOpened),
+          (error) =>
+            error instanceof HandshakeRefused &&
+            error.message === 'Invalid or unacceptable Sec-WebSocket-Extensions header',
+        );
+        assert.equal(socket.text, '');
+        assert.equal(socket.destroyed, false);
+      }
+    });
+
+    it('does not let one refusal colour the next handshake', () => {
+      const bridge = new WsBridge();
+      const bad = requestOn(new Recorder(), { perMessageDeflate: DEFLATE_DEFAULTS, extensions: ';' });
+      assert.throws(() => bridge.shake(bad, neverOpened), HandshakeRefused);
+      const gone = new Recorder();
+      gone.destroy();
+      assert.throws(() => bridge.shake(requestOn(gone), neverOpened), { message: 'The client has left' });
+    });
+  });
+
+  it('refuses a socket that is closed on either side, and does not open it', () => {
+    const half = new Recorder();
+    half.end();
+    const destroyed = new Recorder();
+    destroyed.destroy();
+    for (const socket of [half, destroyed]) {
+      assert.throws(() => new WsBridge().shake(requestOn(socket), neverOpened), HandshakeRefused);
+      assert.equal(socket.text, '');
+      assert.ok(socket.destroyed);
+    }
+  });
+});
+
+describe('handOver()', () => {
+  /** A server that hands every connection over, as soon as it is open. */
+  const handingServer = async (
+    t: TestContext,
+    options: { maxPayload?: number; closeTimeout?: number; perMessageDeflate?: boolean; subProtocol?: string },
+    use: (webSocket: WebSocket) => void,
+  ): Promise<Server> => {
+    const { maxPayload = Number.POSITIVE_INFINITY, closeTimeout = 1000, subProtocol } = options;
+    return shakingServer(
+      t,
+      { subProtocol, perMessageDeflate: options.perMessageDeflate ? DEFLATE_DEFAULTS : false },
+      (handshake) => {
+        use(handOver(handshake.socket, handshake.head, { ...handshake, maxPayload, closeTimeout }));
+      },
+    );
+  };
+
+  const handOne = async (
+    t: TestContext,
+    options: Parameters<typeof handingServer>[1],
+    clientOptions: { perMessageDeflate?: boolean } = {},
+  ): Promise<{ server: WebSocket; client: WebSocket }> => {
+    const { promise, resolve } = withResolvers<WebSocket>();
+    const http = await handingServer(t, options, resolve);
+    const client = new WebSocket(webSocketUrlOf(http), options.subProtocol ?? [], clientOptions);
+    t.after(() => client.terminate());
+    await once(client, 'open');
+    return { client, server: await promise };
+  };
+
+  const withResolvers = <T>(): { promise: Promise<T>; resolve: (value: T) => void } => {
+    let resolve: (value: T) => void = () => {};
+    const promise = new Promise<T>((done) => {
+      resolve = done;
+    });
+    return { promise, resolve };
+  };
+
+  it('makes an open WebSocket of ws that sends and receives', async (t) => {
+    const { client, server } = await handOne(t, { subProtocol: 'chat' });
+    assert.ok(server instanceof WebSocket);
+    assert.equal(server.readyState, WebSocket.OPEN);
+    assert.equal(server.protocol, 'chat');
+    assert.equal(server.extensions, '');
+
+    client.send('ping');
+    const [message, isBinary] = await once(server, 'message');
+    server.send(`${message} pong`);
+    const [answer] = await once(client, 'message');
+
+    assert.equal(isBinary, false);
+    assert.equal(String(answer), 'ping pong');
+  });
+
+  it('answers pings and completes the close handshake', async (t) => {
+    const { client, server } = await handOne(t, {});
+    client.ping('x');
+    const [pong] = await once(client, 'pong');
+    assert.equal(String(pong), 'x');
+
+    client.close(4001, 'bye');
+    const [[code, reason], [clientCode]] = await Promise.all([once(server, 'close'), once(client, 'close')]);
+    assert.deepEqual([code, String(reason), clientCode], [4001, 'bye', 4001]);
+  });
+
+  it('delivers the early bytes first and then those that the socket has buffered', async (t) => {
+    const received: string[] = [];
+    const { promise, resolve } = withResolvers<void>();
+    const server = await shakingServer(t, {}, ({ socket, head }) => {
+      socket.read(0);
+      void once(socket, 'readable').then(() => {
+        const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 100, closeTimeout: 0 };
+        handOver(socket, head, options).on('message', (data) => {
+          if (received.push(String(data)) === 3) resolve();
+        });
+      });
+    });
+    const frame = (text: string): Buffer => clientFrame({ payload: text });
+    const request: RawRequest = { tail: Buffer.concat([frame('one'), frame('two')]) };
+    const client = await rawUpgrade(t, server, request);
+    await client.readHead();
+    client.write(frame('three'));
+
+    await promise;
+    assert.deepEqual(received, ['one', 'two', 'three']);
+  });
+
+  it('goes on with the negotiated compression', async (t) => {
+    const { client, server } = await handOne(t, { perMessageDeflate: true });
+    assert.equal(server.extensions, 'permessage-deflate');
+    const text = 'compress me '.repeat(1000);
+
+    client.send(text);
+    const [message] = await once(server, 'message');
+    server.send(String(message));
+    const [answer] = await once(client, 'message');
+
+    assert.equal(String(answer), text);
+  });
+
+  it('closes with 1009 beyond maxPayload, compressed or not', async (t) => {
+    for (const perMessageDeflate of [false, true]) {
+      const { client, server } = await handOne(t, { maxPayload: 1000, perMessageDeflate }, { perMessageDeflate });
+      const error = once(server, 'error');
+      client.send(Buffer.alloc(1001), { compress: perMessageDeflate });
+      assert.match(String((await error)[0]), /Max payload size exceeded/);
+      assert.equal((await once(client, 'close'))[0], 1009);
+    }
+  });
+
+  it('knows no limit if maxPayload is none that ws could count to', async (t) => {
+    for (const maxPayload of [Number.POSITIVE_INFINITY, 2 ** 31, 2 ** 32 + 1]) {
+      const { client, server } = await handOne(t, { maxPayload, perMessageDeflate: true });
+      client.send(Buffer.alloc(100_000));
+      const [message] = await once(server, 'message');
+      assert.equal(message.length, 100_000);
+      client.terminate();
+    }
+  });
+
+  it('limits the wait for the acknowledgement of a close', async (t) => {
+    const opened = withResolvers<WebSocket>();
+    const http = await handingServer(t, { closeTimeout: 20 }, opened.resolve);
+    const client = await rawUpgrade(t, http);
+    const server = await opened.promise;
+    server.close(1000);
+    assert.equal((await once(server, 'close'))[0], 1006);
+    await client.closed();
+  });
+
+  it('waits for it as long as a timer can if there is no limit', () => {
+    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+    assert.equal(Reflect.get(webSocket, '_closeTimeout'), 2 ** 31 - 1);
+  });
+
+  it('makes a WebSocket that the streams of ws work with', async (t) => {
+    const { client, server } = await handOne(t, {});
+    const stream = createWebSocketStream(server);
+    stream.pipe(stream);
+    client.send(Buffer.from('through'));
+    const [answer] = await once(client, 'message');
+    assert.equal(String(answer), 'through');
+  });
+
+  it('answers a ping of a raw client on a stream that is no socket', async () => {
+    const socket = new Recorder();
+    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const webSocket = handOver(socket, clientFrame({ opcode: PING_FRAME, payload: Buffer.from('p') }), options);
+    await once(webSocket, 'ping');
+    assert.deepEqual(Buffer.concat(socket.written), Buffer.from([0x8a, 1, 0x70]));
+    assert.ok(!(socket instanceof Socket));
+  });
+});
