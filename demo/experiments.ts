@@ -191,12 +191,15 @@ export const experiments: ReadonlyMap<string, Experiment> = new Map(Object.entri
 export async function run(experiment: Experiment, bench: Bench): Promise<void> {
   const { socket, server } = bench;
   server.note('event', 'accepted the connection');
-  const closed = socket.closed.then(({ code, reason, wasClean }) => {
+  await experiment.serve(bench);
+  const isLeftOpen = socket.state === WebSocketState.Open;
+  if (isLeftOpen) server.note('event', 'the handler returns, which closes with 1000');
+  // Noted last, although `closed` resolves before what the experiment awaits: with both sides' ends a timeline is over.
+  const ended = socket.closed.then(({ code, reason, wasClean }) => {
     server.note('end', `closed: ${code}${reason && ` “${reason}”`}, ${wasClean ? 'clean' : 'not clean'}`);
   });
-  await experiment.serve(bench);
-  if (socket.state === WebSocketState.Open) server.note('event', 'the handler returns, which closes with 1000');
-  else await closed;
+  // A connection that is left open is closed by the handler's return, so that must not wait for it.
+  if (!isLeftOpen) await ended;
 }
 
 async function closeAsync(bench: Bench): Promise<void> {
