@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isCloseCode } from '../framing/frame-reader.js';
 
 /** Close codes, with the members and numbers of `System.Net.WebSockets.WebSocketCloseStatus`. */
 export const WebSocketCloseStatus: {
@@ -33,14 +34,6 @@ const NO_PAYLOAD = Buffer.alloc(0);
 /** A close frame carries at most 125 bytes, two of which are the status (RFC 6455, section 5.5). */
 const DESCRIPTION_LIMIT = 123;
 
-/** Whether `status` may stand in a close frame (RFC 6455, section 7.4, and the IANA registry). */
-export function isCloseStatus(status: number): boolean {
-  return (
-    (status >= 1000 && status <= 1014 && status !== 1004 && status !== 1005 && status !== 1006) ||
-    (status >= 3000 && status <= 4999)
-  );
-}
-
 /**
  * Validates a status and description and makes the payload of a close frame of them. 1005 makes an empty one.
  *
@@ -60,7 +53,7 @@ export function closePayload(status: number, description: string | undefined): B
     }
     return NO_PAYLOAD;
   }
-  if (!Number.isInteger(status) || !isCloseStatus(status)) {
+  if (!Number.isInteger(status) || !isCloseCode(status)) {
     throw new RangeError(
       `Cannot close: status is ${status}, must be 1000 to 1003, 1005 (no status), 1007 to 1014 or 3000 to 4999`,
     );

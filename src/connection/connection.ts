@@ -423,18 +423,13 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   received(chunk: Buffer): void {
     this.lastActivity = this.#keepAlive.now();
     if (isTerminal(this.#state)) return;
-    if (this.#early !== undefined) {
-      // The frame reader unmasks in place; `ws` would have to get the bytes as they came.
-      this.#early.push(Buffer.from(chunk));
-      this.#earlyBytes += chunk.length;
-      if (this.#earlyBytes >= EARLY_LIMIT) this.#updateFlow();
-    }
-    this.#input.push(chunk);
+    if (this.#early === undefined) this.#input.push(chunk);
+    else this.#receiveEarly(this.#early, chunk);
   }
 
   /** The peer has ended its half of TCP. */
   ended(): void {
-    if (isTerminal(this.#state)) this.#socket.destroy();
+    if (isTerminal(this.#state)) this.#endWhenWritten();
     else this.#input.afterwards(() => this.#prematureEnd());
   }
 
@@ -479,6 +474,22 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     socket[kConnection] = undefined;
     socket.off('data', onSocketData).off('error', onSocketError).off('close', onSocketClose).off('end', onSocketEnd);
     socket.pause();
+  }
+
+  /** Takes a chunk while the connection may still be handed over to `ws`, which has to get the bytes as they came. */
+  #receiveEarly(early: Buffer[], chunk: Buffer): void {
+    // The frame reader unmasks in place.
+    early.push(Buffer.from(chunk));
+    this.#earlyBytes += chunk.length;
+    this.#input.push(chunk);
+    if (this.#early === undefined) return;
+    if (this.#input.isUntouched) {
+      // Control frames have been dealt with; a connection that only sends can go on like this for ever.
+      this.#early = [];
+      this.#earlyBytes = 0;
+    } else if (this.#earlyBytes >= EARLY_LIMIT) {
+      this.#updateFlow();
+    }
   }
 
   /** Somebody reads: from now on the connection cannot be handed over to `ws`. */
@@ -591,9 +602,9 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
 
   #endTcp(): void {
     const socket = this.#socket;
-    if (socket.destroyed || socket.writableEnded) return;
-    if (this.#state === Closed && socket.destroySoon !== undefined) socket.destroySoon();
-    else socket.end();
+    // After a fault the peer may still be sending: what it sends is read until it ends TCP too.
+    if (this.#state === Closed || socket.readableEnded) destroySoon(socket);
+    else if (!socket.writableEnded) socket.end();
   }
 
   #notOpenFor(operation: string): WebSocketError {
@@ -625,6 +636,12 @@ function onSocketError(this: Duplex, error: Error): void {
 }
 
 function noResult(): void {}
+
+/** Destroys a socket when what was written to it is out. */
+function destroySoon(socket: Duplex & NetSocketExtras): void {
+  if (socket.destroySoon !== undefined) socket.destroySoon();
+  else socket.end(() => socket.destroy());
+}
 
 /** Calls `cancel` if the signal fires before `operation` has settled. */
 function whileUncancelled(operation: Promise<void>, signal: AbortSignal, cancel: () => void): Promise<void> {

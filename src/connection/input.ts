@@ -91,6 +91,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   #inflaterFull = false;
   #end: InputEnd | undefined;
   #endReported = false;
+  #sawData = false;
   /** Messages that have arrived completely. */
   messages = 0;
 
@@ -120,6 +121,11 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   /** Whether we have stopped the sender because nobody reads. */
   get paused(): boolean {
     return this.#queue.paused || this.#inflaterFull;
+  }
+
+  /** Whether nothing but whole control frames has come so far. */
+  get isUntouched(): boolean {
+    return !this.#sawData && this.#frames.isBetweenMessages;
   }
 
   /** Takes a chunk of the socket. It is unmasked in place. */
@@ -200,6 +206,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   // FrameSink
 
   onData(chunk: Buffer, start: number, end: number, flags: number): void {
+    this.#sawData = true;
     const inflater = this.#inflater;
     if (inflater === undefined) this.#accept(chunk, start, end, flags);
     else inflater.write(chunk, start, end, flags);

@@ -114,6 +114,11 @@ export class FrameReader {
     this.compression = options.compression;
   }
 
+  /** Whether the bytes so far are whole frames and leave no message open. */
+  get isBetweenMessages(): boolean {
+    return this.remaining === 0 && this.headLength === 0 && this.controlLength === 0 && !this.open;
+  }
+
   /**
    * Reads the next bytes, calling the sink for everything that they complete. The payload within `chunk` is unmasked in
    * place. Must not be called from within a sink callback.
