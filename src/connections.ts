@@ -9,7 +9,10 @@ export interface DrainOptions {
   readonly code?: number | undefined;
   /** Description in the close frames, at most 123 bytes of UTF-8. */
   readonly reason?: string | undefined;
-  /** How long to wait for the acknowledgements, in ms. 0 aborts at once. Default: `closeTimeout`. */
+  /**
+   * How long to wait for the acknowledgements, in ms; 0 aborts at once, `Infinity` waits as long as each connection's own
+   * `closeTimeout`. Default: `closeTimeout`.
+   */
   readonly timeout?: number | undefined;
 }
 
@@ -20,6 +23,9 @@ export interface DrainResult {
   /** How many were dropped, by us or by the peer. */
   readonly aborted: number;
 }
+
+/** Longest delay of a timer in milliseconds, 24.8 days. */
+const MAX_TIMEOUT = 0x7fffffff;
 
 /** The live connections of an instance, and how they are brought to an end. */
 export class Connections {
@@ -66,11 +72,16 @@ export class Connections {
     this.#contexts.delete(context);
   }
 
-  /** Closes all connections, waits for the acknowledgements and aborts the rest. A second call joins the first. */
-  close(code: number, reason: string, timeout: number): Promise<DrainResult> {
-    closePayload(code, code === 1005 ? undefined : reason);
+  /**
+   * Closes all connections, waits for the acknowledgements and aborts the rest. A second call joins the first.
+   *
+   * @returns rejects with a TypeError or RangeError for arguments that cannot be sent or waited for, and nothing is closed
+   */
+  async close(code: number, reason: string, timeout: number): Promise<DrainResult> {
+    closePayload(code, reason);
+    checkTimeout(timeout);
     this.#drain ??= this.#close(code, reason, timeout);
-    return this.#drain;
+    return await this.#drain;
   }
 
   async #close(code: number, reason: string, timeout: number): Promise<DrainResult> {
@@ -78,12 +89,22 @@ export class Connections {
     const leaving = [...this.#contexts];
     const ends = leaving.map((context) => context.closed);
     for (const context of leaving) closeGracefully(context, code, reason);
-    const timer = setTimeout(() => {
-      for (const context of this.#contexts) context.abort();
-    }, timeout);
+    const abortAll = (): void => {
+      for (const context of leaving) context.abort();
+    };
+    const timer = timeout === Number.POSITIVE_INFINITY ? undefined : setTimeout(abortAll, timeout);
     const outcomes = await Promise.all(ends);
     clearTimeout(timer);
     const closed = outcomes.filter(({ wasClean }) => wasClean).length;
     return { closed, aborted: outcomes.length - closed };
   }
+}
+
+function checkTimeout(timeout: unknown): void {
+  const needed = `must be a number from 0 to ${MAX_TIMEOUT} (milliseconds) or Infinity`;
+  if (typeof timeout !== 'number') {
+    throw new TypeError(`Cannot close: timeout is of type ${typeof timeout}, ${needed}`);
+  }
+  if (timeout === Number.POSITIVE_INFINITY || (timeout >= 0 && timeout <= MAX_TIMEOUT)) return;
+  throw new RangeError(`Cannot close: timeout is ${timeout}, ${needed}`);
 }

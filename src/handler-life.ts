@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
+import { inspect } from 'node:util';
 import { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/close-status.js';
-import { isTerminal, WebSocketState } from './connection/state.js';
+import { isTerminal } from './connection/state.js';
 import { isHandedOver, type WebSocketContext } from './context/web-socket-context.js';
 import { WebSocketError } from './errors.js';
 import type { Aftermath } from './upgrade/upgrade-request.js';
@@ -15,23 +16,50 @@ export type ErrorListener = (error: unknown, socket: WebSocketContext, req: Inco
 
 function ignore(): void {}
 
+/** An `onError` that fails has nobody above it; the process is not to end for it. */
 function warn(fault: unknown): void {
-  process.emitWarning(fault instanceof Error ? fault : String(fault), 'WebSocketOnErrorWarning');
+  process.emitWarning(`The onError option of webSockets() failed: ${inspect(fault)}`, 'WebSocketOnErrorWarning');
+}
+
+/** Whether a client can cause an error at any time: by what it asks for, by leaving, by breaking the protocol. */
+function isExpected(error: unknown): boolean {
+  if (isHttpError(error)) return error.status < 500;
+  return error instanceof WebSocketError && error.code !== 'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS';
 }
 
 /**
  * What happens to errors without an `onError` option: as Express does with those that no error middleware takes, a
- * programming error is printed. What clients cause all the time, by leaving or by a 4xx, is not.
+ * programming error is printed.
  */
 function logUnexpected(error: unknown): void {
-  const expected = error instanceof WebSocketError || (isHttpError(error) && error.status < 500);
-  if (expected || process.env['NODE_ENV'] === 'test') return;
+  if (isExpected(error) || process.env['NODE_ENV'] === 'test') return;
   console.error(error instanceof Error ? (error.stack ?? error.message) : error);
 }
 
 /** Close status that stands for an HTTP status: 4000 + status for what the client did wrong, otherwise 1011. */
 function closeStatusOf(httpStatus: number): number {
-  return httpStatus >= 400 && httpStatus < 500 ? 4000 + httpStatus : INTERNAL_ERROR;
+  return Number.isInteger(httpStatus) && httpStatus >= 400 && httpStatus < 500 ? 4000 + httpStatus : INTERNAL_ERROR;
+}
+
+/** Runs `start` and hands its outcome on, synchronously if it is. */
+export function settle<T>(
+  start: () => T | PromiseLike<T>,
+  done: (value: T) => void,
+  failed: (error: unknown) => void,
+): void {
+  let outcome: T | PromiseLike<T>;
+  try {
+    outcome = start();
+  } catch (error) {
+    failed(error);
+    return;
+  }
+  if (isThenable(outcome)) outcome.then(done, failed);
+  else done(outcome);
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
@@ -40,7 +68,7 @@ export class HandlerLife implements Aftermath {
   readonly #req: IncomingMessage;
   readonly #onError: ErrorListener;
   /** Somebody in the chain has taken the connection up. */
-  claimed = false;
+  #claimed = false;
 
   constructor(socket: WebSocketContext, req: IncomingMessage, onError: ErrorListener | undefined) {
     this.#socket = socket;
@@ -48,51 +76,65 @@ export class HandlerLife implements Aftermath {
     this.#onError = onError ?? logUnexpected;
   }
 
+  /** Gives the connection to somebody in the chain, who looks after it from now on. */
+  claim(): WebSocketContext {
+    this.#claimed = true;
+    return this.#socket;
+  }
+
+  /** Goes on with the chain of middleware behind the handshake. */
+  proceed(next: () => void): void {
+    try {
+      next();
+    } catch (error) {
+      this.chainEnded(error);
+    }
+  }
+
+  /** Gives the connection to a handler until that has returned, or failed. */
+  run(handler: (socket: WebSocketContext) => unknown): void {
+    settle(
+      () => handler(this.claim()),
+      () => this.#ended(),
+      (error) => this.failed(error),
+    );
+  }
+
   /** The handler has returned: the connection is closed, or the peer's close acknowledged. */
-  ended(): void {
-    const { state, closeStatus = 1005, closeStatusDescription } = this.#socket;
+  #ended(): void {
+    const { state, closeStatus, closeStatusDescription } = this.#socket;
     // A connection that ws has taken over lives on by itself.
     if (isTerminal(state) || isHandedOver(this.#socket)) return;
-    if (state === WebSocketState.CloseReceived) {
-      this.#close(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription);
-    } else {
-      this.#close(1000, undefined);
-    }
+    // Undefined, hence 1000, unless the peer has closed.
+    this.#close(closeStatus, closeStatusDescription);
   }
 
   /** The application has failed. The client learns no more than the error exposes. */
   failed(error: unknown): void {
-    if (isHttpError(error) && error.status < 500) {
-      this.#close(closeStatusOf(error.status), error.expose ? fitDescription(error.message) : undefined);
-    } else {
-      this.#close(INTERNAL_ERROR, undefined);
-    }
-    this.report(error);
-  }
-
-  /** Tells the `onError` option. What that throws itself must not go any further. */
-  report(error: unknown): void {
-    try {
-      // A listener may be asynchronous, whatever its type says.
-      Promise.resolve(this.#onError(error, this.#socket, this.#req)).catch(warn);
-    } catch (fault) {
-      warn(fault);
-    }
+    const status = isHttpError(error) ? closeStatusOf(error.status) : INTERNAL_ERROR;
+    const description =
+      status !== INTERNAL_ERROR && isHttpError(error) && error.expose
+        ? fitDescription(String(error.message))
+        : undefined;
+    this.#close(status, description);
+    // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
+    settle(() => this.#onError(error, this.#socket, this.#req), ignore, warn);
   }
 
   // Aftermath
 
   chainEnded(error?: unknown): void {
-    if (error !== undefined && error !== null) this.failed(error);
-    else if (!this.claimed) this.#close(NOT_FOUND, undefined);
+    // As in Express and Connect, what is falsy is no error.
+    if (error) this.failed(error);
+    else if (!this.#claimed) this.#close(NOT_FOUND, undefined);
   }
 
   responseEnded(statusCode: number): void {
-    if (!this.claimed) this.#close(NOT_FOUND, undefined);
+    if (!this.#claimed) this.#close(NOT_FOUND, undefined);
     else if (statusCode >= 400) this.#close(closeStatusOf(statusCode), undefined);
   }
 
-  #close(status: number, description: string | undefined): void {
+  #close(status: number | undefined, description: string | undefined): void {
     if (isHandedOver(this.#socket)) this.#socket.ws.close(status, description);
     else this.#socket.closeAsync(status, description).catch(ignore);
   }

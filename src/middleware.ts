@@ -5,7 +5,7 @@ import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
 import { Connections, type DrainOptions, type DrainResult } from './connections.js';
 import { WebSocketContext } from './context/web-socket-context.js';
-import { HandlerLife } from './handler-life.js';
+import { HandlerLife, settle } from './handler-life.js';
 import {
   type ResolvedRouteOptions,
   resolveOptions,
@@ -100,10 +100,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   const connections = new Connections(settings.maxConnections);
   const keepAlive = new KeepAlive();
   const bridge = new WsBridge();
-  const lives = new WeakMap<WebSocketContext, HandlerLife>();
+  /** By request: those that this instance has accepted. */
+  const lives = new WeakMap<IncomingMessage, HandlerLife>();
 
   /** Makes the context of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, route: ResolvedRouteOptions): WebSocketContext {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: ResolvedRouteOptions): HandlerLife {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
     const context = new WebSocketContext({
@@ -119,37 +120,36 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       requestedProtocols: requestedProtocols(req),
       openWs: (ownSocket, early) => handOver(ownSocket, early, { ...route, subProtocol, perMessageDeflate }),
       onTerminated: (ended) => connections.delete(ended),
-      onError: (error, failed) => lives.get(failed)?.failed(error),
+      onError: (error) => life.failed(error),
     });
     const life = new HandlerLife(context, req, settings.onError);
-    lives.set(context, life);
+    lives.set(req, life);
     upgrade.aftermath = life;
-    Object.defineProperty(req, 'webSocket', {
-      configurable: true,
-      enumerable: true,
-      get: () => {
-        life.claimed = true;
-        return context;
-      },
-    });
+    Object.defineProperty(req, 'webSocket', { configurable: true, enumerable: true, get: () => life.claim() });
     connections.add(context);
-    return context;
+    return life;
   }
 
   /** Performs the handshake, at once if nothing asynchronous is to be asked. */
-  function handshake(req: IncomingMessage, route: ResolvedRouteOptions): WebSocketContext | Promise<WebSocketContext> {
-    connections.admit();
-    return performHandshake(req, route, bridge, (done, upgrade) => open(done, upgrade, route));
+  function handshake(req: IncomingMessage, route: ResolvedRouteOptions): HandlerLife | Promise<HandlerLife> {
+    return performHandshake(
+      req,
+      route,
+      bridge,
+      (done, upgrade) => open(done, upgrade, route),
+      () => connections.admit(),
+    );
   }
 
   function middleware(req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
-    if (!isWebSocketRequest(req)) {
+    // Standing in the chain twice is as good as once.
+    if (!isWebSocketRequest(req) || lives.has(req)) {
       next();
       return;
     }
     settle(
       () => handshake(req, settings),
-      () => next(),
+      (life) => life.proceed(next),
       next,
     );
   }
@@ -162,36 +162,23 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
     const route = resolveRouteOptions(settings, routeOptions);
     return (req, res, next) => {
-      const run = (context: WebSocketContext): void => {
-        const life = lives.get(context);
-        if (life === undefined) return;
-        life.claimed = true;
-        settle(
-          () => fn(context, req, res),
-          () => life.ended(),
-          (error) => life.failed(error),
-        );
-      };
-      const accepted = (req as WebSocketRequest).webSocket;
-      if (accepted !== undefined) run(accepted);
+      const run = (life: HandlerLife): void => life.run((context) => fn(context, req, res));
+      const life = lives.get(req);
+      if (life !== undefined) run(life);
       else if (isWebSocketRequest(req)) settle(() => handshake(req, route), run, next);
       else refuse(res, next);
     };
   }
 
   async function accept(req: IncomingMessage, routeOptions?: WebSocketRouteOptions): Promise<WebSocketContext> {
-    const context = await handshake(req, resolveRouteOptions(settings, routeOptions));
-    const life = lives.get(context);
-    if (life !== undefined) life.claimed = true;
-    return context;
+    const life = await handshake(req, resolveRouteOptions(settings, routeOptions));
+    return life.claim();
   }
 
-  function close({
-    code = 1001,
-    reason = '',
-    timeout = settings.closeTimeout,
-  }: DrainOptions = {}): Promise<DrainResult> {
-    return connections.close(code, reason, timeout);
+  async function close(options: DrainOptions = {}): Promise<DrainResult> {
+    // Without a closeTimeout there is none to abort the last connection after.
+    const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
+    return await connections.close(code, reason, timeout);
   }
 
   return Object.defineProperty(
@@ -228,18 +215,4 @@ function refuse(res: ServerResponse, next: NextFunction): void {
       headers: { Upgrade: 'websocket' },
     }),
   );
-}
-
-/** Runs `start` and hands its outcome on, synchronously if it is. */
-function settle<T>(start: () => T | PromiseLike<T>, done: (value: T) => void, failed: (error: unknown) => void): void {
-  let outcome: T | PromiseLike<T>;
-  try {
-    outcome = start();
-  } catch (error) {
-    failed(error);
-    return;
-  }
-  if (typeof (outcome as PromiseLike<T> | undefined)?.then === 'function')
-    (outcome as PromiseLike<T>).then(done, failed);
-  else done(outcome as T);
 }

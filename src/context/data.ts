@@ -41,3 +41,19 @@ export function incomingBytes(buffer: unknown, operation: string): Uint8Array | 
     `Cannot ${operation}: buffer is of type ${found(buffer)}, must be a Buffer, a typed array, a DataView, an ArrayBuffer or undefined`,
   );
 }
+
+/**
+ * Validates the `signal` of an operation before it begins.
+ *
+ * @throws TypeError if it is not an AbortSignal
+ */
+export function checkSignal(signal: unknown, operation: string): AbortSignal | undefined {
+  if (signal === undefined || isAbortSignal(signal)) return signal;
+  const type = signal === null ? 'null' : `of type ${typeof signal}`;
+  throw new TypeError(`Cannot ${operation}: signal is ${type}, must be an AbortSignal`);
+}
+
+/** By its shape, because polyfills and other realms bring classes of their own. */
+function isAbortSignal(value: unknown): value is AbortSignal {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+}

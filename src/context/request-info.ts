@@ -1,33 +1,33 @@
 import type { IncomingMessage } from 'node:http';
-import type { TLSSocket } from 'node:tls';
 import { parse } from 'cookie';
+import { clientHost, clientScheme } from '../client-url.js';
 
 /** What Express and common middleware add to a request, all of it optional. */
 interface ExpressRequest extends IncomingMessage {
   readonly originalUrl?: string;
-  readonly protocol?: string;
-  readonly host?: string;
-  readonly secure?: boolean;
   readonly ip?: string;
   readonly cookies?: Readonly<Record<string, string>>;
   readonly user?: unknown;
   isAuthenticated?(): boolean;
 }
 
+/** A host, perhaps with a port, and nothing that a URL parser would take for another part of the URL. */
+const HOST = /^[^/?#@\\\s]+$/;
+
 /** The URL that the client asked for, with the scheme and host it sees as far as `trust proxy` allows to tell. */
 export function requestUri(req: ExpressRequest): URL {
-  const scheme = isSecureConnection(req) ? 'https' : 'http';
-  // An absolute-form target brings its own authority; a malformed Host leaves the local address.
+  const host = clientHost(req) ?? '';
+  const base = `${clientScheme(req)}://${HOST.test(host) && URL.canParse(`http://${host}`) ? host : 'localhost'}`;
   const target = req.originalUrl ?? req.url ?? '/';
-  const host = req.headers.host ?? 'localhost';
-  return URL.canParse(target, `${scheme}://${host}`)
-    ? new URL(target, `${scheme}://${host}`)
-    : new URL('/', `${scheme}://localhost`);
+  // Joined as text: resolved against the base, a target like //elsewhere would name another host. Only the absolute form
+  // of a request (RFC 9112 section 3.2.2) brings its own.
+  const url = target.startsWith('/') ? base + target : target;
+  return new URL(URL.canParse(url) ? url : base);
 }
 
 /** Whether the client's connection is encrypted; `trust proxy` of Express is honoured. */
 export function isSecureConnection(req: ExpressRequest): boolean {
-  return req.secure ?? (req.socket as TLSSocket).encrypted === true;
+  return clientScheme(req) === 'https';
 }
 
 function withoutMapping(address: string): string {

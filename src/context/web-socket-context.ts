@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import { closePayload } from '../connection/close-status.js';
 import { type CloseInfo, Connection, type ConnectionParts } from '../connection/connection.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
-import { incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
+import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
 import {
   type CompletionCallback,
   complete,
@@ -87,6 +87,7 @@ export let isHandedOver: (context: WebSocketContext) => boolean;
 export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: Connection;
   readonly #parts: ContextParts;
+  readonly #isLocal: boolean;
   #controller: AbortController | undefined;
   #closed: Promise<CloseInfo> | undefined;
   #resolveClosed: ((info: CloseInfo) => void) | undefined;
@@ -101,6 +102,9 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
   constructor(parts: ContextParts) {
     this.#parts = parts;
+    // While the connection stands: Node forgets addresses of a closed socket that nobody has asked for before, and
+    // `userHostAddress` is wanted above all when a connection has ended.
+    this.#isLocal = info.isLocal(parts.request);
     this.#connection = new Connection({ ...parts, onTerminated: (connection) => this.#terminated(connection) });
   }
 
@@ -142,9 +146,10 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    *   cancelled receive loses no byte
    */
   receiveAsync(buffer?: ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<ReceiveResult> {
-    return attempt(() =>
-      this.#connection.read(receiveKind(incomingBytes(buffer, 'receive'), this.#connection), options?.signal),
-    );
+    return attempt(() => {
+      const kind = receiveKind(incomingBytes(buffer, 'receive'), this.#connection);
+      return this.#connection.read(kind, checkSignal(options?.signal, 'receive'));
+    });
   }
 
   /**
@@ -166,8 +171,9 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     }
     return attempt(() => {
       const payload = outgoingBytes(data, 'send');
-      const { messageType, endOfMessage = true, compress, signal } = options ?? {};
+      const { messageType, endOfMessage = true, compress } = options ?? {};
       const text = isText(messageType, payload);
+      const signal = checkSignal(options?.signal, 'send');
       return this.#connection.send({ data: payload, text, endOfMessage, compress, whole: false, signal });
     });
   }
@@ -184,7 +190,9 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    *   `signal`, which aborts the connection if the close frame was out
    */
   closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
-    return attempt(() => this.#connection.close(closePayload(status, description), options?.signal));
+    return attempt(() =>
+      this.#connection.close(closePayload(status, description), checkSignal(options?.signal, 'close')),
+    );
   }
 
   /**
@@ -197,7 +205,9 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    * @returns rejects with ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
    */
   closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
-    return attempt(() => this.#connection.closeOutput(closePayload(status, description), options?.signal));
+    return attempt(() =>
+      this.#connection.closeOutput(closePayload(status, description), checkSignal(options?.signal, 'close')),
+    );
   }
 
   /**
@@ -208,9 +218,9 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     this.#connection.abort();
   }
 
-  /** `closeAsync(1000)` unless the connection is over, for `await using`. */
+  /** `closeAsync(1000)` unless the connection is over or handed over to `ws`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!isTerminal(this.state)) await this.closeAsync();
+    if (!isTerminal(this.state) && !isHandedOver(this)) await this.closeAsync();
   }
 
   // IIS style
@@ -233,9 +243,11 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     completion?: CompletionCallback<C>,
     completionContext?: C,
   ): Promise<FragmentReadResult> | undefined {
-    const read = attempt(() => this.#connection.read(fragmentKind(incomingBytes(buffer, 'read')), undefined));
-    if (completion === undefined) return read;
-    return this.#complete(read, completion, completionContext as C, (result) => [
+    const read = attempt(() => {
+      checkCompletion(completion, 'read');
+      return this.#connection.read(fragmentKind(incomingBytes(buffer, 'read')), undefined);
+    });
+    return this.#deliver(read, completion, completionContext as C, (result) => [
       result.count,
       result.utf8Encoded,
       result.finalFragment,
@@ -264,6 +276,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   ): Promise<number> | undefined {
     const { utf8Encoded = typeof data === 'string', finalFragment = true } = options ?? {};
     const written = attempt(async () => {
+      checkCompletion(completion, 'write');
       const payload = outgoingBytes(data, 'write');
       const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
       await this.#connection.send({
@@ -276,8 +289,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
       });
       return bytes;
     });
-    if (completion === undefined) return written;
-    return this.#complete(written, completion, completionContext as C, (bytes) => [
+    return this.#deliver(written, completion, completionContext as C, (bytes) => [
       bytes,
       utf8Encoded,
       finalFragment,
@@ -305,10 +317,12 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     reason?: string,
     completion?: CompletionCallback<C>,
     completionContext?: C,
-  ): Promise<void> | void {
-    const sent = attempt(() => this.#connection.closeOutput(closePayload(statusCode, reason), undefined));
-    if (completion === undefined) return sent;
-    return this.#complete(sent, completion, completionContext as C, () => [0, true, true, false]);
+  ): Promise<void> | undefined {
+    const sent = attempt(() => {
+      checkCompletion(completion, 'close');
+      return this.#connection.closeOutput(closePayload(statusCode, reason), undefined);
+    });
+    return this.#deliver(sent, completion, completionContext as C, () => [0, true, true, false]);
   }
 
   /**
@@ -347,7 +361,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    *   rejects with ERR_WEBSOCKET_MESSAGE_TOO_BIG
    */
   receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
-    return this.#connection.read(wholeMessage, options?.signal);
+    return attempt(() => this.#connection.read(wholeMessage, checkSignal(options?.signal, 'receive')));
   }
 
   /** Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`. */
@@ -400,7 +414,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
       if (bytes !== undefined && bytes.length > 125) {
         throw new RangeError(`Cannot ping: data is ${bytes.length} bytes, must be at most 125`);
       }
-      return this.#connection.ping(bytes, options?.signal);
+      return this.#connection.ping(bytes, checkSignal(options?.signal, 'ping'));
     });
   }
 
@@ -453,7 +467,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** Whether the TCP peer is on this machine. */
   get isLocal(): boolean {
-    return info.isLocal(this.request);
+    return this.#isLocal;
   }
 
   /** Whether the TCP connection to the client stands. */
@@ -496,13 +510,17 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     return this.#parts.timestamp;
   }
 
-  #complete<T, C>(
+  /** Returns a promise, or nothing if there is a callback to be called instead. */
+  #deliver<T, C>(
     operation: Promise<T>,
-    completion: CompletionCallback<C>,
+    completion: CompletionCallback<C> | undefined,
     completionContext: C,
-    report: (result: T) => readonly [number, boolean, boolean, boolean],
-  ): undefined {
+    report: (result: T) => readonly [bytes: number, utf8Encoded: boolean, finalFragment: boolean, close: boolean],
+  ): Promise<T> | undefined {
+    // What is not callable has been refused, and the refusal is in the promise.
+    if (typeof completion !== 'function') return operation;
     complete(operation, completion, completionContext, report, (error) => this.#parts.onError(error, this));
+    return undefined;
   }
 
   #terminated(connection: Connection): void {
@@ -522,6 +540,13 @@ function isText(messageType: unknown, payload: string | Uint8Array): boolean {
     throw new TypeError(`Cannot send: messageType is of type ${typeof messageType}, must be Text (0) or Binary (1)`);
   }
   throw new RangeError(`Cannot send: messageType is ${messageType}, must be Text (0) or Binary (1)`);
+}
+
+/** Before anything is done: a callback that cannot be called would leave its caller without an answer. */
+function checkCompletion(completion: unknown, operation: string): void {
+  if (completion === undefined || typeof completion === 'function') return;
+  const type = completion === null ? 'null' : `of type ${typeof completion}`;
+  throw new TypeError(`Cannot ${operation}: completion is ${type}, must be a function or undefined`);
 }
 
 /** Turns what `operation` throws into a rejection, so that no method throws and rejects. */

@@ -72,6 +72,9 @@ const isPromise = (value: unknown): value is Promise<boolean> =>
 
 type Open<T> = (handshake: Handshake, upgrade: UpgradeRequest) => T;
 
+/** Throws the http-errors error with which a request is to be refused that is acceptable as such. */
+type Admit = () => void;
+
 /**
  * Validates the request, decides on origin and subprotocol and writes the 101 with the headers of `res`. `open` is
  * called right behind the 101, in the same breath, so that no byte of the client finds nobody listening; it sets the
@@ -79,6 +82,7 @@ type Open<T> = (handshake: Handshake, upgrade: UpgradeRequest) => T;
  *
  * Synchronous unless the origin is decided by a function that returns a promise.
  *
+ * @param admit has the last word, in the tick of the 101: what it counts cannot change while an origin is decided on
  * @returns what `open` returned
  * @throws (or rejects with) an http-errors error before anything is written: 426 (not a WebSocket request, or another
  *   version), 405, 400, 403, and 500 for a mistake of the application, which is a {@link WebSocketError} with the code
@@ -90,6 +94,7 @@ export const performHandshake = <T>(
   options: ResolvedRouteOptions,
   bridge: WsBridge,
   open: Open<T>,
+  admit: Admit = () => {},
 ): T | Promise<T> => {
   if (!isWebSocketRequest(req)) {
     throw createError(426, 'Cannot accept the request: it does not ask for a WebSocket, connect with ws:// or wss://', {
@@ -114,9 +119,9 @@ export const performHandshake = <T>(
   } catch (error) {
     throw failed('the origin function', error);
   }
-  if (isPromise(allowed)) return decideLater(upgrade, options, bridge, key, allowed, open);
+  if (isPromise(allowed)) return decideLater(upgrade, options, bridge, key, allowed, open, admit);
   if (allowed !== true) throw forbidden(req.headers.origin);
-  return accept(upgrade, options, bridge, key, open);
+  return accept(upgrade, options, bridge, key, open, admit);
 };
 
 const decideLater = async <T>(
@@ -126,6 +131,7 @@ const decideLater = async <T>(
   key: string,
   decision: Promise<boolean>,
   open: Open<T>,
+  admit: Admit,
 ): Promise<T> => {
   const allowed = await upgrade.during(
     decision.then(undefined, (error: unknown) => {
@@ -135,7 +141,7 @@ const decideLater = async <T>(
   );
   assertAcceptable(upgrade);
   if (allowed !== true) throw forbidden(upgrade.req.headers.origin);
-  return accept(upgrade, options, bridge, key, open);
+  return accept(upgrade, options, bridge, key, open, admit);
 };
 
 const accept = <T>(
@@ -144,6 +150,7 @@ const accept = <T>(
   bridge: WsBridge,
   key: string,
   open: Open<T>,
+  admit: Admit,
 ): T => {
   const { head, req, res, socket } = upgrade;
   let subProtocol: string | undefined;
@@ -154,6 +161,7 @@ const accept = <T>(
   }
   // The application's functions may have answered, or accepted, by themselves
   assertAcceptable(upgrade);
+  admit();
   try {
     return bridge.shake(
       {

@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, type TestContext as FullTestContext, it } from 'node:test';
+import createError from 'http-errors';
+import { settle } from '../src/handler-life.js';
+import { type WebSocketContext, WebSocketError, type WebSocketOptions, WebSocketState } from '../src/index.js';
+import {
+  anyFramework,
+  type ErrorMiddleware,
+  eventually,
+  frameworks,
+  type Middleware,
+  type Site,
+  serveApp,
+} from './support/apps.js';
+import { connectWs, FramePeer, nextClose, nextMessage } from './support/open-pair.js';
+import { rawUpgrade } from './support/raw-client.js';
+import type { TestContext } from './support/servers.js';
+
+process.env['NODE_ENV'] = 'test';
+
+/** A site whose every WebSocket goes to `handler`. */
+const serveHandler = (
+  t: TestContext,
+  handler: (socket: WebSocketContext, req: IncomingMessage, res: ServerResponse) => unknown,
+  options: WebSocketOptions = {},
+): Promise<Site> => serveApp(t, anyFramework, (app, sockets) => app.use(sockets.handler(handler)), options);
+
+/** What a client sees whose handler ends as `handler` does. */
+const endOf = async (
+  t: TestContext,
+  handler: (socket: WebSocketContext) => unknown,
+): Promise<{ code: number; reason: string; errors: unknown[] }> => {
+  const { url, errors } = await serveHandler(t, handler);
+  const client = await connectWs(t, url);
+  return { ...(await nextClose(client)), errors };
+};
+
+describe('the life of a handler', { timeout: 20_000 }, () => {
+  it('closes with 1000 when the handler returns', async (t) => {
+    assert.deepEqual(await endOf(t, () => undefined), { code: 1000, reason: '', errors: [] });
+  });
+
+  it('closes with 1000 when the promise of the handler resolves', async (t) => {
+    assert.deepEqual(await endOf(t, async () => 'anything'), { code: 1000, reason: '', errors: [] });
+  });
+
+  it('closes with 1000 when any thenable resolves', async (t) => {
+    const thenable = (): object => Object.defineProperty({}, 'then', { value: (done: () => void) => done() });
+    assert.deepEqual(await endOf(t, thenable), { code: 1000, reason: '', errors: [] });
+  });
+
+  it('leaves a connection alone that the handler has closed itself', async (t) => {
+    const end = await endOf(t, (socket) => socket.closeAsync(4001, 'mine'));
+    assert.deepEqual(end, { code: 4001, reason: 'mine', errors: [] });
+  });
+
+  it('sends no second close frame behind closeOutputAsync', async (t) => {
+    const end = await endOf(t, (socket) => socket.closeOutputAsync(4002, 'half'));
+    assert.deepEqual(end, { code: 4002, reason: 'half', errors: [] });
+  });
+
+  it("acknowledges the peer's close with the peer's own code and reason", async (t) => {
+    const { server } = await serveHandler(t, async (socket) => {
+      assert.equal(await socket.receiveMessageAsync(), undefined);
+      assert.equal(socket.state, WebSocketState.CloseReceived);
+    });
+    const raw = await rawUpgrade(t, server);
+    await raw.readHead();
+    const client = new FramePeer(raw);
+    client.close(4321, 'my own');
+    assert.deepEqual(await client.nextClose(), { code: 4321, reason: 'my own' });
+  });
+
+  it('acknowledges an empty close frame with an empty one', async (t) => {
+    const { server } = await serveHandler(t, (socket) => socket.receiveMessageAsync());
+    const raw = await rawUpgrade(t, server);
+    await raw.readHead();
+    const client = new FramePeer(raw);
+    client.close();
+    assert.deepEqual(await client.nextClose(), { code: 1005, reason: '' });
+  });
+
+  it('has nothing to close when the connection was aborted', async (t) => {
+    assert.deepEqual(await endOf(t, (socket) => socket.abort()), { code: 1006, reason: '', errors: [] });
+  });
+
+  it('leaves a connection alone that was handed over to ws', async (t) => {
+    const { url } = await serveHandler(t, (socket) => {
+      const { ws } = socket;
+      ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
+    });
+    const client = await connectWs(t, url);
+    client.send('still here');
+    assert.equal(await nextMessage(client), 'still here');
+    client.close(1000);
+    assert.deepEqual(await nextClose(client), { code: 1000, reason: '' });
+  });
+
+  describe('that fails', () => {
+    const boom = new Error('secret detail');
+
+    it('closes with 1011 and no detail, and reports the error, if it throws', async (t) => {
+      const end = await endOf(t, () => {
+        throw boom;
+      });
+      assert.deepEqual(end, { code: 1011, reason: '', errors: [boom] });
+    });
+
+    it('closes with 1011 and no detail, and reports the error, if it rejects', async (t) => {
+      assert.deepEqual(await endOf(t, () => Promise.reject(boom)), { code: 1011, reason: '', errors: [boom] });
+    });
+
+    it('closes with 4000 + status and the message for an http error below 500 that is exposed', async (t) => {
+      const error = createError(403, 'Not for you');
+      const end = await endOf(t, () => Promise.reject(error));
+      assert.deepEqual(end, { code: 4403, reason: 'Not for you', errors: [error] });
+    });
+
+    it('keeps the message of an http error that is not exposed', async (t) => {
+      const error = createError(404, 'a secret path', { expose: false });
+      assert.deepEqual(await endOf(t, () => Promise.reject(error)), { code: 4404, reason: '', errors: [error] });
+    });
+
+    it('closes with 1011 for an http error of the server, exposed or not', async (t) => {
+      const error = createError(503, 'database at 10.0.0.7', { expose: true });
+      assert.deepEqual(await endOf(t, () => Promise.reject(error)), { code: 1011, reason: '', errors: [error] });
+    });
+
+    it('closes with 1011 and no detail for an error whose status is none of HTTP', async (t) => {
+      for (const status of [200, 302, 404.5, Number.NaN, -1]) {
+        const error = Object.assign(new Error('odd'), { expose: true, status, statusCode: status });
+        const { code, reason } = await endOf(t, () => Promise.reject(error));
+        assert.deepEqual({ code, reason }, { code: 1011, reason: '' });
+      }
+    });
+
+    it('cuts a message that is too long for a close frame between two characters', async (t) => {
+      const { code, reason } = await endOf(t, () => Promise.reject(createError(400, 'ä'.repeat(100))));
+      assert.deepEqual({ code, reason }, { code: 4400, reason: 'ä'.repeat(61) });
+    });
+
+    it('survives an http error whose message is no string', async (t) => {
+      const error = Object.assign(createError(400), { message: 42 });
+      const { code, reason } = await endOf(t, () => Promise.reject(error));
+      assert.deepEqual({ code, reason }, { code: 4400, reason: '42' });
+    });
+
+    it('closes with 1011 whatever it throws', async (t) => {
+      for (const thrown of [undefined, null, 0, '', 'text', Symbol('s'), Object.create(null)]) {
+        const { code, errors } = await endOf(t, () => Promise.reject(thrown));
+        assert.equal(code, 1011);
+        assert.equal(errors.length, 1);
+        assert.equal(errors[0], thrown);
+      }
+    });
+
+    it('reports its failure after the connection has been lost', async (t) => {
+      const { url, errors } = await serveHandler(t, async (socket) => {
+        await socket.closed;
+        await socket.sendAsync('too late');
+      });
+      (await connectWs(t, url)).terminate();
+      await eventually(() => errors.length === 1);
+      assert(errors[0] instanceof WebSocketError);
+      assert.equal(errors[0].code, 'ERR_WEBSOCKET_INVALID_STATE');
+    });
+
+    it('closes the WebSocket of ws if the connection was handed over', async (t) => {
+      const end = await endOf(t, (socket) => {
+        assert(socket.ws);
+        throw createError(409, 'twice');
+      });
+      assert.equal(end.code, 4409);
+      assert.equal(end.reason, 'twice');
+    });
+  });
+
+  describe('with onError', () => {
+    it('tells which connection and request failed', async (t) => {
+      const calls: unknown[][] = [];
+      let seen: unknown[] = [];
+      const { url } = await serveHandler(
+        t,
+        (socket, req) => {
+          seen = [socket, req];
+          throw new Error('x');
+        },
+        { onError: (...args) => void calls.push(args) },
+      );
+      await nextClose(await connectWs(t, url));
+      assert.equal(calls.length, 1);
+      assert.equal(calls[0]?.[1], seen[0]);
+      assert.equal(calls[0]?.[2], seen[1]);
+    });
+
+    for (const [how, onError] of [
+      ['throws', () => assert.fail('listener')],
+      ['rejects', () => Promise.reject(new Error('listener'))],
+      [
+        'throws what is no error',
+        () => {
+          throw Object.create(null);
+        },
+      ],
+    ] as const) {
+      it(`warns and goes on if onError ${how}`, async (t) => {
+        const { url } = await serveHandler(
+          t,
+          () => {
+            throw new Error('x');
+          },
+          { onError: onError as () => void },
+        );
+        const warned = once(process, 'warning');
+        assert.equal((await nextClose(await connectWs(t, url))).code, 1011);
+        const [warning] = await warned;
+        assert.equal(warning.name, 'WebSocketOnErrorWarning');
+        assert.match(warning.message, /^The onError option of webSockets\(\) failed: /);
+      });
+    }
+  });
+
+  describe('without onError', () => {
+    /** What is printed when a handler fails with `error`. */
+    const printed = async (t: FullTestContext, error: unknown, environment = 'production'): Promise<unknown[]> => {
+      process.env['NODE_ENV'] = environment;
+      const log = t.mock.method(console, 'error', () => {});
+      t.after(() => {
+        process.env['NODE_ENV'] = 'test';
+      });
+      // With an onError of undefined, which is none
+      const site = await serveApp(
+        t,
+        anyFramework,
+        (app, sockets) => app.use(sockets.handler(() => Promise.reject(error))),
+        {
+          onError: undefined,
+        } as object,
+      );
+      await nextClose(await connectWs(t, site.url));
+      return log.mock.calls.map((call) => call.arguments[0]);
+    };
+
+    it('prints a programming error with its stack', async (t) => {
+      const [text] = await printed(t, new TypeError('typo'));
+      assert.match(String(text), /^TypeError: typo\n {4}at /);
+    });
+
+    it('prints the message of an error without a stack', async (t) => {
+      assert.deepEqual(await printed(t, Object.assign(new Error('bare'), { stack: undefined })), ['bare']);
+    });
+
+    it('prints what is no error', async (t) => {
+      assert.deepEqual(await printed(t, 'text'), ['text']);
+    });
+
+    it('prints an http error of the server', async (t) => {
+      assert.equal((await printed(t, createError(500, 'broken'))).length, 1);
+    });
+
+    it('prints the misuse of two receives at once', async (t) => {
+      assert.equal((await printed(t, new WebSocketError('ERR_WEBSOCKET_RECEIVE_IN_PROGRESS', 'x'))).length, 1);
+    });
+
+    it('does not print what a client can cause at any time', async (t) => {
+      assert.deepEqual(await printed(t, createError(404)), []);
+      assert.deepEqual(await printed(t, new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'x')), []);
+    });
+
+    it('prints nothing in tests', async (t) => {
+      assert.deepEqual(await printed(t, new Error('x'), 'test'), []);
+    });
+  });
+});
+
+for (const [name, create] of Object.entries(frameworks)) {
+  describe(`the chain behind an app.use handshake in ${name}`, { timeout: 20_000 }, () => {
+    /** What a client sees of a chain of middleware behind the handshake. */
+    const chain = async (
+      t: TestContext,
+      middleware?: Middleware,
+      errorMiddleware?: ErrorMiddleware,
+    ): Promise<{ code: number; reason: string; errors: unknown[] }> => {
+      const { url, errors } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        if (middleware !== undefined) app.use(middleware);
+        if (errorMiddleware !== undefined) app.use(errorMiddleware);
+      });
+      const client = await connectWs(t, url);
+      return { ...(await nextClose(client)), errors };
+    };
+
+    it('closes with 4404 what nobody has claimed by its end', async (t) => {
+      assert.deepEqual(await chain(t), { code: 4404, reason: '', errors: [] });
+    });
+
+    it('closes with 4404 what nobody has claimed when the response is ended', async (t) => {
+      const end = await chain(t, (_req, res) => res.end('not for WebSockets'));
+      assert.deepEqual(end, { code: 4404, reason: '', errors: [] });
+    });
+
+    it('closes with 4404 what nobody has claimed although an error page was written', async (t) => {
+      const end = await chain(t, (_req, res) => {
+        res.statusCode = 500;
+        res.end();
+      });
+      assert.deepEqual(end, { code: 4404, reason: '', errors: [] });
+    });
+
+    it('treats an error at its end like that of a handler', async (t) => {
+      const error = createError(401, 'Who are you');
+      assert.deepEqual(await chain(t, (_req, _res, next) => next(error)), {
+        code: 4401,
+        reason: 'Who are you',
+        errors: [error],
+      });
+    });
+
+    it('treats what a middleware throws like the error of a handler', async (t) => {
+      const error = new Error('secret');
+      const end = await chain(t, () => {
+        throw error;
+      });
+      assert.deepEqual(end, { code: 1011, reason: '', errors: [error] });
+    });
+
+    it('leaves an open connection to the one who has claimed it, whatever comes after', async (t) => {
+      const { url, errors } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use((req, res, next) => {
+          const { webSocket } = req as { webSocket?: WebSocketContext };
+          res.setHeader('X-Late', 'yes');
+          res.write('<html>');
+          res.end('</html>');
+          next();
+          void webSocket?.sendAsync('clean').then(() => webSocket.closeAsync(4000, 'still mine'));
+        });
+      });
+      const client = await connectWs(t, url);
+      const message = nextMessage(client);
+      assert.deepEqual(await nextClose(client), { code: 4000, reason: 'still mine' });
+      assert.equal(await message, 'clean');
+      assert.deepEqual(errors, []);
+    });
+
+    it('closes a claimed connection with 4000 + status when an error middleware answers with that', async (t) => {
+      const end = await chain(
+        t,
+        (req, _res, next) => {
+          assert((req as { webSocket?: WebSocketContext }).webSocket);
+          next(createError(403));
+        },
+        (error, _req, res, _next) => {
+          res.statusCode = (error as createError.HttpError).status;
+          res.setHeader('Content-Type', 'application/json');
+          res.end(JSON.stringify({ message: error.message }));
+        },
+      );
+      assert.deepEqual(end, { code: 4403, reason: '', errors: [] });
+    });
+
+    it('closes a claimed connection with 1011 when an error middleware answers with 500', async (t) => {
+      const end = await chain(
+        t,
+        (req, _res, next) => next((req as { webSocket?: WebSocketContext }).webSocket && new Error('secret')),
+        (_error, _req, res, _next) => {
+          res.statusCode = 500;
+          res.end('Internal Server Error');
+        },
+      );
+      assert.deepEqual(end, { code: 1011, reason: '', errors: [] });
+    });
+
+    it('takes what is falsy for no error, as the framework does', async (t) => {
+      for (const nothing of [0, '', false, null]) {
+        assert.deepEqual(await chain(t, (_req, _res, next) => next(nothing)), { code: 4404, reason: '', errors: [] });
+      }
+    });
+  });
+}
+
+describe('settle', () => {
+  const outcomes = (start: () => unknown): unknown[] => {
+    const events: unknown[] = [];
+    settle(
+      start,
+      (value) => events.push(['done', value]),
+      (error) => events.push(['failed', error]),
+    );
+    return events;
+  };
+
+  it('hands on at once what is there at once', () => {
+    assert.deepEqual(
+      outcomes(() => 1),
+      [['done', 1]],
+    );
+    assert.deepEqual(
+      outcomes(() => null),
+      [['done', null]],
+    );
+    assert.deepEqual(
+      outcomes(() => {
+        throw 2;
+      }),
+      [['failed', 2]],
+    );
+  });
+
+  it('hands on later what comes later', async () => {
+    const done = outcomes(() => Promise.resolve(1));
+    const failed = outcomes(() => Promise.reject(2));
+    assert.deepEqual([done, failed], [[], []]);
+    await Promise.resolve();
+    assert.deepEqual([done, failed], [[['done', 1]], [['failed', 2]]]);
+  });
+});
