@@ -124,6 +124,35 @@ describe('MessageDeflater', () => {
     }
   });
 
+  it('frees a compressor that was still at work when it was destroyed, or that failed', () => {
+    for (const error of [null, new Error('no luck')]) {
+      let cleanups = 0;
+      let finish: (() => void) | undefined;
+      const fake: NegotiatedDeflate = {
+        params: {},
+        compress: (_data, _fin, done) => {
+          finish = () => done(error, TRAILER);
+        },
+        cleanup: () => {
+          cleanups++;
+        },
+      };
+      const destroyed = new MessageDeflater(fake);
+      destroyed.compress(Buffer.from('abc'), true, () => assert.fail('destroyed'));
+      destroyed.destroy();
+      cleanups = 0;
+      finish?.();
+      assert.equal(cleanups, 1);
+
+      const failed = new MessageDeflater(fake);
+      failed.compress(Buffer.from('abc'), true, () => {});
+      cleanups = 0;
+      finish?.();
+      assert.equal(cleanups, error === null ? 0 : 1);
+      failed.destroy();
+    }
+  });
+
   it('takes an agreement without parameters for context takeover with the largest window', async (t) => {
     const connection = new MessageDeflater({
       params: null,

@@ -146,7 +146,6 @@ export class MessageInflater implements InflateOwner {
 
   /** Goes on after {@link pause}. */
   resume(): void {
-    if (!this.#paused || this.#destroyed) return;
     this.#paused = false;
     if (this.#busy) {
       this.#codec?.stream.resume();
@@ -273,8 +272,7 @@ export class MessageInflater implements InflateOwner {
   /** Pieces that zlib made while nobody could take them may still be in its stream when the input has been consumed. */
   #endJobIfDone(): void {
     const codec = this.#codec;
-    if (codec === undefined || !this.#busy || !this.#consumed || this.#paused || codec.stream.readableLength > 0)
-      return;
+    if (codec === undefined || !this.#consumed || this.#paused || codec.stream.readableLength > 0) return;
     const again = this.#again;
     this.#again = undefined;
     if (codec.isFinished) {
