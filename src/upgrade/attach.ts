@@ -38,8 +38,11 @@ type AttachableServer = Server & {
   shouldUpgradeCallback?: (req: IncomingMessage) => boolean;
 };
 
-/** How many requests of one connection are parsed again before it has to close: each leaves listeners on the socket. */
-const REPLAYS = 8;
+/**
+ * How many requests of one connection are parsed again before it has to close: each time, Node and whoever counts the
+ * connections of the server leave listeners on the socket.
+ */
+const REPLAYS = 4;
 
 /** The applications that are attached to one server, behind a single upgrade listener. */
 class Attachments {

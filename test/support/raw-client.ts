@@ -62,14 +62,18 @@ export interface RawResponse {
 /** A TCP or TLS client that does nothing by itself: it sends what it is told to and keeps what comes in. */
 export class RawClient {
   readonly socket: Socket;
+  /** The TCP connection, which is {@link socket} itself without TLS. */
+  readonly #tcp: Socket;
   #received: Buffer = Buffer.alloc(0);
   /** The server has sent FIN. */
   ended = false;
   /** Why the connection broke, such as ECONNRESET. */
   error: Error | undefined = undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, tcp: Socket = socket) {
     this.socket = socket;
+    this.#tcp = tcp;
+    tcp.on('error', () => {});
     socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
     });
@@ -154,7 +158,8 @@ export class RawClient {
 
   /** Breaks the connection with a reset. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#tcp.resetAndDestroy();
+    this.socket.destroy();
   }
 
   #take(count: number): Buffer {
@@ -195,14 +200,14 @@ export class RawClient {
 /** Connects to a server that listens on this machine; a TLS server gets a TLS client. Destroyed at the end of the test. */
 export const rawConnect = async (t: TestContext, server: Server): Promise<RawClient> => {
   const { port } = server.address() as AddressInfo;
+  const tcp = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   const secure = 'setSecureContext' in server;
-  const socket = secure
-    ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, allowHalfOpen: true } as object)
-    : connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const socket = secure ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
   t.after(() => {
     socket.destroy();
+    tcp.destroy();
   });
-  const client = new RawClient(socket);
+  const client = new RawClient(socket, tcp);
   await once(socket, secure ? 'secureConnect' : 'connect');
   return client;
 };

@@ -1,0 +1,631 @@
+import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { type Duplex, Readable } from 'node:stream';
+import { describe, it } from 'node:test';
+import connect from 'connect';
+import express from 'express';
+import express4 from 'express4';
+import createError from 'http-errors';
+import { WebSocketServer } from 'ws';
+import { type AppFunction, attach } from '../src/upgrade/attach.js';
+import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
+import { rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
+import { listen, serve, type TestContext } from './support/servers.js';
+import { accept, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
+
+const options = { handshakeTimeout: 5000 };
+
+const silent: AppFunction = () => {};
+const notFound: AppFunction = (_req, _res, next) => next();
+
+/** A server with another upgrade listener beside the attached application. */
+const shared = async (
+  t: TestContext,
+  app: AppFunction,
+  other: (req: IncomingMessage, socket: Duplex, head: Buffer) => void,
+  { first = false, handshakeTimeout = 5000 } = {},
+): Promise<Server> => {
+  const server = await serve(t, (_req, res) => res.end('plain'));
+  if (first) server.on('upgrade', other);
+  attach(server, app, { handshakeTimeout });
+  if (!first) server.on('upgrade', other);
+  return server;
+};
+
+describe('attach()', () => {
+  const applications: ReadonlyArray<readonly [name: string, make: () => connect.Server]> = [
+    ['Express 5', express as () => unknown as () => connect.Server],
+    ['Express 4', express4 as () => unknown as () => connect.Server],
+    ['Connect', connect],
+  ];
+
+  for (const secure of [false, true]) {
+    for (const [name, make] of applications) {
+      describe(`with ${name} over ${secure ? 'https' : 'http'}`, () => {
+        const serveApp = (t: TestContext): Promise<Server> => {
+          const app = make();
+          app.use('/accept', (req) => void accept(req));
+          app.use('/json', (_req, res) => {
+            res.statusCode = 401;
+            res.setHeader('Content-Type', 'application/json');
+            res.setHeader('Set-Cookie', ['a=1', 'b=2']);
+            res.end('{"error":"who?"}');
+          });
+          app.use('/error', (_req, _res, next) => next(createError(418, 'teapot', { headers: { 'X-Tea': 'green' } })));
+          app.use('/throw', () => {
+            throw new Error('thrown');
+          });
+          return attached(t, app, { secure });
+        };
+
+        it('accepts where the handshake stands', async (t) => {
+          const client = await rawUpgrade(t, await serveApp(t), { path: '/accept' });
+          assert.equal((await client.readHead()).status, 101);
+          await assertClean(client);
+        });
+
+        it('sends any other answer completely, and then closes', async (t) => {
+          const client = await rawUpgrade(t, await serveApp(t), { path: '/json' });
+          const response = await client.readResponse();
+          assert.equal(response.status, 401);
+          assert.equal(response.headers['connection'], 'close');
+          assert.equal(response.body, '{"error":"who?"}');
+          assert.deepEqual(
+            response.lines.filter(([header]) => header === 'Set-Cookie').map(([, value]) => value),
+            ['a=1', 'b=2'],
+          );
+          assert.equal((await client.readToEnd()).length, 0);
+          assert.equal(client.error, undefined);
+        });
+
+        it('answers 404 at the end of the chain, and an error with its status and headers', async (t) => {
+          const server = await serveApp(t);
+          const unmatched = await responseTo(t, server, { path: '/nowhere' });
+          assert.equal(unmatched.status, 404);
+          assert.match(unmatched.body, /Cannot GET \/nowhere/);
+          const failed = await responseTo(t, server, { path: '/error' });
+          assert.equal(failed.status, 418);
+          assert.equal(failed.headers['x-tea'], 'green');
+          assert.match(failed.body, /teapot/);
+          assert.equal((await responseTo(t, server, { path: '/throw' })).status, 500);
+        });
+      });
+    }
+  }
+
+  describe('with a bare function', () => {
+    it('answers what it throws and what it rejects with', async (t) => {
+      const apps: AppFunction[] = [
+        () => {
+          throw createError(400, 'thrown');
+        },
+        async () => {
+          throw createError(400, 'rejected');
+        },
+        () => Promise.reject(createError(400, 'rejected')),
+        (_req, _res, next) => next(createError(400, 'passed on')),
+      ];
+      for (const app of apps) assert.equal((await responseTo(t, await attached(t, app))).status, 400);
+    });
+
+    it('answers 500 if it fails without saying why', async (t) => {
+      const apps: AppFunction[] = [
+        () => {
+          throw undefined;
+        },
+        () => Promise.reject(),
+        async () => {
+          throw null;
+        },
+      ];
+      for (const app of apps) {
+        const response = await responseTo(t, await attached(t, app));
+        assert.equal(response.status, 500);
+        assert.match(response.body, /Rejected promise/);
+      }
+    });
+
+    it('may take its time', async (t) => {
+      const app: AppFunction = async (_req, res) => {
+        await new Promise(setImmediate);
+        res.writeHead(403, { 'Content-Type': 'text/plain' }).end('later');
+      };
+      const response = await responseTo(t, await attached(t, app));
+      assert.deepEqual([response.status, response.body], [403, 'later']);
+    });
+  });
+
+  it('gives each request a ServerResponse on its socket', async (t) => {
+    const app: AppFunction = (req, res) => {
+      assert.equal(res.req, req);
+      assert.equal(res.socket, req.socket);
+      assert.equal(UpgradeRequest.of(req)?.res, res);
+      res.end('ok');
+    };
+    assert.equal((await responseTo(t, await attached(t, app))).body, 'ok');
+  });
+
+  it('keeps what the request says: parameters, mounted routers, trust proxy', async (t) => {
+    const app = express();
+    app.set('trust proxy', true);
+    const router = express.Router({ mergeParams: true });
+    router.get('/:b', (req, res) =>
+      res.json([req.params, req.query, req.baseUrl, req.protocol, req.ip, req.hostname, req.originalUrl]),
+    );
+    app.use('/mount/:a', router);
+    const response = await responseTo(t, await attached(t, app), {
+      path: '/mount/1/2?q=3',
+      headers: { 'X-Forwarded-For': '1.2.3.4', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'example.com' },
+    });
+    assert.deepEqual(JSON.parse(response.body), [
+      { a: '1', b: '2' },
+      { q: '3' },
+      '/mount/1',
+      'https',
+      '1.2.3.4',
+      'example.com',
+      '/mount/1/2?q=3',
+    ]);
+  });
+
+  describe('the end of the chain', () => {
+    it('does not disturb a response that is complete', async (t) => {
+      const app: AppFunction = (_req, res, next) => {
+        res.end('complete');
+        next();
+        next(new Error('late'));
+      };
+      assert.equal((await responseTo(t, await attached(t, app))).body, 'complete');
+    });
+
+    it('breaks off a response that has begun if it is an error, as Express does', async (t) => {
+      const app: AppFunction = (_req, res, next) => {
+        res.writeHead(200, { 'Content-Length': 100 });
+        res.write('beginning', () => next(new Error('late')));
+      };
+      const client = await rawUpgrade(t, await attached(t, app));
+      await client.readHead();
+      await assert.rejects(client.read(100), /ended before 100 bytes came/);
+    });
+
+    it('lets a response go on that has begun if it is none', async (t) => {
+      const app: AppFunction = (_req, res, next) => {
+        res.write('beginning');
+        next();
+        setImmediate(() => res.end(' and end'));
+      };
+      assert.equal((await responseTo(t, await attached(t, app))).body, 'beginning and end');
+    });
+
+    it('prints an error that nobody handled, except in tests', async (t) => {
+      const printed = t.mock.method(console, 'error', () => {});
+      t.after(() => {
+        process.env['NODE_ENV'] = 'test';
+      });
+      const server = await attached(t, (_req, res, next) => {
+        const reason = new Error('first');
+        next(reason);
+        next('second');
+        Object.defineProperty(reason, 'stack', { value: undefined });
+        next(reason);
+        assert.ok(res.writableEnded);
+      });
+      process.env['NODE_ENV'] = 'production';
+      assert.doesNotMatch((await responseTo(t, server)).body, /first/);
+      process.env['NODE_ENV'] = 'test';
+      await responseTo(t, server);
+      const lines = printed.mock.calls.map(({ arguments: [line] }) => String(line).split('\n')[0]);
+      assert.deepEqual(lines.toSorted(), ['Error: first', 'Error: first', 'second']);
+    });
+
+    it('prints an error behind a handshake whose connection was not opened', async (t) => {
+      const printed = t.mock.method(console, 'error', () => {});
+      const server = await attached(t, async (req, _res, next) => {
+        const upgrade = UpgradeRequest.of(req);
+        await accept(req);
+        assert.ok(upgrade);
+        upgrade.aftermath = undefined;
+        process.env['NODE_ENV'] = 'production';
+        next();
+        next(new Error('unopened'));
+        process.env['NODE_ENV'] = 'test';
+      });
+      await (await rawUpgrade(t, server)).readHead();
+      assert.deepEqual(
+        printed.mock.calls.map(({ arguments: [line] }) => String(line).split('\n')[0]),
+        ['Error: unopened'],
+      );
+    });
+  });
+
+  describe('a request with a body', () => {
+    for (const [headers, tail] of [
+      [{ 'Content-Length': '5' }, 'hello'],
+      [{ 'Content-Length': '5' }, 'he'],
+      [{ 'Transfer-Encoding': 'chunked' }, '5\r\nhello\r\n0\r\n\r\n'],
+    ] as const) {
+      it(`is refused with 400, and the body is never taken for frames (${JSON.stringify(headers)}, ${tail.length} bytes)`, async (t) => {
+        const server = await attached(t, () => assert.fail('reached'));
+        const client = await rawUpgrade(t, server, { headers, tail });
+        const response = await client.readResponse();
+        assert.equal(response.status, 400);
+        assert.equal(response.headers['connection'], 'close');
+        assert.match(response.body, /it has a body, must have none/);
+        await client.closed();
+      });
+    }
+
+    it('is none if its length is 0', async (t) => {
+      const server = await attached(t, (req) => accept(req));
+      const client = await rawUpgrade(t, server, { headers: { 'Content-Length': '0' } });
+      assert.equal((await client.readHead()).status, 101);
+    });
+  });
+
+  describe('behind an earlier request of the same connection', () => {
+    const pipelined = (first: string): string => `GET ${first} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+
+    it('waits for its response', async (t) => {
+      const release = new Deferred<void>();
+      const order: string[] = [];
+      const server = createServer(async (req, res) => {
+        await release.promise;
+        order.push(String(req.url));
+        res.end(`answer to ${req.url}`);
+      });
+      attach(
+        server,
+        (req) => {
+          order.push('upgrade');
+          return accept(req);
+        },
+        options,
+      );
+      await listen(t, server);
+      const slow = await rawConnect(t, server);
+      slow.write(Buffer.concat([Buffer.from(pipelined('/1') + pipelined('/2')), requestBytes({ tail: 'early' })]));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.deepEqual(order, []);
+      release.resolve();
+
+      assert.equal((await slow.readResponse()).body, 'answer to /1');
+      assert.equal((await slow.readResponse()).body, 'answer to /2');
+      assert.equal((await slow.readHead()).status, 101);
+      assert.equal((await slow.read(5)).toString(), 'early');
+      assert.deepEqual(order, ['/1', '/2', 'upgrade']);
+    });
+
+    it('does not keep a large response from being written', async (t) => {
+      const size = 4 * 1024 * 1024;
+      const server = createServer((_req, res) => {
+        res.setHeader('Content-Length', size);
+        Readable.from(Array.from({ length: size / 65536 }, () => Buffer.alloc(65536))).pipe(res);
+      });
+      attach(server, (req) => accept(req), options);
+      await listen(t, server);
+      const client = await rawConnect(t, server);
+      client.write(Buffer.concat([Buffer.from(pipelined('/')), requestBytes({})]));
+      assert.equal((await client.readResponse()).body.length, size);
+      assert.equal((await client.readHead()).status, 101);
+    });
+
+    it('is given up if that one closes the connection, or the client leaves', async (t) => {
+      for (const close of [true, false]) {
+        const arrived = new Deferred<void>();
+        const server = createServer((_req, res) => {
+          if (close) res.writeHead(200, { Connection: 'close' }).end('bye');
+          arrived.resolve();
+        });
+        attach(server, () => assert.fail('reached'), options);
+        await listen(t, server);
+        const client = await rawConnect(t, server);
+        client.write(Buffer.concat([Buffer.from(pipelined('/')), requestBytes({})]));
+        await arrived.promise;
+        if (close) assert.equal((await client.readResponse()).body, 'bye');
+        else client.reset();
+        await client.closed();
+      }
+    });
+  });
+
+  describe('several applications', () => {
+    const answering =
+      (answer: string): AppFunction =>
+      (_req, res) =>
+        res.end(answer);
+    const under =
+      (prefix: string) =>
+      (req: IncomingMessage): boolean =>
+        req.url?.startsWith(prefix) === true;
+
+    it('share a server by their filters, the first that accepts has it', async (t) => {
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      attach(server, answering('a'), { ...options, filter: under('/a') });
+      attach(server, answering('b'), { ...options, filter: under('/b') });
+      attach(server, answering('rest'), options);
+      attach(server, answering('never'), options);
+      assert.equal(server.listenerCount('upgrade'), 1);
+      assert.equal((await responseTo(t, server, { path: '/a' })).body, 'a');
+      assert.equal((await responseTo(t, server, { path: '/b' })).body, 'b');
+      assert.equal((await responseTo(t, server, { path: '/c' })).body, 'rest');
+    });
+
+    it('may be one application on several servers', async (t) => {
+      const app = answering('same');
+      for (let i = 0; i < 2; i++) {
+        const server = await serve(t, (_req, res) => res.end('plain'));
+        attach(server, app, options);
+        assert.equal((await responseTo(t, server)).body, 'same');
+      }
+    });
+
+    it('count how often they are attached', async (t) => {
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      const app = answering('attached');
+      const [detach, detachAgain] = [attach(server, app, options), attach(server, app, options)];
+      detach();
+      detach();
+      assert.equal((await responseTo(t, server)).body, 'attached');
+      detachAgain();
+      assert.equal(server.listenerCount('upgrade'), 0);
+      detachAgain();
+      assert.equal((await responseTo(t, server)).status, 200);
+      attach(server, app, options);
+      assert.equal((await responseTo(t, server)).body, 'attached');
+    });
+
+    it('are found whichever build of the package attached them', async (t) => {
+      const copy = new URL(`../src-copy-${process.pid}/`, import.meta.url);
+      await cp(new URL('../src/', import.meta.url), copy, { recursive: true });
+      t.after(() => rm(copy, { recursive: true }));
+      const other: typeof import('../src/upgrade/attach.js') = await import(new URL('upgrade/attach.js', copy).href);
+      assert.notEqual(other.attach, attach);
+
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      other.attach(server, (req) => accept(req), { ...options, filter: under('/ws') });
+      attach(server, answering('rest'), options);
+      assert.equal(server.listenerCount('upgrade'), 1);
+      const client = await rawUpgrade(t, server, { path: '/ws' });
+      assert.equal((await client.readHead()).status, 101);
+      await assertClean(client);
+      assert.equal((await responseTo(t, server, { path: '/x' })).body, 'rest');
+    });
+
+    it('finish what has begun when they are detached', async (t) => {
+      const arrived = new Deferred<void>();
+      const release = new Deferred<void>();
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      const detach = attach(
+        server,
+        async (req) => {
+          arrived.resolve();
+          await release.promise;
+          await accept(req);
+        },
+        options,
+      );
+      const client = await rawUpgrade(t, server);
+      await arrived.promise;
+      detach();
+      release.resolve();
+      assert.equal((await client.readHead()).status, 101);
+    });
+  });
+
+  it('throws a TypeError for what is no server, no application and no filter', () => {
+    const server = createServer();
+    const app = express();
+    for (const bad of [undefined, {}, app, 8080]) {
+      assert.throws(() => attach(bad as never, app, options), {
+        name: 'TypeError',
+        message: 'Cannot attach: the first argument is no server, must be an http.Server or https.Server',
+      });
+    }
+    assert.throws(() => attach(server, {} as never, options), {
+      name: 'TypeError',
+      message: 'Cannot attach: app is of type object, must be the function that handles requests',
+    });
+    assert.throws(() => attach(server, app, { ...options, filter: '/ws' as never }), {
+      name: 'TypeError',
+      message: 'Cannot attach: filter is of type string, must be a function',
+    });
+  });
+});
+
+describe('attach() beside other upgrade listeners', () => {
+  for (const first of [true, false]) {
+    const order = first ? 'before ours' : 'behind ours';
+
+    it(`leaves to ws what it answers at once (${order})`, async (t) => {
+      const wss = new WebSocketServer({ noServer: true });
+      const server = await shared(
+        t,
+        (_req, res) => res.end('html for everyone'),
+        (req, socket, head) => {
+          if (req.url === '/hmr') wss.handleUpgrade(req, socket, head, (webSocket) => webSocket.send('hot'));
+        },
+        { first },
+      );
+      const client = await rawUpgrade(t, server, { path: '/hmr' });
+      assert.equal((await client.readHead()).status, 101);
+      assert.deepEqual(await client.read(5), Buffer.from([0x81, 3, ...Buffer.from('hot')]));
+      assert.equal((await responseTo(t, server, { path: '/' })).body, 'html for everyone');
+      client.reset();
+    });
+
+    it(`does not add to an answer that another has written at once (${order})`, async (t) => {
+      const server = await shared(
+        t,
+        (_req, res) => res.end('ours'),
+        (_req, socket) => {
+          socket.end('HTTP/1.1 400 Theirs\r\n\r\n');
+        },
+        { first },
+      );
+      const client = await rawUpgrade(t, server);
+      assert.equal((await client.readToEnd()).toString(), 'HTTP/1.1 400 Theirs\r\n\r\n');
+    });
+  }
+
+  it('drops its own answer if another has begun to use the socket meanwhile', async (t) => {
+    const uses: ReadonlyArray<(socket: Duplex) => void> = [
+      (socket) => socket.write('HTTP/1.1 101 Theirs\r\n\r\n'),
+      (socket) => {
+        socket.on('data', () => {});
+        setTimeout(() => socket.write('HTTP/1.1 101 Theirs\r\n\r\n'), 10);
+      },
+    ];
+    for (const use of uses) {
+      const taken = new Deferred<void>();
+      const silence = new Deferred<void>();
+      const server = await shared(
+        t,
+        async (_req, res, next) => {
+          await taken.promise;
+          res.on('close', () => assert.fail('closed'));
+          res.write('ours');
+          res.end('ours');
+          res.setHeader('X-Late', '1');
+          next(createError(500, 'ours'));
+          next();
+          silence.resolve();
+        },
+        (_req, socket) =>
+          void setImmediate(() => {
+            use(socket);
+            taken.resolve();
+          }),
+      );
+      const client = await rawUpgrade(t, server);
+      await silence.promise;
+      assert.equal((await client.readHead()).reason, 'Theirs');
+      assert.equal(client.received.length, 0);
+      client.reset();
+    }
+  });
+
+  it('answers what the application answers, and errors, but not what nobody matched', async (t) => {
+    const server = await shared(
+      t,
+      (req, res, next) => {
+        if (req.url === '/answer') res.end('answer');
+        else next(req.url === '/error' ? createError(403, 'no') : undefined);
+      },
+      (req, socket) => {
+        if (req.url === '/theirs') setTimeout(() => socket.end('HTTP/1.1 101 Theirs\r\n\r\n'), 20);
+      },
+    );
+    assert.equal((await responseTo(t, server, { path: '/answer' })).body, 'answer');
+    assert.equal((await responseTo(t, server, { path: '/error' })).status, 403);
+    const client = await rawUpgrade(t, server, { path: '/theirs' });
+    assert.equal((await client.readToEnd()).toString(), 'HTTP/1.1 101 Theirs\r\n\r\n');
+  });
+
+  it('destroys without a word what nobody has answered in time', async (t) => {
+    const server = await shared(t, notFound, () => {}, { handshakeTimeout: 30 });
+    const client = await rawUpgrade(t, server);
+    await client.closed();
+    assert.equal(client.received.length, 0);
+  });
+
+  it('does not destroy what another uses when the time is up', async (t) => {
+    const server = await shared(
+      t,
+      notFound,
+      (_req, socket) =>
+        void setImmediate(() => {
+          socket.on('error', () => {});
+          socket.pipe(socket);
+        }),
+      { handshakeTimeout: 30 },
+    );
+    const client = await rawUpgrade(t, server);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await assertClean(client);
+  });
+
+  it('answers 503 if the application has not answered in time', async (t) => {
+    const server = await shared(t, silent, () => {}, { handshakeTimeout: 30 });
+    assert.equal((await responseTo(t, server)).status, 503);
+  });
+
+  it('never touches what its filter refuses', async (t) => {
+    const seen = new Deferred<unknown[]>();
+    const server = await serve(t, (_req, res) => res.end('plain'));
+    attach(server, () => assert.fail('reached'), { handshakeTimeout: 20, filter: () => false });
+    server.on('upgrade', (req, socket) => {
+      const { _httpMessage } = socket as typeof socket & { _httpMessage?: unknown };
+      seen.resolve([socket.listenerCount('error'), socket.readableFlowing, _httpMessage, UpgradeRequest.of(req)]);
+      setTimeout(() => socket.end('HTTP/1.1 101 Theirs\r\n\r\n'), 60);
+    });
+    const client = await rawUpgrade(t, server);
+    assert.deepEqual(await seen.promise, [0, null, undefined, undefined]);
+    assert.equal((await client.readToEnd()).toString(), 'HTTP/1.1 101 Theirs\r\n\r\n');
+  });
+
+  it('takes a filter that throws for one that refuses', async (t) => {
+    const server = await serve(t, (_req, res) => res.end('plain'));
+    attach(server, () => assert.fail('reached'), {
+      ...options,
+      filter: () => {
+        throw new Error('filter');
+      },
+    });
+    assert.equal((await responseTo(t, server)).body, 'plain');
+  });
+
+  describe('a request for another protocol', () => {
+    const h2c = { headers: { Upgrade: 'h2c', Connection: 'Upgrade' } };
+
+    it('is theirs', async (t) => {
+      const server = await shared(
+        t,
+        () => assert.fail('reached'),
+        (_req, socket) => socket.end('HTTP/1.1 101 h2c\r\n\r\n'),
+      );
+      const client = await rawUpgrade(t, server, h2c);
+      assert.equal((await client.readToEnd()).toString(), 'HTTP/1.1 101 h2c\r\n\r\n');
+    });
+
+    it('is destroyed if nobody has answered it in time', async (t) => {
+      const server = await shared(
+        t,
+        () => assert.fail('reached'),
+        () => {},
+        { handshakeTimeout: 30 },
+      );
+      const client = await rawUpgrade(t, server, h2c);
+      await client.closed();
+      assert.equal(client.received.length, 0);
+    });
+
+    it('is not destroyed if somebody uses it, or if there is no time limit', async (t) => {
+      const using = await shared(t, silent, (_req, socket) => void socket.pipe(socket), { handshakeTimeout: 20 });
+      const ignoring = await shared(t, silent, () => {}, { handshakeTimeout: 0 });
+      const clients = [await rawUpgrade(t, using, h2c), await rawUpgrade(t, ignoring, h2c)];
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      for (const client of clients) assert.equal(client.ended, false);
+      await assertClean(clients[0] as (typeof clients)[0]);
+    });
+
+    it('leaves no timer behind when its client leaves', async (t) => {
+      const arrived = new Deferred<void>();
+      const closed = new Deferred<void>();
+      const server = await shared(
+        t,
+        silent,
+        (_req, socket) => {
+          arrived.resolve();
+          socket.on('error', () => {});
+          socket.once('close', () => closed.resolve());
+        },
+        { handshakeTimeout: 2_000_000 },
+      );
+      const client = await rawUpgrade(t, server, h2c);
+      await arrived.promise;
+      client.reset();
+      await closed.promise;
+    });
+  });
+});

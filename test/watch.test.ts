@@ -1,0 +1,401 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Duplex, Readable } from 'node:stream';
+import { describe, it } from 'node:test';
+import session, { Store } from 'express-session';
+import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
+import { rawUpgrade } from './support/raw-client.js';
+import { accept, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
+
+/** Resolves with the names of the events of `emitter`, each time it is emitted, until `last`. */
+const eventsOf = (
+  emitter: IncomingMessage | ServerResponse | Duplex,
+  names: readonly string[],
+  seen: string[],
+): void => {
+  for (const name of names) emitter.on(name, () => seen.push(name));
+};
+
+const EVENTS = ['aborted', 'error', 'end', 'finish', 'close'];
+
+describe('a client that leaves while its request waits', () => {
+  const leaving = {
+    'with a FIN': 'end',
+    'with a reset': 'reset',
+  } as const;
+
+  for (const secure of [false, true]) {
+    for (const [how, leave] of Object.entries(leaving)) {
+      it(`${how} makes req and res emit close, once each (${secure ? 'https' : 'http'})`, async (t) => {
+        const arrived = new Deferred<void>();
+        const closed = new Deferred<void>();
+        const seen = { req: [] as string[], res: [] as string[] };
+        let upgrade: UpgradeRequest | undefined;
+        const server = await attached(
+          t,
+          (req, res) => {
+            upgrade = UpgradeRequest.of(req);
+            eventsOf(req, ['aborted', 'end', 'close'], seen.req);
+            eventsOf(res, ['finish', 'close'], seen.res);
+            req.on('close', closed.resolve);
+            arrived.resolve();
+          },
+          { secure },
+        );
+        const client = await rawUpgrade(t, server);
+        await arrived.promise;
+        client[leave]();
+        await closed.promise;
+        await new Promise(setImmediate);
+
+        assert.deepEqual(seen, { req: ['aborted', 'close'], res: ['close'] });
+        assert.equal(upgrade?.gone, true);
+        assert.equal(upgrade.socket.destroyed, true);
+        assert.equal(upgrade.req.destroyed, true);
+        assert.equal(upgrade.res.destroyed, true);
+      });
+
+      it(`${how} is noticed behind frames that it has sent (${secure ? 'https' : 'http'})`, async (t) => {
+        const arrived = new Deferred<void>();
+        const release = new Deferred<void>();
+        const outcome = new Deferred<unknown>();
+        const server = await attached(
+          t,
+          async (req) => {
+            arrived.resolve();
+            await release.promise;
+            try {
+              const { socket } = await accept(req);
+              socket.once('close', () => outcome.resolve('accepted, then closed'));
+            } catch (error) {
+              outcome.resolve(Reflect.get(Object(error), 'code'));
+            }
+          },
+          { secure },
+        );
+        const client = await rawUpgrade(t, server, { tail: 'frames' });
+        await arrived.promise;
+        client[leave]();
+        await client.closed();
+        release.resolve();
+        assert.match(
+          String(await outcome.promise),
+          /^(accepted, then closed|ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY)$/,
+        );
+      });
+    }
+  }
+
+  it('is an aborted request to those who listen for its errors', async (t) => {
+    const arrived = new Deferred<void>();
+    const failed = new Deferred<unknown>();
+    const server = await attached(t, (req) => {
+      req.on('error', failed.resolve);
+      arrived.resolve();
+    });
+    const client = await rawUpgrade(t, server);
+    await arrived.promise;
+    client.reset();
+    const error = await failed.promise;
+    assert.equal(String(error), 'Error: aborted');
+    assert.equal(Reflect.get(Object(error), 'code'), 'ECONNRESET');
+  });
+
+  it('leaves a response that takes anything and does nothing', async (t) => {
+    const arrived = new Deferred<void>();
+    const done = new Deferred<void>();
+    const events: string[] = [];
+    const server = await attached(t, async (_req, res, next) => {
+      eventsOf(res, EVENTS, events);
+      arrived.resolve();
+      await once(res, 'close');
+      res.setHeader('X', '1');
+      res.write('x');
+      res.end('x');
+      res.end('x');
+      next();
+      next(new Error('late'));
+      setImmediate(() => setImmediate(done.resolve));
+    });
+    const client = await rawUpgrade(t, server);
+    await arrived.promise;
+    client.end();
+    await done.promise;
+    assert.deepEqual(events, ['close']);
+    await client.closed();
+    assert.equal(client.received.length, 0);
+  });
+
+  it('is gone at once if it left before the application was asked', async (t) => {
+    const server = await attached(t, () => assert.fail('reached'));
+    server.prependListener('upgrade', (_req, socket: Duplex) => {
+      socket.end();
+      server.removeAllListeners('upgrade');
+    });
+    const client = await rawUpgrade(t, server);
+    await client.closed();
+  });
+
+  it('makes the rest of a refusal useless, which closes req and res', async (t) => {
+    const begun = new Deferred<void>();
+    const closed = new Deferred<void>();
+    const seen = { req: [] as string[], res: [] as string[] };
+    const server = await attached(t, (req, res) => {
+      eventsOf(req, ['aborted', 'close'], seen.req);
+      eventsOf(res, ['finish', 'close'], seen.res);
+      req.on('close', closed.resolve);
+      res.write('beginning', () => begun.resolve());
+    });
+    const client = await rawUpgrade(t, server);
+    await begun.promise;
+    client.reset();
+    await closed.promise;
+    assert.deepEqual(seen, { req: ['aborted', 'close'], res: ['close'] });
+  });
+});
+
+describe('a refusal', () => {
+  it('reaches a client that has closed its half', async (t) => {
+    const server = await attached(t, async (_req, res) => {
+      res.write('first ');
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      res.end('last');
+    });
+    const client = await rawUpgrade(t, server);
+    client.end();
+    assert.equal((await client.readResponse()).body, 'first last');
+  });
+
+  it('finishes and closes req and res, once each', async (t) => {
+    const closed = new Deferred<void>();
+    const seen = { req: [] as string[], res: [] as string[] };
+    const server = await attached(t, (req, res) => {
+      eventsOf(req, EVENTS, seen.req);
+      eventsOf(res, EVENTS, seen.res);
+      req.on('close', closed.resolve);
+      res.end('no');
+    });
+    await responseTo(t, server);
+    await closed.promise;
+    await new Promise(setImmediate);
+    assert.deepEqual(seen, { req: ['end', 'close'], res: ['finish', 'close'] });
+  });
+
+  it('is not taken away by a reset from a client that goes on sending', async (t) => {
+    const body = 'x'.repeat(300_000);
+    const server = await attached(t, (_req, res) => res.end(body));
+    const client = await rawUpgrade(t, server, { tail: 'y'.repeat(100_000) });
+    const pump = setInterval(() => client.write(Buffer.alloc(1000)), 1);
+    t.after(() => clearInterval(pump));
+    assert.equal((await client.readResponse()).body.length, body.length);
+    await client.readToEnd();
+    clearInterval(pump);
+    assert.equal(client.error, undefined);
+  });
+
+  it('may be streamed, at the pace of the client', async (t) => {
+    const chunk = Buffer.alloc(65536, 'x');
+    const server = await attached(t, (_req, res) => {
+      Readable.from(Array.from({ length: 32 }, () => chunk)).pipe(res);
+    });
+    assert.equal((await responseTo(t, server)).body.length, 32 * chunk.length);
+  });
+
+  it('lets the client close the connection, and does not wait for it for ever', async (t) => {
+    let socket: Duplex | undefined;
+    const server = await attached(t, (req, res) => {
+      ({ socket } = req);
+      res.end('no');
+    });
+    const polite = await rawUpgrade(t, server);
+    await polite.readToEnd();
+    assert.equal(socket?.destroyed, false);
+    polite.end();
+    await once(socket, 'close');
+
+    const client = await rawUpgrade(t, server);
+    await client.readToEnd();
+    const started = Date.now();
+    assert.ok(socket);
+    await once(socket, 'close');
+    assert.ok(Date.now() - started < 4000);
+  });
+
+  it('does not wait for ever for a client that does not read it', async (t) => {
+    const ended = new Deferred<Duplex>();
+    const server = await attached(t, (req, res) => {
+      res.end(Buffer.alloc(64 * 1024 * 1024));
+      ended.resolve(req.socket);
+    });
+    const client = await rawUpgrade(t, server);
+    client.socket.pause();
+    const socket = await ended.promise;
+    assert.equal(Reflect.get(socket, 'timeout'), 10_000);
+    socket.emit('timeout');
+    assert.ok(socket.destroyed);
+    await once(socket, 'close');
+  });
+
+  it('does not send interim responses', async (t) => {
+    const server = await attached(t, (_req, res) => {
+      res.writeContinue();
+      res.writeProcessing();
+      res.writeEarlyHints({ link: '</style.css>; rel=preload' }, () => res.end('final'));
+    });
+    const response = await responseTo(t, server);
+    assert.deepEqual([response.status, response.body], [200, 'final']);
+  });
+
+  it('can be flushed and continued', async (t) => {
+    const server = await attached(t, async (_req, res) => {
+      res.statusCode = 402;
+      res.flushHeaders();
+      await new Promise(setImmediate);
+      assert.equal(await new Promise((resolve) => res.end('pay', () => resolve('called'))), 'called');
+    });
+    const response = await responseTo(t, server);
+    assert.deepEqual([response.status, response.body], [402, 'pay']);
+  });
+});
+
+describe('handshakeTimeout', () => {
+  it('answers 503 if nothing has been answered, and closes res and then req', async (t) => {
+    const seen: string[] = [];
+    const closed = new Deferred<void>();
+    const server = await attached(
+      t,
+      (req, res) => {
+        res.on('finish', () => seen.push('finish'));
+        res.on('close', () => seen.push('res'));
+        req.on('close', () => {
+          seen.push('req');
+          closed.resolve();
+        });
+      },
+      { handshakeTimeout: 20 },
+    );
+    const client = await rawUpgrade(t, server);
+    const response = await client.readResponse();
+    client.end();
+    assert.equal(response.status, 503);
+    assert.equal(response.headers['connection'], 'close');
+    assert.match(response.body, /The WebSocket handshake was not completed in time/);
+    await closed.promise;
+    assert.deepEqual(seen, ['res', 'req']);
+  });
+
+  it('lets the application answer too late, without an exception', async (t) => {
+    const done = new Deferred<void>();
+    const server = await attached(
+      t,
+      async (req, res, next) => {
+        await once(res, 'close');
+        try {
+          accept(req);
+          assert.fail('accepted');
+        } catch (error) {
+          assert.equal(Reflect.get(Object(error), 'code'), 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+        }
+        res.setHeader('X-Late', '1');
+        res.writeHead(200).write('late');
+        res.end('late');
+        next(new Error('late'));
+        done.resolve();
+      },
+      { handshakeTimeout: 20 },
+    );
+    const client = await rawUpgrade(t, server);
+    assert.equal((await client.readResponse()).status, 503);
+    await done.promise;
+    assert.equal((await client.readToEnd()).length, 0);
+  });
+
+  it('answers 503 although the head of another answer had been made', async (t) => {
+    const server = await attached(t, (_req, res) => void res.writeHead(200), { handshakeTimeout: 20 });
+    assert.equal((await responseTo(t, server)).status, 503);
+  });
+
+  it('answers past middleware that keeps a response from ending', async (t) => {
+    class Stuck extends Store {
+      override get(_id: string, callback: (error: unknown, data?: session.SessionData | null) => void): void {
+        callback(null, null);
+      }
+      override set(): void {}
+      override destroy(): void {}
+    }
+    const middleware = session({ store: new Stuck(), secret: 's', resave: true, saveUninitialized: true });
+    const server = await attached(t, (req, res) => Reflect.apply(middleware, undefined, [req, res, () => res.end()]), {
+      handshakeTimeout: 20,
+    });
+    assert.equal((await responseTo(t, server)).status, 503);
+  });
+
+  it('does not end what has been answered in time', async (t) => {
+    const server = await attached(
+      t,
+      async (_req, res) => {
+        res.write('first ');
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        res.end('last');
+      },
+      { handshakeTimeout: 20 },
+    );
+    assert.equal((await responseTo(t, server)).body, 'first last');
+  });
+
+  it('does not end what has been accepted in time', async (t) => {
+    const server = await attached(
+      t,
+      async (req) => {
+        await new Promise(setImmediate);
+        await accept(req);
+      },
+      { handshakeTimeout: 40 },
+    );
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    await assertClean(client);
+  });
+
+  it('keeps away from a socket that something else uses', async (t) => {
+    const server = await attached(
+      t,
+      (req) => {
+        setImmediate(() => req.socket.pipe(req.socket));
+      },
+      { handshakeTimeout: 20 },
+    );
+    const client = await rawUpgrade(t, server);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await assertClean(client);
+  });
+
+  it('is none if it is 0', async (t) => {
+    const server = await attached(
+      t,
+      async (_req, res) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        res.end('in its own time');
+      },
+      { handshakeTimeout: 0 },
+    );
+    assert.equal((await responseTo(t, server)).body, 'in its own time');
+  });
+
+  it('runs from the arrival of the request, also if a route sets its own', async (t) => {
+    const never = new Promise<boolean>(() => {});
+    const server = await attached(
+      t,
+      async (req) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 40 })).catch(() => {});
+      },
+      { handshakeTimeout: 60_000 },
+    );
+    const started = Date.now();
+    assert.equal((await responseTo(t, server, { headers: { Origin: 'http://x' } })).status, 503);
+    assert.ok(Date.now() - started < 5000);
+  });
+});
