@@ -1,0 +1,80 @@
+import { parseArgs } from 'node:util';
+import { scenarios } from './scenarios.js';
+import { BASELINE, contestants } from './servers.js';
+
+const USAGE = `Measures websocket-context against other WebSocket packages.
+
+  npm run bench                     everything, about 20 minutes; rewrites docs/performance.md and its chart
+  npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
+
+  --quick              shorter and fewer rounds, smaller messages and fewer connections
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')})
+  --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
+  --rounds N           rounds per scenario, 7 (quick: 3) unless given
+  --load c|node        which load generator; C where it can be built unless given
+  --write, --no-write  whether to rewrite docs/performance.md; default: only after a full run of everything
+  --cpu-prof           also profile our servers, and print where their time went
+`;
+
+/**
+ * @typedef {{
+ *   quick: boolean,
+ *   rounds: number,
+ *   load: string | undefined,
+ *   write: boolean,
+ *   cpuProf: boolean,
+ *   scenarios: readonly import('./scenarios.js').Scenario[],
+ *   contestants: readonly import('./servers.js').Contestant[],
+ * }} Options
+ */
+
+/**
+ * @template {{ id: string }} T
+ * @param {readonly T[]} all
+ * @param {readonly string[]} ids
+ * @param {string} what
+ */
+function select(all, ids, what) {
+  for (const id of ids) {
+    if (!all.some((one) => one.id === id)) throw new RangeError(`Unknown ${what} "${id}": see --help`);
+  }
+  return ids.length === 0 ? all : all.filter(({ id }) => ids.includes(id));
+}
+
+/**
+ * @param {string[]} args
+ * @returns {Options | undefined} undefined: only help was wanted, and given
+ */
+export function parseOptions(args) {
+  const { values } = parseArgs({
+    args,
+    allowNegative: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      scenario: { type: 'string', multiple: true, default: [] },
+      server: { type: 'string', multiple: true, default: [] },
+      rounds: { type: 'string' },
+      load: { type: 'string' },
+      write: { type: 'boolean' },
+      'cpu-prof': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return undefined;
+  }
+  const rounds = values.rounds === undefined ? (values.quick ? 3 : 7) : Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
+  const everything = values.scenario.length === 0 && values.server.length === 0;
+  return {
+    quick: values.quick,
+    rounds,
+    load: values.load,
+    write: values.write ?? (everything && !values.quick),
+    cpuProf: values['cpu-prof'],
+    scenarios: select(scenarios, values.scenario, 'scenario'),
+    contestants: select(contestants, values.server.length === 0 ? [] : [BASELINE, ...values.server], 'server'),
+  };
+}

@@ -1,0 +1,220 @@
+import { scenarios } from './scenarios.js';
+import { BASELINE, contestants } from './servers.js';
+import { spread } from './statistics.js';
+
+/**
+ * @typedef {import('./scenarios.js').Scenario} Scenario
+ * @typedef {import('./servers.js').Contestant} Contestant
+ * @typedef {import('./run.js').Outcome} Outcome
+ * @typedef {import('./run.js').Results} Results
+ */
+
+export const OURS = 'websocket-context';
+
+/**
+ * Ratio to the baseline, round by round: both were measured within seconds of one another.
+ *
+ * @param {Record<string, Outcome>} outcomes of one scenario
+ * @param {string} id of a contestant
+ * @returns {import('./statistics.js').Spread | undefined} undefined where there is nothing to compare
+ */
+export function ratioOf(outcomes, id) {
+  const outcome = outcomes[id];
+  const base = outcomes[BASELINE];
+  if (!outcome || !base || outcome.error || base.error) return undefined;
+  const ratios = outcome.samples.flatMap(({ value }, i) => {
+    const divisor = base.samples[i]?.value;
+    return divisor ? [value / divisor] : [];
+  });
+  return ratios.length === 0 ? undefined : spread(ratios);
+}
+
+/** @param {number} ratio */
+export function formatRatio(ratio) {
+  return ratio >= 9.95 ? ratio.toFixed(1) : ratio.toFixed(2);
+}
+
+/** @param {import('./statistics.js').Spread} ratio */
+function formatSpread({ median, low, high }) {
+  return `${formatRatio(median)} (${formatRatio(low)}–${formatRatio(high)})`;
+}
+
+/**
+ * The best of the other packages: neither this one nor `ws` itself.
+ *
+ * @param {Scenario} scenario
+ * @param {Record<string, Outcome>} outcomes
+ * @returns {{ contestant: Contestant, ratio: import('./statistics.js').Spread } | undefined}
+ */
+export function bestPeer(scenario, outcomes) {
+  const peers = contestants
+    .filter(({ ours, file }) => !ours && file !== 'ws.js')
+    .flatMap((contestant) => {
+      const ratio = ratioOf(outcomes, contestant.id);
+      return ratio ? [{ contestant, ratio }] : [];
+    });
+  const sign = scenario.better === 'higher' ? -1 : 1;
+  return peers.sort((a, b) => sign * (a.ratio.median - b.ratio.median))[0];
+}
+
+/**
+ * @param {Outcome | undefined} outcome
+ * @param {'value' | 'growth' | 'serverCpu' | 'loadCpu'} field
+ */
+function medianOf(outcome, field) {
+  const samples = (outcome?.samples ?? []).flatMap((sample) => sample[field] ?? []);
+  return samples.length === 0 ? undefined : spread(samples).median;
+}
+
+/** @param {number | undefined} share of one core */
+const percent = (share) => (share === undefined ? '–' : `${Math.round(share * 100)} %`);
+
+/**
+ * @param {Scenario} scenario
+ * @param {Record<string, Outcome>} outcomes
+ * @returns {string[]} one line for each contestant, for people at a terminal
+ */
+export function summarize(scenario, outcomes) {
+  return Object.entries(outcomes).map(([id, outcome]) => {
+    if (outcome.error) return `${id.padEnd(30)} failed: ${outcome.error}`;
+    const ratio = ratioOf(outcomes, id);
+    const value = medianOf(outcome, 'value') ?? Number.NaN;
+    const growth = medianOf(outcome, 'growth');
+    return [
+      id.padEnd(30),
+      (ratio ? formatSpread(ratio) : '–').padEnd(22),
+      `${value.toFixed(value < 100 ? 2 : 0)} ${scenario.unit}`.padEnd(24),
+      `server ${percent(medianOf(outcome, 'serverCpu'))}, load ${percent(medianOf(outcome, 'loadCpu'))}`,
+      growth === undefined ? '' : `, grows by ${Math.round(growth)} MiB`,
+    ].join(' ');
+  });
+}
+
+/**
+ * @param {readonly string[]} head
+ * @param {readonly (readonly string[])[]} rows
+ */
+function markdown(head, rows) {
+  const rule = head.map((_, i) => (i === 0 ? '---' : '--:'));
+  return [head, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+/**
+ * @param {Results} results
+ * @param {readonly Scenario[]} columns
+ */
+function ratioTable(results, columns) {
+  const rows = contestants.flatMap(({ id, title }) => {
+    if (!columns.some((scenario) => results.outcomes[scenario.id]?.[id])) return [];
+    const cells = columns.map((scenario) => {
+      const outcomes = results.outcomes[scenario.id] ?? {};
+      if (!outcomes[id]) return '';
+      if (outcomes[id].error) return 'failed';
+      const ratio = ratioOf(outcomes, id);
+      return ratio ? formatSpread(ratio) : '–';
+    });
+    return [[title, ...cells]];
+  });
+  return markdown(['', ...columns.map(({ title }) => title)], rows);
+}
+
+/**
+ * @param {Scenario} scenario
+ * @param {number} median
+ */
+function reached({ goal, better }, median) {
+  if (goal === undefined) return '';
+  return (better === 'higher' ? median >= goal : median <= goal) ? 'yes' : '**no**';
+}
+
+/** @param {Results} results */
+function goalTable(results) {
+  const rows = scenarios.flatMap((scenario) => {
+    const outcomes = results.outcomes[scenario.id] ?? {};
+    const ours = ratioOf(outcomes, OURS);
+    if (!ours) return [];
+    const peer = bestPeer(scenario, outcomes);
+    const sign = scenario.better === 'higher' ? '≥' : '≤';
+    return [
+      [
+        scenario.title,
+        scenario.goal === undefined ? '' : `${sign} ${scenario.goal}`,
+        formatSpread(ours),
+        reached(scenario, ours.median),
+        peer ? `${formatRatio(peer.ratio.median)} ${peer.contestant.title}` : '',
+      ],
+    ];
+  });
+  return markdown(['ratio to raw `ws`', 'goal', 'websocket-context', 'reached', 'best other package'], rows);
+}
+
+/** @param {Results} results */
+function growthTable(results) {
+  const rows = scenarios.flatMap(({ id, title }) => {
+    const outcomes = results.outcomes[id] ?? {};
+    const ours = medianOf(outcomes[OURS], 'growth');
+    const base = medianOf(outcomes[BASELINE], 'growth');
+    if (ours === undefined && base === undefined) return [];
+    /** @param {number | undefined} growth */
+    const cell = (growth) => (growth === undefined ? 'failed' : `${Math.round(growth)} MiB`);
+    return [[title, cell(ours), cell(base)]];
+  });
+  return markdown(['peak memory above the idle process', 'websocket-context', 'raw `ws`'], rows);
+}
+
+/** @param {Results} results */
+function loadTable(results) {
+  const rows = scenarios.flatMap(({ id, title }) => {
+    const outcomes = results.outcomes[id] ?? {};
+    const [ours, base] = [outcomes[OURS], outcomes[BASELINE]];
+    if (medianOf(ours, 'loadCpu') === undefined) return [];
+    return [
+      [
+        title,
+        percent(medianOf(ours, 'serverCpu')),
+        percent(medianOf(ours, 'loadCpu')),
+        percent(medianOf(base, 'serverCpu')),
+        percent(medianOf(base, 'loadCpu')),
+      ],
+    ];
+  });
+  return markdown(['', 'websocket-context', 'its load', 'raw `ws`', 'its load'], rows);
+}
+
+/**
+ * @param {Results} results
+ * @returns {Record<string, string>} Markdown by the name of the marker that it belongs between
+ */
+export function tables(results) {
+  const speed = scenarios.filter(({ fresh }) => !fresh);
+  const streams = scenarios.filter(({ fresh, unit }) => fresh && unit === 'MiB/s');
+  const memory = scenarios.filter(({ unit }) => unit === 'KiB/connection');
+  return {
+    machine: `Node ${results.node}, ${results.cores} cores, load generator in ${results.generator}, ${results.rounds} rounds.`,
+    goals: goalTable(results),
+    speed: ratioTable(results, speed),
+    streams: ratioTable(results, streams),
+    growth: growthTable(results),
+    memory: ratioTable(results, memory),
+    load: loadTable(results),
+  };
+}
+
+/**
+ * Replaces what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
+ *
+ * @param {string} page
+ * @param {Record<string, string>} texts by name
+ */
+export function fillMarkers(page, texts) {
+  let result = page;
+  for (const [name, text] of Object.entries(texts)) {
+    const [begin, end] = [`<!-- bench:${name} -->`, `<!-- /bench:${name} -->`];
+    const from = result.indexOf(begin);
+    const to = result.indexOf(end);
+    if (from < 0 || to < from)
+      throw new Error(`Cannot write the results: the page has no place marked ${begin} … ${end}`);
+    result = `${result.slice(0, from + begin.length)}\n\n${text}\n\n${result.slice(to)}`;
+  }
+  return result;
+}

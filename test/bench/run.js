@@ -1,0 +1,138 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { drawChart } from './chart.js';
+import { findGenerator } from './load-process.js';
+import { parseOptions } from './options.js';
+import { hotSpots } from './profile.js';
+import { fillMarkers, summarize, tables } from './report.js';
+import { startServer } from './server-process.js';
+
+/**
+ * @typedef {import('./scenarios.js').Scenario} Scenario
+ * @typedef {import('./servers.js').Contestant} Contestant
+ * @typedef {{ samples: import('./scenarios.js').Sample[], error?: string }} Outcome
+ *
+ * What is kept of a run, in .bench-build/results.json.
+ * @typedef {{
+ *   node: string,
+ *   processor: string,
+ *   cores: number,
+ *   generator: string,
+ *   quick: boolean,
+ *   rounds: number,
+ *   outcomes: Record<string, Record<string, Outcome>>,
+ * }} Results `outcomes`: by scenario, then by contestant
+ */
+
+/** @param {string} path */
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/**
+ * Measures all contestants of a scenario in turns (A B C, B C A, …), so that whatever else happens on the machine
+ * meets all of them alike.
+ *
+ * @param {Scenario} scenario
+ * @param {import('./options.js').Options} options
+ * @param {import('./load-process.js').Generator} generator
+ * @returns {Promise<Record<string, Outcome>>}
+ */
+async function runScenario(scenario, options, generator) {
+  const members = options.contestants.filter(scenario.includes);
+  /** @type {Record<string, Outcome>} */
+  const outcomes = Object.fromEntries(members.map(({ id }) => [id, { samples: [] }]));
+  /** @type {Map<string, import('./server-process.js').RunningServer>} */
+  const running = new Map();
+
+  /** @param {Contestant} contestant */
+  const start = (contestant) =>
+    startServer(contestant, {
+      deflate: scenario.deflate?.(contestant),
+      cpuProfile: options.cpuProf && contestant.ours ? profileDirectory(scenario, contestant) : undefined,
+    });
+
+  /**
+   * @param {Contestant} contestant
+   * @param {boolean} counts
+   */
+  async function measure(contestant, counts) {
+    const outcome = /** @type {Outcome} */ (outcomes[contestant.id]);
+    // What has failed once is reported as failed, and not waited for again.
+    if (outcome.error) return;
+    try {
+      const server = running.get(contestant.id) ?? (await start(contestant));
+      running.set(contestant.id, server);
+      const sample = await scenario.measure(server, contestant, { generator, quick: options.quick });
+      if (counts) outcome.samples.push(sample);
+    } catch (error) {
+      outcome.error = error instanceof Error ? error.message : String(error);
+    }
+    if (scenario.fresh || outcome.error) {
+      await running.get(contestant.id)?.stop();
+      running.delete(contestant.id);
+    }
+  }
+
+  // A first round that does not count lets every server load and compile its code.
+  if (!scenario.fresh) for (const contestant of members) await measure(contestant, false);
+  for (let round = 0; round < options.rounds; round++) {
+    const first = round % members.length;
+    for (const contestant of [...members.slice(first), ...members.slice(0, first)]) await measure(contestant, true);
+  }
+  await Promise.all(Array.from(running.values(), (server) => server.stop()));
+  return outcomes;
+}
+
+/**
+ * @param {Scenario} scenario
+ * @param {Contestant} contestant
+ */
+function profileDirectory(scenario, contestant) {
+  return here(`.bench-build/profiles/${scenario.id}/${contestant.id}`);
+}
+
+/** @param {import('./options.js').Options} options */
+async function run(options) {
+  const generator = findGenerator(options.load);
+  mkdirSync(here('.bench-build'), { recursive: true });
+  if (options.cpuProf) rmSync(here('.bench-build/profiles'), { recursive: true, force: true });
+  /** @type {Results} */
+  const results = {
+    node: process.version,
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    generator: generator.name,
+    quick: options.quick,
+    rounds: options.rounds,
+    outcomes: {},
+  };
+  const [load = 0] = loadavg();
+  if (load > 1)
+    console.log(`The machine is busy (load ${load.toFixed(1)}, ${cpus().length} cores): ratios will scatter`);
+  const began = performance.now();
+  for (const scenario of options.scenarios) {
+    const outcomes = await runScenario(scenario, options, generator);
+    results.outcomes[scenario.id] = outcomes;
+    writeFileSync(here('.bench-build/results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+    console.log(`${scenario.title} (${scenario.better} is better)`);
+    for (const line of summarize(scenario, outcomes)) console.log(`  ${line}`);
+    if (!options.cpuProf) continue;
+    for (const contestant of options.contestants.filter((one) => one.ours && scenario.includes(one))) {
+      console.log(hotSpots(profileDirectory(scenario, contestant)));
+    }
+  }
+  console.log(`${Math.round((performance.now() - began) / 1000)} s, load generator in ${generator.name}`);
+  return results;
+}
+
+const options = parseOptions(process.argv.slice(2));
+if (options) {
+  const results = await run(options);
+  if (options.write) {
+    const page = here('../../docs/performance.md');
+    writeFileSync(page, fillMarkers(readFileSync(page, 'utf8'), tables(results)));
+    mkdirSync(here('../../docs/assets'), { recursive: true });
+    writeFileSync(here('../../docs/assets/performance.svg'), drawChart(results));
+    console.log('docs/performance.md and docs/assets/performance.svg have been rewritten');
+  }
+}

@@ -1,0 +1,248 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BURST, COMPRESSED_TEXT, clientFrame, compressedTextFrame, noise, stream, TEXT, text } from './load/frames.js';
+import { runLoad } from './load-process.js';
+import { BASELINE } from './servers.js';
+
+/**
+ * @typedef {import('./servers.js').Contestant} Contestant
+ * @typedef {import('./server-process.js').RunningServer} RunningServer
+ *
+ * One measurement: `value` in the scenario's unit, the rest for the proof that the server was the bottleneck.
+ * @typedef {{ value: number, growth?: number, serverCpu?: number, loadCpu?: number }} Sample `growth`: of RSS, in MiB
+ *
+ * @typedef {{
+ *   generator: import('./load-process.js').Generator,
+ *   quick: boolean,
+ * }} Setting
+ *
+ * @typedef {{
+ *   id: string,
+ *   title: string,
+ *   unit: string,
+ *   better: 'higher' | 'lower',
+ *   goal?: number,
+ *   fresh?: boolean,
+ *   deflate?: (contestant: Contestant) => boolean,
+ *   includes: (contestant: Contestant) => boolean,
+ *   measure: (server: RunningServer, contestant: Contestant, setting: Setting) => Promise<Sample>,
+ * }} Scenario `fresh`: every measurement needs a server process that has done nothing yet
+ */
+
+const MIB = 1 << 20;
+
+/** How long connections are left alone after a compressed message before their memory is measured, in milliseconds. */
+const SETTLING = 3000;
+
+/** @param {Setting} setting */
+const timing = ({ quick }) => (quick ? { warmup: 100, duration: 300 } : { warmup: 250, duration: 1000 });
+
+/**
+ * Runs a job and notes how much of a core each side used while it was measured.
+ *
+ * @param {RunningServer} server
+ * @param {Setting} setting
+ * @param {import('./load-process.js').Job} job
+ */
+async function timed(server, setting, job) {
+  /** @type {import('./server-process.js').Usage | undefined} */
+  let before;
+  const result = await runLoad(
+    setting.generator,
+    { port: server.port, ...timing(setting), ...job },
+    {
+      start: async () => {
+        before = await server.usage();
+      },
+    },
+  );
+  const after = await server.usage();
+  const serverCpu = before && (after.cpu - before.cpu) / (after.at - before.at);
+  return { ...result, before, after, serverCpu, loadCpu: result.cpu / result.seconds };
+}
+
+/** @param {{ ops: number, seconds: number, serverCpu?: number | undefined, loadCpu: number }} result */
+const perSecond = ({ ops, seconds, serverCpu, loadCpu }) => ({
+  value: ops / seconds,
+  ...(serverCpu === undefined ? {} : { serverCpu }),
+  loadCpu,
+});
+
+/** @param {Contestant} contestant */
+const plainOnes = ({ variant }) => !variant;
+
+/**
+ * @param {Pick<Scenario, 'id' | 'title' | 'goal' | 'includes'>} about
+ * @param {'text' | 'binary'} type
+ * @param {Buffer} payload
+ * @param {{ window: number, connections: number }} load
+ * @returns {Scenario}
+ */
+function echo(about, type, payload, load) {
+  return {
+    ...about,
+    unit: 'messages/s',
+    better: 'higher',
+    async measure(server, { dialect }, setting) {
+      const job = { mode: 'echo', ...load, ...dialect.open('/echo'), ...dialect.echo(type, payload) };
+      return perSecond(await timed(server, setting, job));
+    },
+  };
+}
+
+/**
+ * @param {Pick<Scenario, 'id' | 'title' | 'goal'>} about
+ * @param {'one-frame' | 'fragments' | 'compressed'} shape
+ * @param {'upload' | 'stream'} endpoint
+ * @returns {Scenario}
+ */
+function streaming(about, shape, endpoint) {
+  return {
+    ...about,
+    unit: 'MiB/s',
+    better: 'higher',
+    fresh: true,
+    deflate: () => shape === 'compressed',
+    // All other contestants hand over whole messages of `ws` too, and refuse those above 100 MiB.
+    includes: ({ id, ours, variant }) => id === BASELINE || (ours === true && !variant),
+    async measure(server, { dialect }, setting) {
+      const mebibytes = setting.quick ? 128 : 1024;
+      const { pattern, total, ...message } = stream(shape, mebibytes);
+      const { reply } = dialect.echo('text', Buffer.from(String(total)));
+      const { before, after, seconds, ...result } = await timed(server, setting, {
+        mode: 'stream',
+        timeout: 120_000,
+        ...dialect.open(`/${endpoint}`, { deflate: shape === 'compressed' }),
+        ...message,
+        ...(endpoint === 'stream' ? { pattern, total } : { reply }),
+      });
+      const growth = (after.peak - (before?.rss ?? 0)) / MIB;
+      return { ...perSecond({ ...result, seconds }), value: mebibytes / seconds, growth };
+    },
+  };
+}
+
+/**
+ * @param {Pick<Scenario, 'id' | 'title' | 'goal' | 'includes'>} about
+ * @param {Buffer | undefined} message sent by every connection before it goes idle
+ * @returns {Scenario}
+ */
+function idle(about, message) {
+  return {
+    ...about,
+    unit: 'KiB/connection',
+    better: 'lower',
+    fresh: true,
+    // The baseline stays without compression: what compression costs is the question.
+    deflate: ({ id }) => message !== undefined && id !== BASELINE,
+    async measure(server, contestant, setting) {
+      const { dialect } = contestant;
+      const job = { port: server.port, mode: 'idle', inflight: 64 };
+      const count = setting.quick ? 1000 : 5000;
+      const opening = dialect.open('/echo', { deflate: message !== undefined });
+      const compressed = this.deflate?.(contestant);
+      // The code is loaded and compiled by a few connections that are gone when the memory is measured.
+      await runLoad(setting.generator, { ...job, connections: 100, ...opening });
+      await sleep(100);
+      const before = await server.collectGarbage();
+      let after = before;
+      const said = message && {
+        request: compressed ? compressedTextFrame(message) : clientFrame(TEXT, message),
+        reply_head: compressed ? COMPRESSED_TEXT : TEXT,
+      };
+      await runLoad(
+        setting.generator,
+        { ...job, connections: count, ...opening, ...said },
+        {
+          ready: async () => {
+            await sleep(message ? SETTLING : 200);
+            after = await server.collectGarbage();
+          },
+        },
+      );
+      return { value: (after.rss - before.rss) / count / 1024 };
+    },
+  };
+}
+
+/** @type {readonly Scenario[]} */
+export const scenarios = [
+  {
+    id: 'handshakes',
+    title: 'handshakes',
+    unit: 'connections/s',
+    better: 'higher',
+    goal: 0.75,
+    includes: plainOnes,
+    async measure(server, { dialect }, setting) {
+      const job = { mode: 'handshake', inflight: 16, ...dialect.open('/echo') };
+      return perSecond(await timed(server, setting, job));
+    },
+  },
+  echo({ id: 'echo-32', title: 'echo 32 B, 1 in flight', goal: 1.1, includes: plainOnes }, 'text', text(32), {
+    window: 1,
+    connections: 1,
+  }),
+  echo({ id: 'echo-32-64', title: 'echo 32 B, 64 in flight', goal: 12, includes: plainOnes }, 'text', text(32), {
+    window: 64,
+    connections: 1,
+  }),
+  echo(
+    { id: 'echo-16k', title: 'echo 16 KiB', goal: 3.2, includes: ({ variant }) => variant !== 'deflate' },
+    'binary',
+    noise(1 << 14),
+    {
+      window: 8,
+      connections: 1,
+    },
+  ),
+  echo(
+    { id: 'echo-1m', title: 'echo 1 MiB', goal: 4.5, includes: ({ variant }) => variant !== 'deflate' },
+    'binary',
+    noise(1 << 20),
+    {
+      window: 2,
+      connections: 1,
+    },
+  ),
+  {
+    id: 'push',
+    title: 'server push 128 B',
+    unit: 'messages/s',
+    better: 'higher',
+    goal: 8,
+    includes: plainOnes,
+    async measure(server, { dialect }, setting) {
+      const job = { mode: 'push', ...dialect.open('/push'), ...dialect.trigger('push') };
+      return perSecond(await timed(server, setting, job));
+    },
+  },
+  {
+    id: 'burst',
+    title: `burst of ${BURST} to 1,000`,
+    unit: 'messages/s',
+    better: 'higher',
+    goal: 11,
+    includes: plainOnes,
+    async measure(server, { dialect }, setting) {
+      const job = { mode: 'burst', connections: 1000, burst: BURST };
+      return perSecond(
+        await timed(server, setting, { ...job, ...dialect.open('/burst'), ...dialect.trigger('burst') }),
+      );
+    },
+  },
+  streaming({ id: 'upload-frame', title: 'upload, one frame', goal: 5 }, 'one-frame', 'upload'),
+  streaming({ id: 'upload-fragments', title: 'upload, 64 KiB frames', goal: 5 }, 'fragments', 'upload'),
+  streaming({ id: 'upload-compressed', title: 'upload, compressed' }, 'compressed', 'upload'),
+  streaming({ id: 'echo-frame', title: 'echo, one frame', goal: 5 }, 'one-frame', 'stream'),
+  streaming({ id: 'echo-fragments', title: 'echo, 64 KiB frames', goal: 5 }, 'fragments', 'stream'),
+  idle({ id: 'memory', title: 'memory per idle connection', goal: 0.8, includes: plainOnes }, undefined),
+  idle(
+    {
+      id: 'memory-compressed',
+      title: 'memory after one compressed message',
+      goal: 1.5,
+      includes: ({ file, ours, variant }) => variant !== 'bufferutil' && (file === 'ws.js' || ours === true),
+    },
+    text(2048),
+  ),
+];

@@ -1,0 +1,72 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { usageOf } from './process-usage.js';
+
+/**
+ * One server in a process of its own.
+ *
+ * @typedef {import('./process-usage.js').Usage} Usage
+ * @typedef {{
+ *   port: number,
+ *   usage(): Promise<Usage>,
+ *   collectGarbage(): Promise<Usage>,
+ *   stop(): Promise<void>,
+ * }} RunningServer
+ */
+
+/** How long a server may take to answer or to end, in milliseconds. */
+const PATIENCE = 10_000;
+
+/** @param {string} path */
+const here = (path) => new URL(path, import.meta.url);
+
+/**
+ * @param {import('./servers.js').Contestant} contestant
+ * @param {{ deflate?: boolean | undefined, cpuProfile?: string | undefined }} [options] `cpuProfile`: directory that a
+ *   profile is written to
+ * @returns {Promise<RunningServer>}
+ */
+export async function startServer(contestant, { deflate = false, cpuProfile } = {}) {
+  const execArgv = ['--expose-gc', '--import', here('servers/bufferutil.js').href];
+  if (cpuProfile) execArgv.push('--cpu-prof', `--cpu-prof-dir=${cpuProfile}`);
+  const child = fork(fileURLToPath(here(`servers/${contestant.file}`)), {
+    execArgv,
+    env: {
+      ...process.env,
+      NODE_ENV: 'production',
+      BENCH_DEFLATE: deflate ? '1' : '0',
+      BENCH_BUFFERUTIL: contestant.variant === 'bufferutil' ? '1' : '0',
+    },
+  });
+  const exited = once(child, 'exit');
+
+  async function answer() {
+    const patience = AbortSignal.timeout(PATIENCE);
+    const died = exited.then(([code, signal]) => {
+      throw new Error(`The server ${contestant.id} exited: ${signal ?? code}`);
+    });
+    died.catch(() => {});
+    return (await Promise.race([once(child, 'message', { signal: patience }), died]))[0];
+  }
+
+  /** @param {string} question */
+  function ask(question) {
+    const answered = answer();
+    child.send(question);
+    return answered;
+  }
+
+  const { port } = await answer();
+  return {
+    port,
+    usage: async () => usageOf(/** @type {number} */ (child.pid)) ?? ask('usage'),
+    collectGarbage: () => ask('collect garbage'),
+    async stop() {
+      if (child.connected) child.disconnect();
+      const impatient = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
+      await exited;
+      clearTimeout(impatient);
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { plain, socketIo } from './dialects.js';
+
+/**
+ * @typedef {{
+ *   id: string,
+ *   title: string,
+ *   file: string,
+ *   dialect: import('./dialects.js').Dialect,
+ *   variant?: 'bufferutil' | 'deflate',
+ *   ours?: boolean,
+ * }} Contestant `variant`: what is added to the plain package, in the scenarios where that makes a difference
+ */
+
+/** What the others are divided by. */
+export const BASELINE = 'ws';
+
+/** @type {readonly Contestant[]} */
+export const contestants = [
+  { id: 'ws', title: 'raw `ws` 8.23', file: 'ws.js', dialect: plain },
+  { id: 'ws+bufferutil', title: 'raw `ws` + bufferutil', file: 'ws.js', dialect: plain, variant: 'bufferutil' },
+  { id: 'ws+deflate', title: 'raw `ws` + permessage-deflate', file: 'ws.js', dialect: plain, variant: 'deflate' },
+  { id: 'websocket-context', title: '**websocket-context**', file: 'websocket-context.js', dialect: plain, ours: true },
+  {
+    id: 'websocket-context+bufferutil',
+    title: '**websocket-context** + bufferutil',
+    file: 'websocket-context.js',
+    dialect: plain,
+    variant: 'bufferutil',
+    ours: true,
+  },
+  { id: 'express-and-ws', title: 'Express 5 by hand + `ws`', file: 'express-and-ws.js', dialect: plain },
+  { id: 'express-ws', title: 'express-ws 5.0', file: 'express-ws.js', dialect: plain },
+  { id: 'websocket-express', title: 'websocket-express 4.0', file: 'websocket-express.js', dialect: plain },
+  { id: 'tinyws', title: 'tinyws 1.0', file: 'tinyws.js', dialect: plain },
+  { id: 'fastify-websocket', title: '@fastify/websocket 11.3', file: 'fastify-websocket.js', dialect: plain },
+  { id: 'crossws', title: 'crossws 0.4', file: 'crossws.js', dialect: plain },
+  { id: 'socket-io', title: 'Socket.IO 4.8', file: 'socket-io.js', dialect: socketIo },
+];

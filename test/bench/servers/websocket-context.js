@@ -1,0 +1,68 @@
+// This package, the way its README shows it: behind Express 5, with `for await` and `sendAsync`.
+import { createServer } from 'node:http';
+import express from 'express';
+import { BURST, deflate, PUSHED, serve } from './serve.js';
+
+/** @type {typeof import('../../../dist/esm/index.js')} */
+const { webSockets } = await import(process.env.BENCH_BUILD ?? '../../../dist/esm/index.js');
+
+const app = express();
+const server = createServer(app);
+const sockets = webSockets({ perMessageDeflate: deflate });
+sockets.attach(server, app);
+
+app.get(
+  '/echo',
+  sockets.handler(async (socket) => {
+    for await (const message of socket) await socket.sendAsync(message);
+  }),
+);
+
+app.get(
+  '/push',
+  sockets.handler(async (socket) => {
+    await socket.receiveMessageAsync();
+    for (;;) await socket.sendAsync(PUSHED);
+  }),
+);
+
+app.get(
+  '/burst',
+  sockets.handler(async (socket) => {
+    for await (const _ of socket) {
+      for (let i = 0; i < BURST; i++) {
+        // A member that has gone does not concern the others.
+        for (const member of sockets.connections) member.sendAsync(PUSHED).catch(() => {});
+      }
+    }
+  }),
+);
+
+app.get(
+  '/upload',
+  sockets.handler(async (socket) => {
+    let size = 0;
+    for (;;) {
+      const { count, endOfMessage, messageType } = await socket.receiveAsync();
+      if (messageType === 2) return;
+      size += count;
+      if (endOfMessage) {
+        await socket.sendAsync(String(size), { compress: false });
+        size = 0;
+      }
+    }
+  }),
+);
+
+app.get(
+  '/stream',
+  sockets.handler(async (socket) => {
+    for (;;) {
+      const { data, messageType, endOfMessage } = await socket.receiveAsync();
+      if (messageType === 2) return;
+      await socket.sendAsync(data, { messageType, endOfMessage });
+    }
+  }),
+);
+
+await serve(server);
