@@ -15,7 +15,7 @@ export type ErrorMiddleware = (error: Error, req: IncomingMessage, res: ServerRe
 export interface TestApp {
   (req: IncomingMessage, res: ServerResponse, next?: NextFunction): unknown;
   use(middleware: Middleware): unknown;
-  use(middleware: ErrorMiddleware): unknown;
+  use(errorMiddleware: ErrorMiddleware): unknown;
   use(path: string, middleware: Middleware): unknown;
 }
 

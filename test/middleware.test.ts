@@ -1,0 +1,532 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
+import type createError from 'http-errors';
+import {
+  type NextFunction,
+  type WebSocketContext,
+  WebSocketError,
+  type WebSocketOptions,
+  type WebSocketRequest,
+  WebSocketState,
+  webSockets,
+} from '../src/index.js';
+import { anyFramework, eventually, frameworks, serveApp } from './support/apps.js';
+import { connectWs, nextClose, nextMessage, openWs } from './support/open-pair.js';
+import { rawConnect, rawUpgrade } from './support/raw-client.js';
+import { serve, urlOf, webSocketUrlOf } from './support/servers.js';
+
+process.env['NODE_ENV'] = 'test';
+
+/** The connection that stands on a request. */
+const socketOf = (req: IncomingMessage): WebSocketContext | undefined => (req as WebSocketRequest).webSocket;
+
+const echo = async (socket: WebSocketContext): Promise<void> => {
+  for await (const message of socket) await socket.sendAsync(message);
+};
+
+const refuseAll = { origin: () => false } as const;
+const fromElsewhere = { headers: { Origin: 'https://elsewhere.example' } } as const;
+
+describe('webSockets', () => {
+  it('is a middleware of three arguments with a name of its own', () => {
+    const sockets = webSockets();
+    assert.equal(sockets.length, 3);
+    assert.equal(sockets.name, 'webSockets');
+  });
+
+  it('validates its options at once', () => {
+    for (const options of [
+      null,
+      1,
+      'x',
+      [],
+      { orgin: 'any' },
+      { origin: 7 },
+      { maxConnections: '5' },
+      { onError: {} },
+    ]) {
+      assert.throws(() => webSockets(options as WebSocketOptions), TypeError);
+    }
+    for (const options of [{ maxConnections: 0 }, { closeTimeout: -1 }, { origin: 'nonsense' }, { maxPayload: 0.5 }]) {
+      assert.throws(() => webSockets(options as WebSocketOptions), RangeError);
+    }
+  });
+});
+
+for (const [name, create] of Object.entries(frameworks)) {
+  describe(`the middleware in ${name}`, { timeout: 20_000 }, () => {
+    it('lets plain HTTP requests pass untouched', async (t) => {
+      const { server } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use((req, res) => res.end(`plain, ${String(socketOf(req))}`));
+      });
+      const response = await fetch(urlOf(server));
+      assert.equal(await response.text(), 'plain, undefined');
+      assert.equal(response.headers.get('upgrade'), null);
+    });
+
+    it('sets req.webSocket and goes on', async (t) => {
+      const { url } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use(async (req, _res, next) => {
+          const socket = socketOf(req);
+          if (socket === undefined) return next();
+          await socket.sendAsync('from the route');
+          await socket.closeAsync(4000, 'done');
+        });
+      });
+      const client = await connectWs(t, url);
+      assert.equal(await nextMessage(client), 'from the route');
+      assert.deepEqual(await nextClose(client), { code: 4000, reason: 'done' });
+    });
+
+    it('gives a refusal to next as an http error, before anything is written', async (t) => {
+      const { server } = await serveApp(
+        t,
+        create,
+        (app, sockets) => {
+          app.use(sockets);
+          app.use((error: Error, req: IncomingMessage, res: ServerResponse, _next: NextFunction) => {
+            assert.equal((error as createError.HttpError).status, 403);
+            assert.equal(socketOf(req), undefined);
+            res.statusCode = 403;
+            res.end(`page: ${error.message}`);
+          });
+        },
+        refuseAll,
+      );
+      const { status, body } = await (await rawUpgrade(t, server, fromElsewhere)).readResponse();
+      assert.equal(status, 403);
+      assert.match(body, /^page: .*allow it with webSockets\(\{ origin: \['https:\/\/elsewhere.example'\] \}\)$/);
+    });
+
+    it('answers a refusal that nobody takes', async (t) => {
+      const { server } = await serveApp(t, create, (app, sockets) => void app.use(sockets), refuseAll);
+      assert.equal((await (await rawUpgrade(t, server, fromElsewhere)).readResponse()).status, 403);
+    });
+
+    it('may stand in the chain twice', async (t) => {
+      const { url, errors, sockets } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use(sockets);
+        app.use('/echo', sockets.handler(echo));
+      });
+      const client = await connectWs(t, `${url}/echo`);
+      assert.equal(sockets.connections.size, 1);
+      client.send('once');
+      assert.equal(await nextMessage(client), 'once');
+      client.close();
+      await nextClose(client);
+      assert.deepEqual(errors, []);
+    });
+
+    it('refuses to accept what another instance has accepted, and says so', async (t) => {
+      const other = webSockets();
+      const { url, errors } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use('/use', other);
+        app.use('/handler', other.handler(echo));
+      });
+      for (const path of ['/use', '/handler']) {
+        assert.equal((await nextClose(await connectWs(t, url + path))).code, 1011);
+        const error = errors.pop();
+        assert(error instanceof WebSocketError);
+        assert.equal(error.code, 'ERR_WEBSOCKET_INVALID_STATE');
+        assert.match(error.message, /it has been accepted already/);
+      }
+      assert.equal(other.connections.size, 0);
+    });
+
+    it('fails loudly on a server to which nothing was attached', async (t) => {
+      const sockets = webSockets();
+      const app = create();
+      app.use(sockets);
+      app.use((error: Error, _req: IncomingMessage, res: ServerResponse, _next: NextFunction) => {
+        assert(error instanceof WebSocketError);
+        assert.equal(error.code, 'ERR_WEBSOCKET_NOT_ATTACHED');
+        res.statusCode = 500;
+        res.end(error.message);
+      });
+      const server = await serve(t, app);
+      const { status, body } = await (await rawUpgrade(t, server)).readResponse();
+      assert.equal(status, 500);
+      assert.match(body, /attach\(server, app\)/);
+    });
+
+    it('gives what the rest of the chain throws behind an asynchronous handshake to onError', async (t) => {
+      const failures: unknown[] = [];
+      const sockets = webSockets({ origin: async () => true, onError: (error) => void failures.push(error) });
+      const server = await serve(t, () => {});
+      const boom = new Error('behind');
+      sockets.attach(server, (req, res) =>
+        sockets(req, res, () => {
+          throw boom;
+        }),
+      );
+      const client = await connectWs(t, webSocketUrlOf(server), [], { origin: 'http://a.example' });
+      assert.deepEqual(await nextClose(client), { code: 1011, reason: '' });
+      assert.deepEqual(failures, [boom]);
+    });
+  });
+
+  describe(`handler in ${name}`, { timeout: 20_000 }, () => {
+    it('performs the handshake and runs the function with socket, req and res', async (t) => {
+      const { url } = await serveApp(t, create, (app, sockets) => {
+        app.use(
+          '/x',
+          sockets.handler(async (socket, req, res) => {
+            assert.equal(socket, socketOf(req));
+            assert.equal(socket.request, req);
+            assert.equal(res.req, req);
+            await socket.sendAsync('ran');
+          }),
+        );
+      });
+      const client = await connectWs(t, `${url}/x`);
+      assert.equal(await nextMessage(client), 'ran');
+      assert.deepEqual(await nextClose(client), { code: 1000, reason: '' });
+    });
+
+    it('answers plain HTTP with 426 and Upgrade: websocket', async (t) => {
+      const { server } = await serveApp(t, create, (app, sockets) => void app.use(sockets.handler(echo)));
+      const response = await fetch(urlOf(server));
+      assert.equal(response.status, 426);
+      await response.text();
+      const raw = await rawConnect(t, server);
+      raw.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      assert.equal((await raw.readHead()).headers.upgrade, 'websocket');
+    });
+
+    it('gives the 426 to error middleware, which keeps the header', async (t) => {
+      const { server } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets.handler(echo));
+        app.use((error: Error, _req: IncomingMessage, res: ServerResponse, _next: NextFunction) => {
+          res.statusCode = (error as createError.HttpError).status;
+          res.end('page');
+        });
+      });
+      const raw = await rawConnect(t, server);
+      raw.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      const { status, headers } = await raw.readHead();
+      assert.deepEqual([status, headers.upgrade], [426, 'websocket']);
+    });
+
+    it('reuses the connection of an earlier app.use', async (t) => {
+      const { url, sockets } = await serveApp(t, create, (app, sockets) => {
+        app.use(sockets);
+        app.use('/echo', sockets.handler(echo));
+      });
+      const client = await connectWs(t, `${url}/echo`);
+      client.send('again');
+      assert.equal(await nextMessage(client), 'again');
+      assert.equal(sockets.connections.size, 1);
+      client.close(4000, 'bye');
+      assert.deepEqual(await nextClose(client), { code: 4000, reason: 'bye' });
+    });
+
+    it('gives a refused handshake to next', async (t) => {
+      const { server } = await serveApp(
+        t,
+        create,
+        (app, sockets) => void app.use(sockets.handler(() => assert.fail('must not run'))),
+        refuseAll,
+      );
+      assert.equal((await (await rawUpgrade(t, server, fromElsewhere)).readResponse()).status, 403);
+    });
+
+    it('follows the options of its route', async (t) => {
+      const { url, server } = await serveApp(t, create, (app, sockets) => {
+        app.use(
+          '/v2',
+          sockets.handler((socket) => socket.sendAsync(String(socket.subProtocol)), { subProtocols: ['v2'] }),
+        );
+        app.use('/closed', sockets.handler(echo, refuseAll));
+      });
+      assert.equal(await nextMessage(await connectWs(t, `${url}/v2`, ['v1', 'v2'])), 'v2');
+      const refused = await rawUpgrade(t, server, { path: '/closed', ...fromElsewhere });
+      assert.equal((await refused.readResponse()).status, 403);
+    });
+
+    it('waits for an asynchronous origin function', async (t) => {
+      const { url } = await serveApp(t, create, (app, sockets) => void app.use(sockets.handler(echo)), {
+        origin: async (origin) => origin === 'https://good.example',
+      });
+      const client = await connectWs(t, url, [], { origin: 'https://good.example' });
+      client.send('in');
+      assert.equal(await nextMessage(client), 'in');
+    });
+  });
+
+  describe(`accept in ${name}`, { timeout: 20_000 }, () => {
+    it('decides first and accepts later', async (t) => {
+      const { url, server } = await serveApp(t, create, (app, sockets) => {
+        app.use(async (req, res, next) => {
+          if (!sockets.isWebSocketRequest(req)) return next();
+          await new Promise((resolve) => setImmediate(resolve));
+          if (req.headers.authorization === undefined) {
+            res.statusCode = 401;
+            return res.end('Who are you?');
+          }
+          const socket = await sockets.accept(req, { subProtocols: ['v2.chat'] });
+          await socket.sendAsync(String(socket.subProtocol));
+          await socket.closeAsync();
+        });
+      });
+      const client = await connectWs(t, url, ['v1.chat', 'v2.chat'], { headers: { Authorization: 'yes' } });
+      assert.equal(await nextMessage(client), 'v2.chat');
+      const refused = await (await rawUpgrade(t, server)).readResponse();
+      assert.deepEqual([refused.status, refused.body], [401, 'Who are you?']);
+    });
+
+    it('claims the connection: the end of the chain leaves it open', async (t) => {
+      const { url } = await serveApp(t, create, (app, sockets) => {
+        app.use((req, _res, next) => {
+          void sockets.accept(req).then(async (socket) => {
+            next();
+            await new Promise((resolve) => setImmediate(resolve));
+            await socket.closeAsync(4000);
+          });
+        });
+      });
+      assert.equal((await nextClose(await connectWs(t, url))).code, 4000);
+    });
+  });
+}
+
+describe('accept', { timeout: 20_000 }, () => {
+  it('rejects the second time', async (t) => {
+    const { socket, sockets, req } = await openWs(t);
+    await assert.rejects(sockets.accept(req), {
+      code: 'ERR_WEBSOCKET_INVALID_STATE',
+      status: 500,
+      message: /it has been accepted already, use the context on req.webSocket/,
+    });
+    assert.equal(socket.state, WebSocketState.Open);
+  });
+
+  it('rejects the second one of two at a time', async (t) => {
+    const sockets = webSockets({ origin: async () => true });
+    const server = await serve(t, () => {});
+    const outcome = new Promise<unknown>((resolve) => {
+      sockets.attach(server, (req) => {
+        void sockets.accept(req).then((socket) => socket.closeAsync());
+        sockets.accept(req).catch(resolve);
+      });
+    });
+    await nextClose(await connectWs(t, webSocketUrlOf(server), [], { origin: 'https://a.example' }));
+    assert.equal(((await outcome) as WebSocketError).code, 'ERR_WEBSOCKET_INVALID_STATE');
+  });
+
+  it('rejects once the response has begun', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, () => {});
+    const outcome = new Promise<unknown>((resolve) => {
+      sockets.attach(server, (req, res) => {
+        res.write('page');
+        sockets
+          .accept(req)
+          .catch(resolve)
+          .finally(() => res.end());
+      });
+    });
+    const raw = await rawUpgrade(t, server);
+    await raw.readToEnd();
+    assert.equal(((await outcome) as WebSocketError).code, 'ERR_WEBSOCKET_INVALID_STATE');
+  });
+
+  it('rejects a plain HTTP request with 426', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, (req, res) => {
+      sockets.accept(req).catch((error) => res.writeHead(error.status, error.headers).end(error.message));
+    });
+    sockets.attach(server, () => assert.fail('no upgrade'));
+    const response = await fetch(urlOf(server));
+    assert.equal(response.status, 426);
+    await response.text();
+  });
+
+  it('rejects invalid route options and leaves the request to be answered', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, () => {});
+    sockets.attach(server, async (req) => {
+      await assert.rejects(sockets.accept(req, { closeTimeout: -1 }), RangeError);
+      await assert.rejects(sockets.accept(req, { nonsense: 1 } as object), TypeError);
+      await assert.rejects(sockets.accept(req, { maxConnections: 1 } as object), /holds for all connections/);
+      await (await sockets.accept(req)).closeAsync(4000);
+    });
+    assert.equal((await nextClose(await connectWs(t, webSocketUrlOf(server)))).code, 4000);
+  });
+
+  it('rejects when the client leaves during an asynchronous decision', async (t) => {
+    let left: (() => void) | undefined;
+    const sockets = webSockets({ origin: () => new Promise(() => left?.()) });
+    const server = await serve(t, () => {});
+    const outcome = new Promise<unknown>((resolve) =>
+      sockets.attach(server, (req) => sockets.accept(req).catch(resolve)),
+    );
+    const raw = await rawConnect(t, server);
+    left = () => raw.reset();
+    raw.request({ headers: { Origin: 'https://a.example' } });
+    assert.equal(((await outcome) as WebSocketError).code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+    assert.equal(sockets.connections.size, 0);
+  });
+});
+
+describe('handler', () => {
+  it('wants a function and valid route options', () => {
+    const sockets = webSockets();
+    for (const fn of [undefined, null, {}, 'x']) {
+      assert.throws(() => sockets.handler(fn as () => void), {
+        name: 'TypeError',
+        message: /^Cannot make a handler: fn is of type \w+, must be a function$/,
+      });
+    }
+    assert.throws(() => sockets.handler(echo, { closeTimeout: 'x' } as object), TypeError);
+    assert.throws(() => sockets.handler(echo, { onError: () => {} } as object), TypeError);
+    assert.throws(() => sockets.handler(echo, { maxPayload: -5 }), RangeError);
+  });
+});
+
+describe('isWebSocketRequest and requestedProtocols', { timeout: 20_000 }, () => {
+  it('tell what the request asks for', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, (req, res) => {
+      res.end(JSON.stringify([sockets.isWebSocketRequest(req), sockets.requestedProtocols(req)]));
+    });
+    sockets.attach(server, (req, res) => {
+      res.end(JSON.stringify([sockets.isWebSocketRequest(req), sockets.requestedProtocols(req)]));
+    });
+    const ask = async (header?: string): Promise<unknown> => {
+      const raw = await rawUpgrade(
+        t,
+        server,
+        header === undefined ? {} : { headers: { 'Sec-WebSocket-Protocol': header } },
+      );
+      return JSON.parse((await raw.readResponse()).body);
+    };
+    assert.deepEqual(await ask(), [true, []]);
+    assert.deepEqual(await ask('v2.chat, v1.chat'), [true, ['v2.chat', 'v1.chat']]);
+    assert.deepEqual(await ask('a b, c'), [true, []]);
+    assert.deepEqual(await (await fetch(urlOf(server))).json(), [false, []]);
+  });
+});
+
+describe('maxConnections', { timeout: 20_000 }, () => {
+  it('refuses the next one with 503 and Retry-After, and admits again when one has gone', async (t) => {
+    const { url, server, sockets } = await serveApp(t, anyFramework, (app, all) => void app.use(all.handler(echo)), {
+      maxConnections: 2,
+    });
+    const first = await connectWs(t, url);
+    await connectWs(t, url);
+    const { status, headers, body } = await (await rawUpgrade(t, server)).readResponse();
+    assert.equal(status, 503);
+    assert.equal(headers['retry-after'], '10');
+    assert.match(body, /2 connections are open, which is maxConnections/);
+
+    first.close();
+    await nextClose(first);
+    await eventually(() => sockets.connections.size === 1);
+    await connectWs(t, url);
+    assert.equal(sockets.connections.size, 2);
+  });
+
+  it('counts when an asynchronous decision ends, not when it begins', async (t) => {
+    const decisions: Array<(allowed: boolean) => void> = [];
+    const { server, sockets } = await serveApp(t, anyFramework, (app, all) => void app.use(all.handler(echo)), {
+      maxConnections: 1,
+      origin: () => new Promise((resolve) => decisions.push(resolve)),
+    });
+    const clients = [];
+    for (let i = 0; i < 3; i++) {
+      clients.push(await rawUpgrade(t, server, { headers: { Origin: 'https://a.example' } }));
+      await eventually(() => decisions.length > i);
+    }
+    for (const decide of decisions) decide(true);
+    const statuses = await Promise.all(clients.map(async (client) => (await client.readHead()).status));
+    assert.deepEqual(statuses, [101, 503, 503]);
+    assert.equal(sockets.connections.size, 1);
+  });
+
+  it('refuses for a better reason if there is one', async (t) => {
+    const { url, server } = await serveApp(t, anyFramework, (app, all) => void app.use(all.handler(echo)), {
+      maxConnections: 1,
+      ...refuseAll,
+    });
+    await connectWs(t, url);
+    assert.equal((await (await rawUpgrade(t, server, fromElsewhere)).readResponse()).status, 403);
+    const badKey = await rawUpgrade(t, server, { headers: { 'Sec-WebSocket-Key': 'x' } });
+    assert.equal((await badKey.readResponse()).status, 400);
+  });
+});
+
+describe('attach', { timeout: 20_000 }, () => {
+  it('serves every instance of the library on that server and app, whoever attached', async (t) => {
+    const a = webSockets();
+    const b = webSockets();
+    const app = anyFramework();
+    app.use('/a', a.handler(echo));
+    app.use('/b', b.handler(echo));
+    const server = await serve(t, app);
+    const detachFirst = a.attach(server, app);
+    const detachSecond = b.attach(server, app);
+    for (const path of ['/a', '/b']) {
+      const client = await connectWs(t, webSocketUrlOf(server) + path);
+      client.send(path);
+      assert.equal(await nextMessage(client), path);
+    }
+    assert.deepEqual([a.connections.size, b.connections.size], [1, 1]);
+    detachFirst();
+    detachFirst();
+    await connectWs(t, `${webSocketUrlOf(server)}/a`);
+    detachSecond();
+    assert.equal(server.listenerCount('upgrade'), 0);
+  });
+
+  it('leaves requests to others that filter refuses', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, () => {});
+    sockets.attach(server, () => assert.fail('filtered out'), { filter: (req) => req.url === '/ours' });
+    server.on('upgrade', (_req, socket) => socket.end('HTTP/1.1 418 Mine\r\nContent-Length: 0\r\n\r\n'));
+    assert.equal((await (await rawUpgrade(t, server, { path: '/other' })).readHead()).status, 418);
+  });
+
+  it('wants a server and an application', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, () => {});
+    assert.throws(() => sockets.attach({} as never, () => {}), /no server/);
+    assert.throws(() => sockets.attach(server, {} as never), /app is of type object/);
+    assert.throws(() => sockets.attach(server, () => {}, { filter: 'x' } as object), /filter is of type string/);
+  });
+});
+
+describe('a completion callback that throws', { timeout: 20_000 }, () => {
+  it('is reported to onError and closes with 1011', async (t) => {
+    const { socket, client, errors } = await openWs(t);
+    const boom = new Error('callback');
+    socket.writeFragment('x', undefined, () => {
+      throw boom;
+    });
+    await once(client, 'close');
+    assert.deepEqual(errors, [boom]);
+  });
+});
+
+describe('compression', { timeout: 20_000 }, () => {
+  it('is negotiated where the route has it, and only there', async (t) => {
+    const { url } = await serveApp(t, anyFramework, (app, sockets) => {
+      app.use('/packed', sockets.handler(echo, { perMessageDeflate: { threshold: 0 } }));
+      app.use('/plain', sockets.handler(echo));
+    });
+    for (const [path, extensions] of [
+      ['/packed', 'permessage-deflate'],
+      ['/plain', ''],
+    ]) {
+      const client = await connectWs(t, url + path, [], { perMessageDeflate: true });
+      assert.equal(client.extensions, extensions);
+      client.send('abc'.repeat(1000));
+      assert.equal(await nextMessage(client), 'abc'.repeat(1000));
+    }
+  });
+});
