@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
-import { constants, createDeflateRaw, deflateRawSync } from 'node:zlib';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { constants, createDeflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type DeflateParameters, MessageInflater, type MessageInflaterOptions } from '../src/framing/deflate.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
@@ -148,6 +150,7 @@ describe('MessageInflater', () => {
     await idle(inflater);
     assert.deepEqual(order, [0, 1, 3]);
     assert.deepEqual(received.messages.map(String), ['one', 'two', 'three']);
+    assert.equal(inflater.bufferedAmount, 0);
   });
 
   it('delivers nothing while paused, goes on in order, and makes little in the meantime', async (t) => {
@@ -184,6 +187,21 @@ describe('MessageInflater', () => {
     inflater.resume();
     await idle(inflater);
     assert.deepEqual(received.messages.map(String), ['abc', 'd']);
+  });
+
+  it('does not pile up calls when a reader pauses and resumes at every piece', async (t) => {
+    const { inflater, received } = inflate(t, {
+      onPiece: () => {
+        inflater.pause();
+        inflater.resume();
+      },
+    });
+    inflater.pause();
+    const pieces = 30_000;
+    for (let i = 0; i < pieces; i++) inflater.write(Buffer.of(i), 0, 1, MESSAGE_START | MESSAGE_END);
+    inflater.resume();
+    await idle(inflater);
+    assert.equal(received.messages.length, pieces);
   });
 
   it('asks for no more input while much of it waits', async (t) => {
@@ -288,13 +306,33 @@ describe('MessageInflater', () => {
     const first = Buffer.from('the first message is what the second one refers to');
     // An empty stored block with BFINAL, whose length comes with the trailer (RFC 7692 section 7.2.2).
     const ended = Buffer.concat([deflateRawSync(first, { finishFlush: constants.Z_SYNC_FLUSH }), Buffer.of(0x01)]);
-    const second = deflateRawSync(first, { dictionary: first, finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
-    assert.ok(second.length < 10, 'it does refer to it');
+    const message = Buffer.concat([first, Buffer.alloc(100_000, 'x')]);
+    const second = deflateRawSync(message, { dictionary: first, finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+    assert.throws(() => inflateRawSync(second, { finishFlush: constants.Z_SYNC_FLUSH }), 'it does refer to the first');
     write(inflater, ended);
     write(inflater, second);
-    write(inflater, second, 2);
     await idle(inflater);
-    assert.deepEqual(received.messages, [first, first, first]);
+    assert.deepEqual(received.messages, [first, message]);
+  });
+
+  it('keeps no more of a client that takes its context over than the window', async (t) => {
+    setFlagsFromString('--expose-gc');
+    const collect: unknown = runInNewContext('gc');
+    assert.ok(typeof collect === 'function');
+    const inflater = new MessageInflater(negotiated({}), { maxPayload: 1e9, onData: () => {}, onFault: assert.fail });
+    t.after(() => inflater.destroy());
+    const payload = deflated(Buffer.alloc(5_000_000, 'abc'));
+    const measure = async (): Promise<number> => {
+      write(inflater, payload);
+      await idle(inflater);
+      for (let i = 0; i < 3; i++) {
+        collect();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return process.memoryUsage().arrayBuffers;
+    };
+    const before = await measure();
+    assert.ok((await measure()) - before < 1_000_000);
   });
 
   it('keeps the context of a client that takes it over, even when others have pushed it out', async (t) => {
@@ -310,6 +348,8 @@ describe('MessageInflater', () => {
         noise(50_000),
         Buffer.concat([noise(50_000), base]),
         base,
+        noise(24_000, 5),
+        base,
       ];
       const sizes: number[] = [];
       for (const message of messages) {
@@ -321,7 +361,7 @@ describe('MessageInflater', () => {
         await Promise.all(others.map(idle));
       }
       assert.deepEqual(received.messages, messages);
-      if (windowBits === 15) assert.ok(Number(sizes[1]) < 200, 'the second message refers to the first');
+      if (windowBits === 15) assert.ok(Number(sizes[1]) < 200 && Number(sizes[6]) < 200, 'they refer to earlier ones');
     }
   });
 
@@ -334,6 +374,15 @@ describe('MessageInflater', () => {
       write(inflate(t, { params, onFault: resolve }).inflater, payload);
     });
     assert.equal(code, 1007);
+  });
+
+  it('takes nothing more when it has been destroyed', (t) => {
+    const { inflater } = inflate(t, { onPiece: () => assert.fail('destroyed') });
+    inflater.destroy();
+    inflater.after(() => assert.fail('destroyed'));
+    inflater.write(Buffer.from('abc'), 0, 3, MESSAGE_START | MESSAGE_END);
+    write(inflater, deflated('abc'));
+    assert.equal(inflater.bufferedAmount, 0);
   });
 
   it('can be destroyed at any moment, and then calls nobody', async (t) => {

@@ -118,6 +118,15 @@ describe('FrameReader: maxPayload', () => {
     );
   });
 
+  it('adds up all frames of a message', () => {
+    const part = { fin: false, opcode: CONTINUATION, payload: 'a'.repeat(70) };
+    const calls = read(frames({ ...part, opcode: BINARY_FRAME }, part, part), undefined, options);
+    assert.deepEqual(
+      calls.map(([kind]) => kind),
+      ['data', 'data', 'fault'],
+    );
+  });
+
   it('counts every message anew, and control frames not at all', () => {
     const stream = frames(
       { fin: false, payload: 'a'.repeat(150) },
