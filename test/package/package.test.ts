@@ -54,7 +54,7 @@ async function assertEchoes(project: string, file: string, args: readonly string
     stderr += text;
   });
   const exit = once(program, 'exit');
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(60_000);
 
   try {
     const port = await Promise.race([
