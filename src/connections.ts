@@ -1,7 +1,8 @@
 import createError from 'http-errors';
 import { closePayload } from './connection/close-status.js';
+import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
-import { closeGracefully, type WebSocketContext } from './context/web-socket-context.js';
+import { closeGracefully, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
 
 /** Options of `close`. */
 export interface DrainOptions {
@@ -27,10 +28,41 @@ export interface DrainResult {
 /** Longest delay of a timer in milliseconds, 24.8 days. */
 const MAX_TIMEOUT = 0x7fffffff;
 
+/** Counts since an instance was made, as the performance counters of System.Web kept them. */
+export interface WebSocketTotals extends Traffic {
+  /** Handshakes that were performed. */
+  readonly accepted: number;
+  /** Handshakes that were refused. */
+  readonly refused: number;
+  /** Connections that ended with a complete close handshake. */
+  readonly succeeded: number;
+  /** Connections that ended in any other way. */
+  readonly failed: number;
+}
+
+type Counts = { -readonly [name in keyof WebSocketTotals]: number };
+
+function addTraffic(totals: Counts, traffic: Traffic): void {
+  totals.bytesReceived += traffic.bytesReceived;
+  totals.bytesSent += traffic.bytesSent;
+  totals.messagesReceived += traffic.messagesReceived;
+  totals.messagesSent += traffic.messagesSent;
+}
+
 /** The live connections of an instance, and how they are brought to an end. */
 export class Connections {
   readonly #limit: number;
   readonly #contexts: Set<WebSocketContext> = new Set();
+  readonly #totals: Counts = {
+    accepted: 0,
+    refused: 0,
+    succeeded: 0,
+    failed: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+    messagesReceived: 0,
+    messagesSent: 0,
+  };
   #drain: Promise<DrainResult> | undefined;
   #parting: { readonly code: number; readonly reason: string } | undefined;
 
@@ -63,13 +95,30 @@ export class Connections {
 
   /** Adds a connection. One that comes while draining, because its handshake had begun before, is asked to go at once. */
   add(context: WebSocketContext): void {
+    this.#totals.accepted++;
     if (isTerminal(context.state)) return;
     this.#contexts.add(context);
     if (this.#parting !== undefined) closeGracefully(context, this.#parting.code, this.#parting.reason);
   }
 
-  delete(context: WebSocketContext): void {
+  /** A handshake has been refused. */
+  refused(): void {
+    this.#totals.refused++;
+  }
+
+  /** A connection is Closed or Aborted. */
+  ended(context: WebSocketContext, wasClean: boolean, traffic: Traffic): void {
     this.#contexts.delete(context);
+    if (wasClean) this.#totals.succeeded++;
+    else this.#totals.failed++;
+    addTraffic(this.#totals, traffic);
+  }
+
+  /** Totals since the instance was made, live connections included. */
+  get totals(): WebSocketTotals {
+    const totals = { ...this.#totals };
+    for (const context of this.#contexts) addTraffic(totals, trafficOf(context));
+    return totals;
   }
 
   /**

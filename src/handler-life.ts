@@ -4,6 +4,7 @@ import { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/close-status.js';
 import { isTerminal } from './connection/state.js';
 import { isHandedOver, type WebSocketContext } from './context/web-socket-context.js';
+import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
 import type { Aftermath } from './upgrade/upgrade-request.js';
 
@@ -117,6 +118,7 @@ export class HandlerLife implements Aftermath {
         ? fitDescription(String(error.message))
         : undefined;
     this.#close(status, description);
+    publishError(this.#socket, error);
     // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
     settle(() => this.#onError(error, this.#socket, this.#req), ignore, warn);
   }

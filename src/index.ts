@@ -1,7 +1,7 @@
 export { WebSocketCloseStatus } from './connection/close-status.js';
-export type { CloseInfo } from './connection/connection.js';
+export type { CloseInfo, Traffic } from './connection/connection.js';
 export { WebSocketState } from './connection/state.js';
-export type { DrainOptions, DrainResult } from './connections.js';
+export type { DrainOptions, DrainResult, WebSocketTotals } from './connections.js';
 export type { WebSocketData } from './context/data.js';
 export {
   type CompletionCallback,
@@ -17,6 +17,14 @@ export {
   WebSocketContext,
   type WriteFragmentOptions,
 } from './context/web-socket-context.js';
+export type {
+  ConnectionCloseMessage,
+  ConnectionOpenMessage,
+  HandlerErrorMessage,
+  HandshakeAcceptedMessage,
+  HandshakeRefusedMessage,
+  HandshakeStartMessage,
+} from './diagnostics.js';
 export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
 export {
   type AttachOptions,

@@ -3,8 +3,9 @@ import type { Server as SecureServer } from 'node:https';
 import createError from 'http-errors';
 import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
-import { Connections, type DrainOptions, type DrainResult } from './connections.js';
+import { Connections, type DrainOptions, type DrainResult, type WebSocketTotals } from './connections.js';
 import { WebSocketContext } from './context/web-socket-context.js';
+import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
 import { HandlerLife, settle } from './handler-life.js';
 import {
   type ResolvedRouteOptions,
@@ -82,6 +83,12 @@ export interface WebSockets {
   /** The live connections. */
   readonly connections: ReadonlySet<WebSocketContext>;
 
+  /** How many connections are live. `AspNetWebSocketContext.ConnectionCount`. */
+  readonly connectionCount: number;
+
+  /** Counts since the instance was made: handshakes, outcomes, bytes and messages in both directions. */
+  readonly totals: WebSocketTotals;
+
   /**
    * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
    * `timeout` ms, the rest is aborted. `server.close()` completes after it.
@@ -119,7 +126,10 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       subProtocol,
       requestedProtocols: requestedProtocols(req),
       openWs: (ownSocket, early) => handOver(ownSocket, early, { ...route, subProtocol, perMessageDeflate }),
-      onTerminated: (ended) => connections.delete(ended),
+      onTerminated: (ended, info, traffic) => {
+        connections.ended(ended, info.wasClean, traffic);
+        publishClose(ended, info, traffic);
+      },
       onError: (error) => life.failed(error),
     });
     const life = new HandlerLife(context, req, settings.onError);
@@ -127,18 +137,31 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     upgrade.aftermath = life;
     Object.defineProperty(req, 'webSocket', { configurable: true, enumerable: true, get: () => life.claim() });
     connections.add(context);
+    publishOpen(context);
     return life;
+  }
+
+  function refused(req: IncomingMessage, error: unknown): never {
+    connections.refused();
+    publishRefused(req, error);
+    throw error;
   }
 
   /** Performs the handshake, at once if nothing asynchronous is to be asked. */
   function handshake(req: IncomingMessage, route: ResolvedRouteOptions): HandlerLife | Promise<HandlerLife> {
-    return performHandshake(
-      req,
-      route,
-      bridge,
-      (done, upgrade) => open(done, upgrade, route),
-      () => connections.admit(),
-    );
+    publishStart(req);
+    try {
+      const life = performHandshake(
+        req,
+        route,
+        bridge,
+        (done, upgrade) => open(done, upgrade, route),
+        () => connections.admit(),
+      );
+      return life instanceof Promise ? life.catch((error: unknown) => refused(req, error)) : life;
+    } catch (error) {
+      return refused(req, error);
+    }
   }
 
   function middleware(req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
@@ -181,20 +204,23 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     return await connections.close(code, reason, timeout);
   }
 
-  return Object.defineProperty(
-    Object.assign(middleware, {
-      handler,
-      accept,
-      isWebSocketRequest,
-      requestedProtocols,
-      attach: (server: Server | SecureServer, app: AppFunction, { filter }: AttachOptions = {}) =>
-        attach(server, app, { filter, handshakeTimeout: settings.handshakeTimeout }),
-      connections: connections.contexts,
-      close,
-    }),
-    'name',
-    { value: 'webSockets' },
-  );
+  const members = Object.assign(middleware, {
+    handler,
+    accept,
+    isWebSocketRequest,
+    requestedProtocols,
+    attach: (server: Server | SecureServer, app: AppFunction, { filter }: AttachOptions = {}) =>
+      attach(server, app, { filter, handshakeTimeout: settings.handshakeTimeout }),
+    connections: connections.contexts,
+    connectionCount: 0,
+    totals: connections.totals,
+    close,
+  });
+  return Object.defineProperties(members, {
+    name: { value: 'webSockets' },
+    connectionCount: { get: () => connections.contexts.size },
+    totals: { get: () => connections.totals },
+  });
 }
 
 /** permessage-deflate as negotiated, with the options that led to it. */

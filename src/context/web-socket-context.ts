@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
 import { closePayload } from '../connection/close-status.js';
-import { type CloseInfo, Connection, type ConnectionParts } from '../connection/connection.js';
+import { type CloseInfo, Connection, type ConnectionParts, type Traffic } from '../connection/connection.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
 import {
@@ -57,7 +57,7 @@ export interface ContextParts extends Omit<ConnectionParts, 'onTerminated'> {
   readonly subProtocol: string | undefined;
   readonly requestedProtocols: readonly string[];
   openWs(socket: Duplex, head: Buffer): WebSocket;
-  onTerminated(context: WebSocketContext): void;
+  onTerminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
   /** Gets what a completion callback of the application throws. */
   onError(error: unknown, context: WebSocketContext): void;
 }
@@ -68,6 +68,9 @@ const settled: Promise<void> = Promise.resolve();
 
 /** Asks the client to go while the application goes on reading what it sends until then. For draining. */
 export let closeGracefully: (context: WebSocketContext, code: number, reason: string) => void;
+
+/** What has gone through the connection so far. */
+export let trafficOf: (context: WebSocketContext) => Traffic;
 
 /** Whether the connection belongs to a WebSocket of `ws` by now. */
 export let isHandedOver: (context: WebSocketContext) => boolean;
@@ -96,6 +99,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   static {
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
+    trafficOf = (context) => context.#connection.traffic;
     isHandedOver = (context) => context.#connection.ws !== undefined;
   }
 
@@ -526,7 +530,8 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   #terminated(connection: Connection): void {
     this.#resolveClosed?.(connection.closeInfo);
     this.#controller?.abort();
-    this.#parts.onTerminated(this);
+    // The connection may have ended while it was being made, before it was ours.
+    this.#parts.onTerminated(this, connection.closeInfo, connection.traffic);
   }
 }
 
