@@ -92,15 +92,17 @@ describe('performHandshake()', () => {
   it('tells open everything about the upgrade request', async (t) => {
     let seen: UpgradeRequest | undefined;
     const before = Date.now();
-    const server = await attached(t, (req, res) =>
-      performHandshake(req, defaults, bridge, ({ socket, head }, upgrade) => {
-        seen = upgrade;
-        assert.equal(upgrade.req, req);
-        assert.equal(upgrade.res, res);
-        assert.equal(upgrade.socket, socket);
-        assert.equal(upgrade.head, head);
-        assert.equal(upgrade.aftermath, undefined);
-      }),
+    const server = await attached(
+      t,
+      (req, res) =>
+        void performHandshake(req, defaults, bridge, ({ socket, head }, upgrade) => {
+          seen = upgrade;
+          assert.equal(upgrade.req, req);
+          assert.equal(upgrade.res, res);
+          assert.equal(upgrade.socket, socket);
+          assert.equal(upgrade.head, head);
+          assert.equal(upgrade.aftermath, undefined);
+        }),
     );
     await (await rawUpgrade(t, server)).readHead();
     assert.ok(seen?.accepted);
@@ -208,7 +210,7 @@ describe('performHandshake()', () => {
   it('throws 426 for a request that does not ask for a WebSocket', async (t) => {
     const server = await serve(t, (req, res) => {
       try {
-        accept(req);
+        void accept(req);
       } catch (error) {
         assert.ok(isHttpError(error));
         res.writeHead(error.status, error.headers).end(error.message);
@@ -224,7 +226,7 @@ describe('performHandshake()', () => {
     let seen: unknown;
     const server = await serve(t, (req, res) => {
       try {
-        accept(req);
+        void accept(req);
       } catch (error) {
         seen = error;
         res.end();
@@ -242,7 +244,7 @@ describe('performHandshake()', () => {
     const server = createServer();
     server.on('upgrade', (req, socket) => {
       try {
-        accept(req);
+        void accept(req);
       } catch (error) {
         codes.push(error instanceof WebSocketError && error.code);
         socket.end('HTTP/1.1 500 No\r\n\r\n');
@@ -291,11 +293,11 @@ describe('performHandshake()', () => {
       const errors: unknown[] = [];
       const server = await attached(t, (req) => {
         const subProtocols = (): undefined => {
-          accept(req);
+          void accept(req);
           return undefined;
         };
         try {
-          accept(req, { subProtocols });
+          void accept(req, { subProtocols });
         } catch (error) {
           errors.push(error);
         }
@@ -333,7 +335,7 @@ describe('performHandshake()', () => {
     const errors: unknown[] = [];
     const server = await attached(t, (req, _res, next) => {
       try {
-        performHandshake(req, defaults, bridge, () => {
+        void performHandshake(req, defaults, bridge, () => {
           throw new Error('open');
         });
       } catch (error) {
@@ -352,7 +354,7 @@ describe('performHandshake()', () => {
     const server = await attached(t, async (req) => {
       await new Promise(setImmediate);
       const { socket } = req;
-      performHandshake(req, defaults, bridge, () => {});
+      void performHandshake(req, defaults, bridge, () => {});
       seen.push(
         ['error', 'close', 'drain', 'data', 'readable'].map((event) => socket.listenerCount(event)),
         socket.listenerCount('end') <= 2,

@@ -263,6 +263,12 @@ describe('resolveOptions()', () => {
       assert.equal(DEFLATE_DEFAULTS.clientNoContextTakeover, true);
     });
 
+    it('takes false for none, also over a base that has it', () => {
+      assert.equal(resolveOptions({ perMessageDeflate: false }).perMessageDeflate, false);
+      const base = resolveOptions({ perMessageDeflate: true });
+      assert.equal(resolveRouteOptions(base, { perMessageDeflate: false }).perMessageDeflate, false);
+    });
+
     it('puts an object over the defaults', () => {
       const given = {
         serverNoContextTakeover: false,

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { describe, it } from 'node:test';
 import express from 'express';
 import { attach } from '../src/upgrade/attach.js';
 import { type RawRequest, rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
-import { listen, serve, type TestContext } from './support/servers.js';
+import { listen, makeServer, serve, type TestContext } from './support/servers.js';
 import { accept, assertClean, Deferred, responseTo } from './support/upgrades.js';
 
 const readBody = async (req: IncomingMessage): Promise<string> => {
@@ -71,19 +71,24 @@ describe('a request for another protocol', () => {
       });
 
       it('may be followed by others, and by a WebSocket, on the same connection', async (t) => {
-        const client = await rawConnect(t, await telling(t, { secure }));
-        const plain = 'GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n';
-        client.write(
-          Buffer.concat([
-            requestBytes(h2c({ method: 'POST', path: '/1', headers: { 'Content-Length': '3' }, tail: 'one' })),
-            Buffer.from(plain),
-            requestBytes(h2c({ path: '/2' })),
-            requestBytes({ path: '/ws' }),
-          ]),
-        );
+        const server = await telling(t, { secure });
+        const client = await rawConnect(t, server);
+        const requests = [
+          requestBytes(h2c({ method: 'POST', path: '/1', headers: { 'Content-Length': '3' }, tail: 'one' })),
+          Buffer.from('GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+          requestBytes(h2c({ path: '/2' })),
+          requestBytes({ path: '/ws' }),
+        ];
+        // Where Node itself goes on parsing, it loses what a client pipelines behind such a request in the same packet
+        const pipelined = !('shouldUpgradeCallback' in server);
+        if (pipelined) client.write(Buffer.concat(requests.splice(0)));
         const urls = [];
-        for (let i = 0; i < 3; i++) urls.push(JSON.parse((await client.readResponse()).body)[1]);
+        for (let i = 0; i < 3; i++) {
+          client.write(requests.shift() ?? '');
+          urls.push(JSON.parse((await client.readResponse()).body)[1]);
+        }
         assert.deepEqual(urls, ['/1', '/plain', '/2']);
+        client.write(requests.shift() ?? '');
         assert.equal((await client.readHead()).status, 101);
         await assertClean(client);
       });
@@ -122,7 +127,7 @@ describe('a request for another protocol', () => {
 
   it('waits for its turn behind an earlier request', async (t) => {
     const release = new Deferred<void>();
-    const server = createServer(async (req, res) => {
+    const server = makeServer(async (req, res) => {
       if (req.url === '/slow') await release.promise;
       res.end(req.url);
     });

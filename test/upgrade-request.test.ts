@@ -101,7 +101,7 @@ describe('UpgradeRequest', () => {
         await assert.rejects(async () => accept(req, { origin: async () => false }), { status: 403 });
         await assert.rejects(
           async () =>
-            accept(req, {
+            void accept(req, {
               origin: 'any',
               subProtocols: () => {
                 throw new Error('no');

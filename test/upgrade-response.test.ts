@@ -131,7 +131,7 @@ describe('the headers of the response', () => {
       res.setHeader('Set-Cookie', cookies);
       cookies[0] = 'a=1\r\nX-Evil: 1';
       try {
-        accept(req);
+        void accept(req);
       } catch (error) {
         errors.push(error);
         req.socket.destroy();
@@ -150,7 +150,7 @@ describe('the headers of the response', () => {
         throw new Error('hook');
       };
       try {
-        accept(req);
+        void accept(req);
       } catch (error) {
         res.writeHead = inner;
         assert.equal(res.statusCode, 200);

@@ -292,7 +292,7 @@ describe('handshakeTimeout', () => {
       async (req, res, next) => {
         await once(res, 'close');
         try {
-          accept(req);
+          void accept(req);
           assert.fail('accepted');
         } catch (error) {
           assert.equal(Reflect.get(Object(error), 'code'), 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');

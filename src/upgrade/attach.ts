@@ -110,7 +110,7 @@ class Attachments {
     const attachment = wanted ? this.#list.find(({ filter }) => accepts(filter, req)) : undefined;
     if (attachment === undefined) {
       if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
-      else if (!wanted) leaveToOthers(socket, this.#list[0]?.handshakeTimeout ?? 0);
+      else if (!wanted) leaveToOthers(socket, Math.max(...this.#list.map((one) => one.handshakeTimeout)));
       return;
     }
     // Node has taken its own away, and the application may take its time
@@ -227,7 +227,7 @@ const unlessTaken = (socket: Duplex, proceed: () => void): void => {
 
 /** Does not let a request stay without an answer for ever that is none of our business, and perhaps of nobody's. */
 const leaveToOthers = (socket: Duplex, timeout: number): void => {
-  if (timeout === 0) return;
+  if (timeout <= 0) return;
   const before = bytesWritten(socket);
   const timer = setTimeout(() => {
     socket.removeListener('close', onClose);

@@ -175,15 +175,17 @@ const accept = <T>(
       },
       (handshake) => {
         upgrade.settle('accepted');
+        let opened: T;
         try {
-          return open(handshake, upgrade);
+          opened = open(handshake, upgrade);
         } catch (error) {
           // Nobody will ever read from it
           socket.destroy();
-          throw error;
-        } finally {
           concludeResponse(res, upgrade);
+          throw error;
         }
+        concludeResponse(res, upgrade);
+        return opened;
       },
     );
   } catch (error) {

@@ -11,8 +11,8 @@ const serializeHead = (req: IncomingMessage, close: boolean): string => {
   const { rawHeaders } = req;
   let head = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? '';
-    const value = rawHeaders[i + 1] ?? '';
+    const name = String(rawHeaders[i]);
+    const value = String(rawHeaders[i + 1]);
     if (isOfUpgrade(name)) continue;
     if (name.toLowerCase() === 'connection') {
       const tokens = value.split(',').filter((token) => !isOfUpgrade(token));

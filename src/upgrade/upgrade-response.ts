@@ -51,6 +51,8 @@ const finishSilently = (res: ServerResponse): void => {
   res.finished = true;
   if (res.destroyed || UpgradeRequest.of(res.req)?.gone) return;
   process.nextTick(() => {
+    // Newer versions of Node keep it in a field that only the way through a socket sets
+    Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });
     res.emit('finish');
     emitClose(res);
   });

@@ -104,8 +104,6 @@ export class Watch implements UpgradeWatch {
 
   #answered(): void {
     const { req, res, socket } = this.#upgrade;
-    // Detached already if the last byte and the end of the connection came together
-    if (res.socket === null) return;
     res.detachSocket(socket as Socket);
     socket.removeListener('close', this.#onClose);
     process.nextTick(emitClose, res);

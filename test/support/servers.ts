@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
@@ -28,9 +28,14 @@ rxaLpmy8VjutDSxBUjtKN6ByDoxOG2M29keio3IfTVXmy606F3UVY/kc
 -----END PRIVATE KEY-----
 `;
 
+/** Handles the ordinary requests of a server; may return a promise. */
+export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
+
 /** A server for a test, not listening yet, with TLS if it is to be secure. */
-export const makeServer = (app: RequestListener, { secure = false }: { secure?: boolean } = {}): Server =>
-  secure ? createSecureServer({ cert, key }, app) : createServer(app);
+export const makeServer = (app: Handler, { secure = false }: { secure?: boolean } = {}): Server => {
+  const listener = (req: IncomingMessage, res: ServerResponse): void => void app(req, res);
+  return secure ? createSecureServer({ cert, key }, listener) : createServer(listener);
+};
 
 /** Lets `server` listen on a free port until the end of the test, when it and all its sockets are closed. */
 export const listen = async (t: TestContext, server: Server): Promise<Server> => {
@@ -51,7 +56,7 @@ export const listen = async (t: TestContext, server: Server): Promise<Server> =>
 };
 
 /** Makes a server that answers with `app` and lets it listen. */
-export const serve = (t: TestContext, app: RequestListener, options: { secure?: boolean } = {}): Promise<Server> =>
+export const serve = (t: TestContext, app: Handler, options: { secure?: boolean } = {}): Promise<Server> =>
   listen(t, makeServer(app, options));
 
 /** The port that `server` listens on. */

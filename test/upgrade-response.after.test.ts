@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
@@ -25,7 +26,9 @@ describe('the response behind the 101', () => {
   it('is no longer connected to the socket', async (t) => {
     const seen: unknown[] = [];
     const server = await attached(t, async (req, res) => {
+      const finished = once(res, 'finish');
       await accept(req);
+      await finished;
       seen.push(res.socket, res.headersSent, res.writableEnded, res.writableFinished);
     });
     await (await rawUpgrade(t, server)).readHead();
@@ -91,7 +94,7 @@ describe('the response behind the 101', () => {
       const record = new RecordedAftermath();
       const app = (make as typeof express)();
       app.get('/', (req, res, next) => {
-        accept(req, {}, record);
+        void accept(req, {}, record);
         res.status(201).json({ late: true });
         res.send('late');
         res.redirect('/elsewhere');
@@ -121,15 +124,15 @@ describe('the response behind the 101', () => {
       const app = (make as typeof express)();
       const error = new Error('behind the handshake');
       app.get('/next', (req, _res, next) => {
-        accept(req, {}, record);
+        void accept(req, {}, record);
         next();
       });
       app.get('/error', (req, _res, next) => {
-        accept(req, {}, record);
+        void accept(req, {}, record);
         next(error);
       });
       app.get('/throw', (req) => {
-        accept(req, {}, record);
+        void accept(req, {}, record);
         throw error;
       });
       const server = await attached(t, app);
@@ -172,7 +175,7 @@ describe('the response behind the 101', () => {
         finishes++;
         setImmediate(finished.resolve);
       });
-      accept(req, {}, record);
+      void accept(req, {}, record);
       res.end('late');
       Reflect.apply(inner, res, []);
     });

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { Socket } from 'node:net';
+import { describe, it } from 'node:test';
+import { createWebSocketStream, WebSocket } from 'ws';
+import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
+import { handOver } from '../src/upgrade/ws-bridge.js';
+import { Recorder, shakingServer } from './support/bridging.js';
+import { clientFrame, PING_FRAME } from './support/frames.js';
+import { type RawRequest, rawUpgrade } from './support/raw-client.js';
+import { type TestContext, webSocketUrlOf } from './support/servers.js';
+
+describe('handOver()', () => {
+  /** A server that hands every connection over, as soon as it is open. */
+  const handingServer = async (
+    t: TestContext,
+    options: { maxPayload?: number; closeTimeout?: number; perMessageDeflate?: boolean; subProtocol?: string },
+    use: (webSocket: WebSocket) => void,
+  ): Promise<Server> => {
+    const { maxPayload = Number.POSITIVE_INFINITY, closeTimeout = 1000, subProtocol } = options;
+    return shakingServer(
+      t,
+      { subProtocol, perMessageDeflate: options.perMessageDeflate ? DEFLATE_DEFAULTS : false },
+      (handshake) => {
+        use(handOver(handshake.socket, handshake.head, { ...handshake, maxPayload, closeTimeout }));
+      },
+    );
+  };
+
+  const handOne = async (
+    t: TestContext,
+    options: Parameters<typeof handingServer>[1],
+    clientOptions: { perMessageDeflate?: boolean } = {},
+  ): Promise<{ server: WebSocket; client: WebSocket }> => {
+    const { promise, resolve } = withResolvers<WebSocket>();
+    const http = await handingServer(t, options, resolve);
+    const client = new WebSocket(webSocketUrlOf(http), options.subProtocol ?? [], clientOptions);
+    t.after(() => client.terminate());
+    await once(client, 'open');
+    return { client, server: await promise };
+  };
+
+  const withResolvers = <T>(): { promise: Promise<T>; resolve: (value: T) => void } => {
+    let resolve: (value: T) => void = () => {};
+    const promise = new Promise<T>((done) => {
+      resolve = done;
+    });
+    return { promise, resolve };
+  };
+
+  it('makes an open WebSocket of ws that sends and receives', async (t) => {
+    const { client, server } = await handOne(t, { subProtocol: 'chat' });
+    assert.ok(server instanceof WebSocket);
+    assert.equal(server.readyState, WebSocket.OPEN);
+    assert.equal(server.protocol, 'chat');
+    assert.equal(server.extensions, '');
+
+    client.send('ping');
+    const [message, isBinary] = await once(server, 'message');
+    server.send(`${message} pong`);
+    const [answer] = await once(client, 'message');
+
+    assert.equal(isBinary, false);
+    assert.equal(String(answer), 'ping pong');
+  });
+
+  it('answers pings and completes the close handshake', async (t) => {
+    const { client, server } = await handOne(t, {});
+    client.ping('x');
+    const [pong] = await once(client, 'pong');
+    assert.equal(String(pong), 'x');
+
+    client.close(4001, 'bye');
+    const [[code, reason], [clientCode]] = await Promise.all([once(server, 'close'), once(client, 'close')]);
+    assert.deepEqual([code, String(reason), clientCode], [4001, 'bye', 4001]);
+  });
+
+  it('delivers the early bytes first and then those that the socket has buffered', async (t) => {
+    const received: string[] = [];
+    const { promise, resolve } = withResolvers<void>();
+    const server = await shakingServer(t, {}, ({ socket, head }) => {
+      socket.read(0);
+      void once(socket, 'readable').then(() => {
+        const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 100, closeTimeout: 0 };
+        handOver(socket, head, options).on('message', (data) => {
+          if (received.push(String(data)) === 3) resolve();
+        });
+      });
+    });
+    const frame = (text: string): Buffer => clientFrame({ payload: text });
+    const request: RawRequest = { tail: Buffer.concat([frame('one'), frame('two')]) };
+    const client = await rawUpgrade(t, server, request);
+    await client.readHead();
+    client.write(frame('three'));
+
+    await promise;
+    assert.deepEqual(received, ['one', 'two', 'three']);
+  });
+
+  it('goes on with the negotiated compression', async (t) => {
+    const { client, server } = await handOne(t, { perMessageDeflate: true });
+    assert.equal(server.extensions, 'permessage-deflate');
+    const text = 'compress me '.repeat(1000);
+
+    client.send(text);
+    const [message] = await once(server, 'message');
+    server.send(String(message));
+    const [answer] = await once(client, 'message');
+
+    assert.equal(String(answer), text);
+  });
+
+  it('closes with 1009 beyond maxPayload, compressed or not', async (t) => {
+    for (const perMessageDeflate of [false, true]) {
+      const { client, server } = await handOne(t, { maxPayload: 1000, perMessageDeflate }, { perMessageDeflate });
+      const error = once(server, 'error');
+      client.send(Buffer.alloc(1001), { compress: perMessageDeflate });
+      assert.match(String((await error)[0]), /Max payload size exceeded/);
+      assert.equal((await once(client, 'close'))[0], 1009);
+    }
+  });
+
+  it('knows no limit if maxPayload is none that ws could count to', async (t) => {
+    for (const maxPayload of [Number.POSITIVE_INFINITY, 2 ** 31, 2 ** 32 + 1]) {
+      const { client, server } = await handOne(t, { maxPayload, perMessageDeflate: true });
+      client.send(Buffer.alloc(100_000));
+      const [message] = await once(server, 'message');
+      assert.equal(message.length, 100_000);
+      client.terminate();
+    }
+  });
+
+  it('limits the wait for the acknowledgement of a close', async (t) => {
+    const opened = withResolvers<WebSocket>();
+    const http = await handingServer(t, { closeTimeout: 20 }, opened.resolve);
+    const client = await rawUpgrade(t, http);
+    const server = await opened.promise;
+    server.close(1000);
+    assert.equal((await once(server, 'close'))[0], 1006);
+    await client.closed();
+  });
+
+  it('waits for it as long as a timer can if there is no limit', () => {
+    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+    assert.equal(Reflect.get(webSocket, '_closeTimeout'), 2 ** 31 - 1);
+  });
+
+  it('makes a WebSocket that the streams of ws work with', async (t) => {
+    const { client, server } = await handOne(t, {});
+    const stream = createWebSocketStream(server);
+    stream.pipe(stream);
+    client.send(Buffer.from('through'));
+    const [answer] = await once(client, 'message');
+    assert.equal(String(answer), 'through');
+  });
+
+  it('answers a ping of a raw client on a stream that is no socket', async () => {
+    const socket = new Recorder();
+    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const webSocket = handOver(socket, clientFrame({ opcode: PING_FRAME, payload: Buffer.from('p') }), options);
+    await once(webSocket, 'ping');
+    assert.deepEqual(Buffer.concat(socket.written), Buffer.from([0x8a, 1, 0x70]));
+    assert.ok(!(socket instanceof Socket));
+  });
+});
