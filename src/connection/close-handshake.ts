@@ -4,9 +4,9 @@ import { WebSocketError } from '../errors.js';
 export interface CloseHandshakeOwner {
   /** The application has not acknowledged the peer's close in time: do it now. */
   acknowledgeLate(): void;
-  /** The peer has not acknowledged our close in time. */
+  /** The peer has not taken or not acknowledged our close in time. */
   closeTimedOut(error: WebSocketError): void;
-  /** Both closes are done, but the peer does not take our last bytes or does not let go of TCP. */
+  /** The connection is over, but the peer does not take our last bytes or does not let go of TCP. */
   lingerTimedOut(): void;
 }
 
@@ -18,6 +18,9 @@ interface Waiter {
 
 type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'lingering' | 'over';
 
+/** How long TCP may take to end where `closeTimeout` is 0: no peer may hold a socket that nobody uses any more. */
+const LONGEST_LINGER = 10_000;
+
 /** The waiting part of the close handshake (RFC 6455, section 7): who waits for what, and for how long. */
 export class CloseHandshake {
   readonly #owner: CloseHandshakeOwner;
@@ -25,13 +28,15 @@ export class CloseHandshake {
   #phase: Phase = 'idle';
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** How it ended, once it has: with a reason if it failed. */
+  #outcome: { readonly reason?: unknown } | undefined;
 
   constructor(owner: CloseHandshakeOwner, timeout: number) {
     this.#owner = owner;
     this.#timeout = timeout;
   }
 
-  /** Our close frame is out first: the peer has `closeTimeout` to acknowledge it. */
+  /** Our close frame is queued or out: the peer has `closeTimeout` to take it, and as long again to acknowledge it. */
   awaitPeer(): void {
     this.#enter('awaitingPeer');
   }
@@ -41,23 +46,32 @@ export class CloseHandshake {
     this.#enter('awaitingApplication');
   }
 
+  /** Our close frame has been withdrawn. */
+  idle(): void {
+    this.#enter('idle');
+  }
+
   /** The application has read or written something, so it is still at work. */
   touch(): void {
-    if (this.#timer !== undefined && (this.#phase === 'awaitingApplication' || this.#phase === 'awaitingPeer')) {
-      this.#timer.refresh();
+    // Whoever waits for the handshake must not wait for as long as the peer finds readers for what it sends.
+    if (this.#phase === 'awaitingApplication' || (this.#phase === 'awaitingPeer' && this.#waiters.length === 0)) {
+      this.#timer?.refresh();
     }
+  }
+
+  /** The peer has taken some of what stands before our close frame. */
+  progressed(): void {
+    if (this.#phase === 'awaitingPeer') this.#timer?.refresh();
   }
 
   /** The handshake is complete; what is left is to get rid of TCP. */
   complete(): void {
-    this.#enter('lingering');
-    this.#release((waiter) => waiter.resolve());
+    this.#end({});
   }
 
   /** The handshake will not be completed; TCP may still have our last bytes to deliver. */
   fail(reason: unknown): void {
-    this.#enter('lingering');
-    this.#release((waiter) => waiter.reject(reason));
+    this.#end({ reason });
   }
 
   /** TCP is gone. */
@@ -69,11 +83,15 @@ export class CloseHandshake {
   wait(onWaiting?: (leave: (reason: unknown) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { resolve, reject };
+      if (this.#outcome !== undefined) {
+        settle(waiter, this.#outcome);
+        return;
+      }
+      // From here on the timer is not put off any more.
+      this.touch();
       this.#waiters.push(waiter);
       onWaiting?.((reason) => {
-        const at = this.#waiters.indexOf(waiter);
-        if (at < 0) return;
-        this.#waiters.splice(at, 1);
+        this.#waiters = this.#waiters.filter((one) => one !== waiter);
         reject(reason);
       });
     });
@@ -83,8 +101,10 @@ export class CloseHandshake {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#phase = phase;
-    if (phase === 'over' || this.#timeout === 0) return;
-    this.#timer = setTimeout(() => this.#expired(), this.#timeout);
+    if (phase === 'idle' || phase === 'over') return;
+    const timeout = phase === 'lingering' ? this.#timeout || LONGEST_LINGER : this.#timeout;
+    if (timeout === 0) return;
+    this.#timer = setTimeout(() => this.#expired(), timeout);
     this.#timer.unref();
   }
 
@@ -103,9 +123,16 @@ export class CloseHandshake {
     }
   }
 
-  #release(settle: (waiter: Waiter) => void): void {
+  #end(outcome: { readonly reason?: unknown }): void {
+    this.#outcome = outcome;
+    this.#enter('lingering');
     const waiters = this.#waiters;
     this.#waiters = [];
-    for (const waiter of waiters) settle(waiter);
+    for (const waiter of waiters) settle(waiter, outcome);
   }
+}
+
+function settle(waiter: Waiter, outcome: { readonly reason?: unknown }): void {
+  if ('reason' in outcome) waiter.reject(outcome.reason);
+  else waiter.resolve();
 }

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { HRESULT_HANDLE_EOF, WebSocketError } from '../errors.js';
 import { type Batch, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG } from '../framing/frame-writer.js';
+import { whileUncancelled } from './cancellation.js';
 import { CloseHandshake, type CloseHandshakeOwner } from './close-handshake.js';
 import { closePayload, fitDescription } from './close-status.js';
 import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
@@ -33,6 +34,14 @@ export interface ConnectionParts {
   readonly onTerminated: (connection: Connection) => void;
 }
 
+/** Bytes on the wire after the handshake, frame headers included, and whole messages, in both directions. */
+export interface Traffic {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly messagesReceived: number;
+  readonly messagesSent: number;
+}
+
 /** How a connection ended, as a `CloseEvent` would tell it. */
 export interface CloseInfo {
   /** The peer's close code; 1005 if its close frame had none, 1006 if there was no clean close. */
@@ -55,10 +64,14 @@ export interface SendRequest {
 
 const { Open, CloseSent, CloseReceived, Closed, Aborted } = WebSocketState;
 
+const NO_PAYLOAD = Buffer.alloc(0);
+
 const settled: Promise<void> = Promise.resolve();
 
 /** As much input is kept in its raw form, until the first read, for a hand-over to `ws`. */
 const EARLY_LIMIT = 64 * 1024;
+/** What a chunk of it costs beside its bytes, so that a flood of tiny ones is bounded as well. */
+const EARLY_OVERHEAD = 64;
 
 const kConnection: unique symbol = Symbol('connection');
 
@@ -89,6 +102,8 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   #state: WebSocketState = Open;
   /** A close frame of ours is on its way or queued: nothing more may be sent. */
   #closeQueued = false;
+  /** Somebody else relies on the queued close frame, so that its sender cannot take it back. */
+  #closeShared = false;
   /** With our close frame, unread input is thrown away. */
   #discardAtClose = false;
   /** Input in its raw form until somebody reads or takes `ws`; `undefined` afterwards. */
@@ -100,6 +115,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   #writesOutstanding = 0;
   #writeDone: ((error?: Error | null) => void) | undefined;
   #socketError: Error | undefined;
+  #bytesReceived = 0;
   /** The peer's close, once received. */
   closeStatus: number | undefined;
   closeStatusDescription: string | undefined;
@@ -114,7 +130,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     this.#onTerminated = parts.onTerminated;
     this.lastActivity = keepAlive.now();
     this.#input = new Input(this, settings, compression);
-    this.#sends = new SendQueue(this, compression);
+    this.#sends = new SendQueue(this, compression, settings.sendBufferLimit);
     this.#takeSocket(head);
   }
 
@@ -132,13 +148,18 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     return this.#ws === undefined ? this.#sends.bufferedAmount : this.#ws.bufferedAmount;
   }
 
-  /** Messages that have arrived completely. */
-  get messagesReceived(): number {
-    return this.#input.messages;
+  /** What has gone through the connection so far; after a hand-over to `ws` it counts no further. */
+  get traffic(): Traffic {
+    return {
+      bytesReceived: this.#bytesReceived,
+      bytesSent: this.#sends.bytes,
+      messagesReceived: this.#input.messages,
+      messagesSent: this.#sends.messages,
+    };
   }
 
   get inputPaused(): boolean {
-    return this.#ws?.isPaused ?? this.#socket.isPaused();
+    return this.#socket.isPaused();
   }
 
   /** How it ended; meaningful in a terminal state. */
@@ -166,8 +187,12 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     if (!canSend(this.#state) || this.#closeQueued || this.#ws !== undefined)
       return Promise.reject(this.#notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const waiting = this.#sends.bufferedAmount;
-    if (waiting > this.#settings.sendBufferLimit) return Promise.reject(this.#abortSlowConsumer(waiting));
+    if (this.#sends.bufferedAmount > this.#settings.sendBufferLimit) {
+      // What waits for the end of the tick only says nothing about the peer.
+      this.#sends.flush();
+      const waiting = this.#sends.bufferedAmount;
+      if (waiting > this.#settings.sendBufferLimit) return Promise.reject(this.#abortSlowConsumer(waiting));
+    }
     this.#closing?.touch();
     if (!(whole && this.#sends.insideMessage) && this.#sends.trySend(data, text, endOfMessage, compress))
       return settled;
@@ -183,20 +208,20 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   /** Reads what `kind` says; see {@link Input.read}. */
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#ws !== undefined) return Promise.reject(this.#notOpenFor('receive'));
-    if (!signal?.aborted) this.#beginReading();
+    if (!signal?.aborted) {
+      this.#closing?.touch();
+      this.#giveUpHandOver();
+    }
     return this.#input.read(kind, signal);
-  }
-
-  /** The next message if it is there already; `undefined` says nothing about the state. */
-  takeMessage(): string | Buffer | undefined {
-    this.#closing?.touch();
-    return this.#input.takeMessage();
   }
 
   /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
   closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
     if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
-    if (this.#closeQueued) return settled;
+    if (this.#closeQueued) {
+      this.#closeShared = true;
+      return settled;
+    }
     if (signal?.aborted) return Promise.reject(signal.reason);
     const { sent, withdraw } = this.#sendClose(payload);
     return signal === undefined ? sent : whileUncancelled(sent, signal, () => void withdraw(signal.reason));
@@ -207,24 +232,22 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
     if (this.#state === Closed) return settled;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    this.#early = undefined;
     this.#discardAtClose = true;
+    if (this.#closeQueued) this.#closeShared = true;
     const sending = this.#closeQueued ? undefined : this.#sendClose(payload);
-    if (this.#state !== Open) this.#input.discard();
-    this.#updateFlow();
+    // As long as the close can be taken back, what is unread must not be lost.
+    if (signal === undefined || !canSend(this.#state)) this.#input.discard();
     let leave: ((reason: unknown) => void) | undefined;
-    const acknowledged =
-      this.state === Closed
-        ? settled
-        : this.#closeHandshake().wait((stopWaiting) => {
-            leave = stopWaiting;
-          });
+    const acknowledged = this.#closeHandshake().wait((stopWaiting) => {
+      leave = stopWaiting;
+    });
     const done = sending === undefined ? acknowledged : Promise.all([acknowledged, sending.sent]).then(noResult);
     if (signal === undefined) return done;
     return whileUncancelled(done, signal, () => {
-      if (sending?.withdraw(signal.reason)) this.#discardAtClose = false;
-      else this.abort();
-      leave?.(signal.reason);
+      const { reason } = signal;
+      if (sending?.withdraw(reason)) this.#discardAtClose = false;
+      leave?.(reason);
+      if (!canSend(this.#state)) this.abort();
     });
   }
 
@@ -233,15 +256,14 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
    * it is read. Used for draining.
    */
   closeGracefully(code: number, reason: string): void {
+    if (isTerminal(this.#state)) return;
     if (this.#ws !== undefined) {
-      this.#ws.close(code, reason);
+      if (code === 1005) this.#ws.close();
+      else this.#ws.close(code, reason);
       return;
     }
-    if (isTerminal(this.#state)) return;
-    this.#early = undefined;
     this.#input.shed();
-    this.#updateFlow();
-    this.closeOutput(closePayload(code, reason), undefined).catch(noResult);
+    this.closeOutput(closePayload(code, code === 1005 ? undefined : reason), undefined).catch(noResult);
   }
 
   /** Drops the connection now. */
@@ -260,7 +282,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     this.#sends.fail(error);
     this.#input.abort(error);
     this.#become('aborted', error);
-    this.#socket.end();
+    this.#endWhenWritten();
   }
 
   /** Lets go of the pending read and takes back what is not on the wire; the connection stays usable. */
@@ -288,19 +310,16 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   handOver(open: (socket: Duplex, head: Buffer) => WebSocket): WebSocket {
     const early = this.#early;
     if (early === undefined || isTerminal(this.#state) || this.#closeQueued) {
-      throw new WebSocketError(
-        'ERR_WEBSOCKET_INVALID_STATE',
-        `Cannot hand the connection over to ws: ${early === undefined ? 'it has been read from' : `state is ${stateName(this.#state)}`}, must be Open and not read from`,
-      );
+      throw handOverRefused(early === undefined ? 'input has been read' : `state is ${stateName(this.#state)}`);
     }
-    this.#sends.flush();
+    if (!this.#sends.surrender()) throw handOverRefused('a send is pending or a message is not finished');
     this.#early = undefined;
     this.#leaveSocket();
     const ws = open(this.#socket, Buffer.concat(early));
     this.#ws = ws;
     this.#socket.resume();
     ws.on('error', noResult);
-    ws.on('pong', () => {
+    this.#socket.on('data', () => {
       this.lastActivity = this.#keepAlive.now();
     });
     ws.once('close', (code, reason) => {
@@ -311,6 +330,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
         this.#become('closeSent');
       }
       this.#become('aborted', new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'Connection lost'));
+      this.#closing?.over();
     });
     return ws;
   }
@@ -322,13 +342,11 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   }
 
   resumeInput(): void {
-    // What was held back while we did not read says nothing about the time in between.
-    this.lastActivity = this.#keepAlive.now();
     this.#updateFlow();
   }
 
   pinged(payload: Buffer): void {
-    if (!canSend(this.#state) || this.#closeQueued) return;
+    if (!canSend(this.#state)) return;
     if (this.#sends.isWriting) this.#unansweredPing = Buffer.from(payload);
     else this.#sends.sendControl(OPCODE_PONG, payload);
   }
@@ -341,7 +359,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     this.closeStatus = code;
     this.closeStatusDescription = reason;
     this.#become('closeReceived');
-    if (this.#state === CloseReceived) this.#closeHandshake().awaitApplication();
+    if (this.#state === CloseReceived && !this.#closeQueued) this.#closeHandshake().awaitApplication();
   }
 
   faulted(closeCode: number, error: WebSocketError): void {
@@ -362,7 +380,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     const { chunks } = batch;
     // Nothing will be taken any more; 'close' follows, and settles what waits.
     if (socket.destroyed || socket.writableEnded) return false;
-    this.#writeDone ??= () => this.#written();
+    this.#writeDone ??= (error) => this.#written(error);
     this.#writesOutstanding++;
     const last = chunks.length - 1;
     if (last > 0) socket.cork();
@@ -374,9 +392,18 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
 
   closeFrameCommitted(): void {
     this.#become('closeSent');
-    if (this.#state !== CloseSent) return;
     if (this.#discardAtClose) this.#input.discard();
-    this.#closeHandshake().awaitPeer();
+    if (this.#state === CloseSent) this.#closeHandshake().awaitPeer();
+  }
+
+  compressionFailed(error: Error): void {
+    this.#drop(
+      new WebSocketError(
+        'ERR_WEBSOCKET_OPERATION_ABORTED',
+        `Cannot send: the rest of the message could not be compressed (${error.message}); the connection was aborted`,
+        { cause: error },
+      ),
+    );
   }
 
   drained(): void {
@@ -391,8 +418,6 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     this.#sendClose(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription)).sent.catch(
       noResult,
     );
-    // If even that cannot be written in time, the connection is dropped.
-    if (this.#state === CloseReceived) this.#closeHandshake().awaitPeer();
   }
 
   closeTimedOut(error: WebSocketError): void {
@@ -405,9 +430,15 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
 
   // KeepAlivePeer
 
-  probe(): void {
-    if (this.#ws !== undefined) this.#ws.ping();
-    else if (canSend(this.#state) && !this.#closeQueued) this.#sends.sendControl(OPCODE_PING, Buffer.alloc(0));
+  probe(): boolean {
+    if (this.#ws !== undefined) {
+      this.#ws.ping();
+      return true;
+    }
+    // Nothing comes behind the peer's close, and behind ours it need not answer: closeTimeout sees to that.
+    if (this.#state !== Open) return false;
+    this.#sends.sendControl(OPCODE_PING, NO_PAYLOAD);
+    return true;
   }
 
   lost(silence: number, timeout: number): void {
@@ -423,6 +454,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   received(chunk: Buffer): void {
     this.lastActivity = this.#keepAlive.now();
     if (isTerminal(this.#state)) return;
+    this.#bytesReceived += chunk.length;
     if (this.#early === undefined) this.#input.push(chunk);
     else this.#receiveEarly(this.#early, chunk);
   }
@@ -435,15 +467,9 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
 
   /** TCP is gone. */
   socketClosed(): void {
+    if (!isTerminal(this.#state)) this.#drop(this.#lostError());
+    else if (!this.#sends.isIdle) this.#sends.fail(this.#lostError());
     this.#closing?.over();
-    if (isTerminal(this.#state)) return;
-    this.#drop(
-      new WebSocketError(
-        'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
-        'Connection lost: the peer dropped the TCP connection without a close frame',
-        this.#socketError && { cause: this.#socketError },
-      ),
-    );
   }
 
   socketFailed(error: Error): void {
@@ -480,7 +506,7 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   #receiveEarly(early: Buffer[], chunk: Buffer): void {
     // The frame reader unmasks in place.
     early.push(Buffer.from(chunk));
-    this.#earlyBytes += chunk.length;
+    this.#earlyBytes += chunk.length + EARLY_OVERHEAD;
     this.#input.push(chunk);
     if (this.#early === undefined) return;
     if (this.#input.isUntouched) {
@@ -488,16 +514,17 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
       this.#early = [];
       this.#earlyBytes = 0;
     } else if (this.#earlyBytes >= EARLY_LIMIT) {
+      // Data wait until somebody has decided; for control frames behind a short message nobody would stop listening.
+      if (this.#input.held < EARLY_LIMIT / 2) this.#early = undefined;
       this.#updateFlow();
     }
   }
 
-  /** Somebody reads: from now on the connection cannot be handed over to `ws`. */
-  #beginReading(): void {
-    this.#closing?.touch();
+  /** Somebody reads or closes: from now on the connection cannot be handed over to `ws`. */
+  #giveUpHandOver(): void {
     if (this.#early === undefined) return;
     this.#early = undefined;
-    if (this.#earlyBytes >= EARLY_LIMIT) this.#updateFlow();
+    this.#updateFlow();
   }
 
   /** The one place that stops and starts the flow of input. */
@@ -506,31 +533,49 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     const hold = this.#input.paused || (this.#early !== undefined && this.#earlyBytes >= EARLY_LIMIT);
     const pause = hold && !isTerminal(this.#state);
     if (pause === socket.isPaused()) return;
-    if (pause) socket.pause();
-    else socket.resume();
+    if (pause) {
+      socket.pause();
+    } else {
+      // Silence while we did not read proves nothing.
+      this.lastActivity = this.#keepAlive.now();
+      socket.resume();
+    }
   }
 
-  #written(): void {
+  #written(error: Error | null | undefined): void {
     this.#writesOutstanding--;
     if (this.#writesOutstanding > 0) return;
+    // Node reports writes that a destroyed socket has dropped as done; 'close' follows, and settles what waits.
+    if (error || this.#socket.destroyed) return;
     const ping = this.#unansweredPing;
-    if (ping !== undefined) {
-      this.#unansweredPing = undefined;
-      this.pinged(ping);
-    }
+    this.#unansweredPing = undefined;
+    if (ping !== undefined && canSend(this.#state)) this.#sends.sendControl(OPCODE_PONG, ping);
+    this.#closing?.progressed();
     this.#sends.written();
   }
 
   #sendClose(payload: Buffer): { sent: Promise<void>; withdraw(reason: unknown): boolean } {
     this.#closeQueued = true;
-    let ticket: SendTicket | undefined;
-    const sent = this.#sends.sendClose(payload, (pending) => {
-      ticket = pending;
-    });
+    this.#giveUpHandOver();
+    let ticket: SendTicket = payload;
+    const sent = this.#sends
+      .sendClose(payload, (pending) => {
+        ticket = pending;
+      })
+      .catch((reason: unknown) => {
+        // A peer that has closed need not wait for our acknowledgement.
+        if (this.#state !== Closed || !(reason instanceof WebSocketError)) throw reason;
+      });
+    if (canSend(this.#state)) this.#closeHandshake().awaitPeer();
     const withdraw = (reason: unknown): boolean => {
-      if (ticket === undefined || !this.#sends.withdraw(ticket, reason)) return false;
-      this.#closeQueued = false;
-      return true;
+      if (this.#closeShared) this.#sends.letGo(ticket, reason);
+      else if (this.#sends.withdraw(ticket, reason)) {
+        this.#closeQueued = false;
+        if (this.#state === CloseReceived) this.#closeHandshake().awaitApplication();
+        else this.#closeHandshake().idle();
+        return true;
+      }
+      return false;
     };
     return { sent, withdraw };
   }
@@ -538,6 +583,14 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   #closeHandshake(): CloseHandshake {
     this.#closing ??= new CloseHandshake(this, this.#settings.closeTimeout);
     return this.#closing;
+  }
+
+  #lostError(): WebSocketError {
+    return new WebSocketError(
+      'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+      'Connection lost: the peer dropped the TCP connection without a close frame',
+      this.#socketError && { cause: this.#socketError },
+    );
   }
 
   #prematureEnd(): void {
@@ -589,9 +642,9 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
       this.#endWhenWritten();
     } else {
       this.#closeHandshake().fail(error);
-      // Whatever the peer still sends is read and thrown away, or TCP would answer it with a reset.
-      this.#updateFlow();
     }
+    // Whatever the peer still sends is read and thrown away, or TCP would answer it with a reset.
+    this.#updateFlow();
     this.#onTerminated(this);
   }
 
@@ -643,10 +696,9 @@ function destroySoon(socket: Duplex & NetSocketExtras): void {
   else socket.end(() => socket.destroy());
 }
 
-/** Calls `cancel` if the signal fires before `operation` has settled. */
-function whileUncancelled(operation: Promise<void>, signal: AbortSignal, cancel: () => void): Promise<void> {
-  signal.addEventListener('abort', cancel, { once: true });
-  const stopListening = (): void => signal.removeEventListener('abort', cancel);
-  operation.then(stopListening, stopListening);
-  return operation;
+function handOverRefused(found: string): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_INVALID_STATE',
+    `Cannot hand the connection over to ws: ${found}, must be Open, not read from and nothing waiting to be sent`,
+  );
 }

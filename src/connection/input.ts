@@ -4,6 +4,7 @@ import type { NegotiatedDeflate } from '../framing/deflate.js';
 import { MessageInflater } from '../framing/deflate.js';
 import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
 import { Utf8Validator } from '../framing/utf8.js';
+import { onAbort } from './cancellation.js';
 import { type Reader, ReceiveQueue, type ReceiveQueueOwner } from './receive-queue.js';
 
 /** permessage-deflate of a connection: what was agreed, and the options that led to it. */
@@ -60,13 +61,9 @@ class PendingRead<T> implements Reader {
   }
 
   onReadable(): void {
-    const value = this.kind.take(this.#queue);
-    if (value === undefined) {
-      this.#queue.wait(this, this.kind.wantsMessage);
-      return;
-    }
     this.release?.();
-    this.resolve(value);
+    // The queue tells a reader only when there is what it waits for.
+    this.resolve(this.kind.take(this.#queue) as T);
   }
 
   closed(): void {
@@ -128,6 +125,11 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     return !this.#sawData && this.#frames.isBetweenMessages;
   }
 
+  /** Bytes of messages that have arrived and have not been read. */
+  get held(): number {
+    return this.#queue.held + (this.#inflater?.bufferedAmount ?? 0);
+  }
+
   /** Takes a chunk of the socket. It is unmasked in place. */
   push(chunk: Buffer): void {
     if (!this.#queue.isEmpty) this.#queue.settle();
@@ -151,17 +153,10 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     return new Promise((resolve, reject) => {
       const pending = new PendingRead(this.#queue, kind, resolve, reject);
       if (signal !== undefined) {
-        const cancel = (): void => this.cancelRead(signal.reason);
-        signal.addEventListener('abort', cancel, { once: true });
-        pending.release = () => signal.removeEventListener('abort', cancel);
+        pending.release = onAbort(signal, () => this.cancelRead(signal.reason));
       }
       this.#queue.wait(pending, kind.wantsMessage);
     });
-  }
-
-  /** The next message if it is there already, without any waiting. */
-  takeMessage(): string | Buffer | undefined {
-    return this.#queue.hasReader ? undefined : this.#queue.takeMessage();
   }
 
   /** Lets go of a pending read; not a byte is lost. */
@@ -175,7 +170,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     else this.#inflater.after(callback);
   }
 
-  /** Throws away what is unread, and what arrives while nobody waits for it. */
+  /** Throws away what is unread, and what arrives; a read that is pending gets its due before. */
   discard(): void {
     this.#queue.discard();
   }
@@ -198,7 +193,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     this.#frames.stop();
     this.#inflater?.destroy();
     this.#queue.clear();
-    this.#end ??= error;
+    this.#end = error;
     this.#endReported = true;
     this.#unpend()?.failed(error);
   }
@@ -245,10 +240,17 @@ export class Input implements FrameSink, ReceiveQueueOwner {
 
   messageTooBig(limit: number): void {
     this.#queue.clear();
-    this.onFault(
-      1009,
+    const error = new WebSocketError(
+      'ERR_WEBSOCKET_MESSAGE_TOO_BIG',
       `Cannot assemble message: it is longer than receiveBufferLimit, which is ${limit} bytes; raise the limit or read fragments with receiveAsync`,
     );
+    if (this.#end === undefined) {
+      this.#fault(1009, error);
+    } else {
+      // Input has ended, so that there is nobody to tell but the reader.
+      this.#end = error;
+      this.#endReported = false;
+    }
   }
 
   #accept(chunk: Buffer, start: number, end: number, flags: number): void {

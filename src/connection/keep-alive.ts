@@ -4,8 +4,12 @@ export interface KeepAlivePeer {
   readonly lastActivity: number;
   /** Nothing can come because we do not read: silence proves nothing. */
   readonly inputPaused: boolean;
-  /** Sends a ping. */
-  probe(): void;
+  /**
+   * Sends a ping.
+   *
+   * @returns false if none can be sent, or none would be answered, so that silence proves nothing
+   */
+  probe(): boolean;
   /** Nothing has come for `silence` ms although a ping was sent `timeout` ms ago. */
   lost(silence: number, timeout: number): void;
 }
@@ -20,6 +24,9 @@ interface Entry {
   due: number;
 }
 
+/** With a long interval and many short connections, no more entries than this and than are in use outlive their peers. */
+const FORGOTTEN_KEPT = 1024;
+
 /** Handle of a watched peer, for {@link KeepAlive.unwatch}. */
 export type KeepAliveTicket = object;
 
@@ -32,6 +39,8 @@ export class KeepAlive {
   readonly now: () => number;
   /** A binary heap by `due`. */
   readonly #heap: Entry[] = [];
+  /** So many entries of the heap have no peer any more. */
+  #forgotten = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerDue = 0;
 
@@ -47,9 +56,12 @@ export class KeepAlive {
     return entry;
   }
 
-  /** Forgets a peer. Its entry leaves the heap when it comes due, without holding the peer until then. */
+  /** Forgets a peer. Its entry leaves the heap when it comes due, or when too many such entries have come together. */
   unwatch(ticket: KeepAliveTicket): void {
-    (ticket as Entry).peer = undefined;
+    const entry = ticket as Entry;
+    if (entry.peer === undefined) return;
+    entry.peer = undefined;
+    if (++this.#forgotten > FORGOTTEN_KEPT && this.#forgotten > this.#heap.length >> 1) this.#sweep();
   }
 
   #run(): void {
@@ -64,7 +76,10 @@ export class KeepAlive {
 
   #visit(entry: Entry, now: number): void {
     const { peer, interval, timeout, probedAt } = entry;
-    if (peer === undefined) return;
+    if (peer === undefined) {
+      this.#forgotten--;
+      return;
+    }
     const idleSince = peer.lastActivity;
     if (probedAt !== undefined && idleSince < probedAt && !peer.inputPaused) {
       entry.peer = undefined;
@@ -75,11 +90,17 @@ export class KeepAlive {
     if (now - idleSince < interval) {
       entry.due = idleSince + interval;
     } else {
-      peer.probe();
-      entry.due = now + (timeout || interval);
-      if (timeout > 0) entry.probedAt = now;
+      const awaited = peer.probe() && timeout > 0;
+      entry.due = now + (awaited ? timeout : interval);
+      if (awaited) entry.probedAt = now;
     }
     this.#add(entry);
+  }
+
+  #sweep(): void {
+    const watched = this.#heap.splice(0).filter((entry) => entry.peer !== undefined);
+    this.#forgotten = 0;
+    for (const entry of watched) this.#add(entry);
   }
 
   #arm(): void {

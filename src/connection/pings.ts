@@ -1,9 +1,13 @@
+import { onAbort } from './cancellation.js';
+
 /** A ping of the application that waits for its pong. */
 interface Ping {
   readonly payload: Buffer;
   readonly sentAt: number;
   resolve(roundTrip: number): void;
   reject(reason: unknown): void;
+  /** Stops listening for cancellation. */
+  release: (() => void) | undefined;
 }
 
 /** Pings of the application and the pongs that answer them (RFC 6455, section 5.5.3). */
@@ -26,40 +30,36 @@ export class Pings {
   /** Resolves with the round trip in ms when the pong with this payload comes. */
   wait(payload: Buffer, signal: AbortSignal | undefined): Promise<number> {
     return new Promise((resolve, reject) => {
-      const cancel = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(ping), 1);
-        reject(signal?.reason);
-      };
-      const settled = (): void => signal?.removeEventListener('abort', cancel);
-      const ping: Ping = {
-        payload,
-        sentAt: this.#now(),
-        resolve: (roundTrip) => {
-          settled();
-          resolve(roundTrip);
-        },
-        reject: (reason) => {
-          settled();
-          reject(reason);
-        },
-      };
+      const ping: Ping = { payload, sentAt: this.#now(), resolve, reject, release: undefined };
       this.#waiting.push(ping);
-      signal?.addEventListener('abort', cancel, { once: true });
+      if (signal === undefined) return;
+      ping.release = onAbort(signal, () => {
+        this.#waiting = this.#waiting.filter((one) => one !== ping);
+        reject(signal.reason);
+      });
     });
   }
 
-  /** A pong answers the oldest ping with its payload; one that answers none is ignored. */
+  /**
+   * A pong answers the oldest ping with its payload, and those before it: the peer need only answer the latest (RFC 6455,
+   * section 5.5.3). One that answers none is ignored.
+   */
   ponged(payload: Buffer): void {
     const at = this.#waiting.findIndex((ping) => ping.payload.equals(payload));
-    if (at < 0) return;
-    const [ping] = this.#waiting.splice(at, 1);
-    if (ping !== undefined) ping.resolve(this.#now() - ping.sentAt);
+    const now = this.#now();
+    for (const ping of this.#waiting.splice(0, at + 1)) {
+      ping.release?.();
+      ping.resolve(now - ping.sentAt);
+    }
   }
 
   /** No pong will come any more. */
   fail(reason: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const ping of waiting) ping.reject(reason);
+    for (const ping of waiting) {
+      ping.release?.();
+      ping.reject(reason);
+    }
   }
 }

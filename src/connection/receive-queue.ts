@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { ASCII, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
@@ -28,7 +29,7 @@ export interface ReceiveQueueOwner {
   pauseInput(): void;
   /** There is room again. */
   resumeInput(): void;
-  /** A message that is being assembled has passed the limit. */
+  /** A message that a reader wants as a whole is beyond the limit. It can be dropped with all that is held. */
   messageTooBig(limit: number): void;
 }
 
@@ -60,16 +61,21 @@ export class ReceiveQueue {
   /** Bytes held, with the overhead of the pieces. */
   #held = 0;
   #paused = false;
-  /** New input is thrown away: our close frame is out and nobody wants what still arrives. */
+  /** From here on input is thrown away. Never only for a while: a message with a hole would look like another one. */
   #discarding = false;
-  /** Input beyond the limit is thrown away instead of pausing, because the peer's close frame stands behind it. */
+  /** The same as soon as the waiting reader has got what it waits for. */
+  #discardNext = false;
+  /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
   #shedding = false;
+  /** So many pieces are worth another attempt at joining some. */
+  #joinAt = JOIN_FROM;
   #reader: Reader | undefined;
   #readerWantsMessage = false;
 
   constructor(owner: ReceiveQueueOwner, limit: number) {
     this.#owner = owner;
-    this.#limit = limit;
+    // A text message beyond it could not be made a string.
+    this.#limit = Math.min(limit, constants.MAX_STRING_LENGTH);
   }
 
   get isEmpty(): boolean {
@@ -84,15 +90,19 @@ export class ReceiveQueue {
     return this.#paused;
   }
 
-  /** Whether a complete message can be taken. */
-  get hasMessage(): boolean {
-    return this.#messages > 0;
+  /** Bytes held, with the overhead of the pieces. */
+  get held(): number {
+    return this.#held;
   }
 
   /** Adds a piece; a waiting reader is told at once. */
   push(chunk: Buffer, start: number, end: number, flags: number): void {
+    if (this.#discarding) return;
+    if (this.#shedding && this.#reader === undefined && this.#held >= this.#limit) {
+      this.#discarding = true;
+      return;
+    }
     const last = (flags & MESSAGE_END) !== 0;
-    if (this.#reader === undefined && (this.#discarding || (this.#shedding && this.#held >= this.#limit))) return;
     const piece: Piece = { chunk, start, end, flags, next: undefined };
     if (this.#tail === undefined) this.#head = piece;
     else this.#tail.next = piece;
@@ -103,8 +113,13 @@ export class ReceiveQueue {
 
     const reader = this.#reader;
     if (reader !== undefined && (last || !this.#readerWantsMessage)) {
+      if (this.#readerWantsMessage && this.#payload > this.#limit) {
+        this.#owner.messageTooBig(this.#limit);
+        return;
+      }
       this.#reader = undefined;
       reader.onReadable();
+      if (this.#discardNext) this.discard();
     } else if (this.#held >= this.#limit) {
       this.#overflow();
     }
@@ -137,7 +152,11 @@ export class ReceiveQueue {
       }
       piece = end;
     }
-    if (this.#pieces > JOIN_FROM) this.#join();
+    if (this.#pieces > this.#joinAt) {
+      this.#join();
+      // Pieces that cannot be joined, as those of short messages, must not be gone through for each chunk.
+      this.#joinAt = Math.max(JOIN_FROM, this.#pieces * 2);
+    }
     this.#settled = this.#tail;
   }
 
@@ -169,13 +188,13 @@ export class ReceiveQueue {
     return { data, text, endOfMessage: last };
   }
 
-  /** Takes a complete message, text as a string; `undefined` if none is complete. */
+  /** Takes a complete message, text as a string; `undefined` if none is complete, or after it was reported as too big. */
   takeMessage(): string | Buffer | undefined {
-    if (this.#messages === 0) return undefined;
     const first = this.#head;
-    if (first === undefined) return undefined;
+    if (first === undefined || this.#messages === 0) return undefined;
     if ((first.flags & MESSAGE_END) !== 0) {
       const { chunk, start, end, flags } = first;
+      if (end - start > this.#limit) return this.#refuse();
       this.#shift(first);
       if ((flags & TEXT) === 0) return ownView(chunk, start, end);
       return chunk.toString((flags & ASCII) !== 0 ? 'latin1' : 'utf8', start, end);
@@ -185,16 +204,15 @@ export class ReceiveQueue {
       size += piece.end - piece.start;
       if ((piece.flags & MESSAGE_END) !== 0) break;
     }
+    if (size > this.#limit) return this.#refuse();
     const message = size > Buffer.poolSize >>> 1 ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
     let at = 0;
-    let piece: Piece | undefined = first;
-    for (;;) {
+    for (let piece: Piece | undefined = first; piece !== undefined; piece = this.#head) {
       const { chunk, start, end, flags }: Piece = piece;
       chunk.copy(message, at, start, end);
       at += end - start;
       this.#shift(piece);
-      if ((flags & MESSAGE_END) !== 0 || this.#head === undefined) break;
-      piece = this.#head;
+      if ((flags & MESSAGE_END) !== 0) break;
     }
     return (first.flags & TEXT) === 0 ? message : message.toString();
   }
@@ -211,16 +229,19 @@ export class ReceiveQueue {
   unwait(): Reader | undefined {
     const reader = this.#reader;
     this.#reader = undefined;
+    if (this.#discardNext) this.discard();
     return reader;
   }
 
-  /** From now on input is thrown away unless a reader waits for it; what is unread is dropped. */
+  /** From now on input is thrown away, and what is unread is dropped. A reader that waits gets its due before. */
   discard(): void {
+    this.#discardNext = this.#reader !== undefined;
+    if (this.#discardNext) return;
     this.#discarding = true;
     this.clear();
   }
 
-  /** From now on input beyond the limit is thrown away instead of pausing the sender. */
+  /** From now on reaching the limit does not pause the sender: what then arrives is thrown away, and all after it. */
   shed(): void {
     this.#shedding = true;
     this.#resume();
@@ -230,23 +251,36 @@ export class ReceiveQueue {
   clear(): void {
     this.#head = this.#tail = this.#settled = undefined;
     this.#pieces = this.#messages = this.#held = 0;
+    this.#joinAt = JOIN_FROM;
     this.#resume();
   }
 
+  /** Bytes held, without the overhead of the pieces. While a reader waits for a message, they are all of that message. */
+  get #payload(): number {
+    return this.#held - this.#pieces * PIECE_OVERHEAD;
+  }
+
   #overflow(): void {
-    if (this.#reader !== undefined && this.#readerWantsMessage && this.#messages === 0) {
-      if (this.#held - this.#pieces * PIECE_OVERHEAD > this.#limit) this.#owner.messageTooBig(this.#limit);
+    if (this.#reader !== undefined && this.#readerWantsMessage) {
+      if (this.#payload > this.#limit) this.#owner.messageTooBig(this.#limit);
       else this.#resume();
       return;
     }
-    if (this.#paused || this.#shedding || this.#discarding) return;
+    if (this.#paused || this.#shedding) return;
     this.#paused = true;
     this.#owner.pauseInput();
   }
 
+  #refuse(): undefined {
+    this.#owner.messageTooBig(this.#limit);
+  }
+
   #shift(piece: Piece): void {
     this.#head = piece.next;
-    if (this.#head === undefined) this.#tail = undefined;
+    if (this.#head === undefined) {
+      this.#tail = undefined;
+      this.#joinAt = JOIN_FROM;
+    }
     if (this.#settled === piece) this.#settled = undefined;
     this.#pieces--;
     if ((piece.flags & MESSAGE_END) !== 0) this.#messages--;

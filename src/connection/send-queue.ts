@@ -1,3 +1,4 @@
+import { WebSocketError } from '../errors.js';
 import { MessageDeflater } from '../framing/deflate.js';
 import {
   type Batch,
@@ -32,6 +33,8 @@ export interface SendQueueOwner {
   writeBatch(batch: Batch): boolean;
   /** The close frame has been put into the batch. */
   closeFrameCommitted(): void;
+  /** A message that was begun in compressed form cannot be continued. */
+  compressionFailed(error: Error): void;
   /** Everything has been written and nothing waits. */
   drained(): void;
 }
@@ -79,6 +82,7 @@ export class SendQueue {
   readonly #writer: FrameWriter = new FrameWriter();
   readonly #deflater: MessageDeflater | undefined;
   readonly #threshold: number;
+  readonly #highWaterMark: number;
   #queue: PendingSend[] = [];
   /** Index of the first pending send; the array is cut now and then. */
   #first = 0;
@@ -94,9 +98,15 @@ export class SendQueue {
   /** That message is compressed. */
   #messageCompressed = false;
   #failure: unknown;
+  /** Messages that have been put on their way completely. */
+  messages = 0;
+  /** Bytes given to the system, headers included. */
+  bytes = 0;
 
-  constructor(owner: SendQueueOwner, compression: Compression | undefined) {
+  /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
+  constructor(owner: SendQueueOwner, compression: Compression | undefined, limit: number) {
     this.#owner = owner;
+    this.#highWaterMark = Math.min(HIGH_WATER_MARK, limit);
     this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
     this.#threshold = compression?.options.threshold ?? DEFAULT_THRESHOLD;
   }
@@ -124,7 +134,7 @@ export class SendQueue {
   /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. Allocates nothing. */
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
-    if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > HIGH_WATER_MARK) return false;
+    if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? OPCODE_CONTINUATION : text ? OPCODE_TEXT : OPCODE_BINARY;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
@@ -170,7 +180,7 @@ export class SendQueue {
   /**
    * Sends a close frame behind everything that waits.
    *
-   * @param onPending gets the ticket if it has to wait
+   * @param onPending gets the ticket with which it can be withdrawn
    */
   sendClose(payload: Uint8Array, onPending?: (ticket: SendTicket) => void): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -191,8 +201,8 @@ export class SendQueue {
         this.#scheduleFlush();
       } else {
         this.#enqueue(pending);
-        onPending?.(pending);
       }
+      onPending?.(pending);
     });
   }
 
@@ -203,14 +213,18 @@ export class SendQueue {
    * @returns whether nothing of it will be sent
    */
   withdraw(ticket: SendTicket, reason: unknown): boolean {
-    const pending = [...this.#queue.slice(this.#first), ...this.#held, ...this.#committed].find(
-      (one) => one === ticket,
-    );
-    if (pending === undefined) return false;
+    const pending = ticket as PendingSend;
+    // Settled before: it has been withdrawn, or the connection has failed.
+    if (pending.reject === undefined) return false;
     const withdrawn = pending.phase === 'queued';
     if (withdrawn) this.#remove(pending);
     settle(pending, reason);
     return withdrawn;
+  }
+
+  /** Lets go of a pending send, which rejects, without taking it back. */
+  letGo(ticket: SendTicket, reason: unknown): void {
+    settle(ticket as PendingSend, reason);
   }
 
   /** Takes everything back that is not on its way yet; see {@link withdraw}. Close frames stay. */
@@ -237,6 +251,18 @@ export class SendQueue {
     this.#deflater?.destroy();
   }
 
+  /**
+   * Gives everything to the system, however much it has not taken yet, so that somebody else can go on writing.
+   *
+   * @returns false if that cannot be, because something waits or a message is not finished
+   */
+  surrender(): boolean {
+    this.flush();
+    if (this.#first !== this.#queue.length || this.#insideMessage) return false;
+    if (this.#writer.byteLength > 0) this.#owner.writeBatch(this.#writer.take());
+    return true;
+  }
+
   /** The system has taken the batch that `writeBatch` was given. */
   written(): void {
     settleAll(this.#finishBatch());
@@ -254,6 +280,7 @@ export class SendQueue {
       }
       const batch = this.#writer.take();
       this.#inFlight = batch;
+      this.bytes += batch.byteLength;
       if (!this.#owner.writeBatch(batch)) return;
       const committed = this.#finishBatch();
       // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
@@ -306,6 +333,7 @@ export class SendQueue {
     this.#committed.push(pending);
     if (pending.close) {
       this.#writer.append(OPCODE_CLOSE | FIN, data as Uint8Array);
+      this.#rejectHeld();
       this.#owner.closeFrameCommitted();
       return;
     }
@@ -323,12 +351,29 @@ export class SendQueue {
   }
 
   #messageEnded(): void {
+    this.messages++;
     this.#insideMessage = this.#messageCompressed = false;
     if (this.#held.length === 0) return;
     // Those who waited for this message to end are next.
     this.#queue.splice(this.#first, 0, ...this.#held);
     this.#held = [];
     this.#scheduleFlush();
+  }
+
+  /** The message that they wait for will not end any more. */
+  #rejectHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const pending of held) {
+      this.#queuedBytes -= pending.size;
+      settle(
+        pending,
+        new WebSocketError(
+          'ERR_WEBSOCKET_INVALID_STATE',
+          'Cannot send: our half was closed within the message of another sender, which must have ended before',
+        ),
+      );
+    }
   }
 
   #wouldCompress(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
@@ -354,10 +399,13 @@ export class SendQueue {
     this.#deflater?.compress(bytes, pending.endOfMessage, (error, out) => {
       if (this.#failure !== undefined) return;
       if (error) {
-        // The bytes are sent as they are; only a message already begun in compressed form cannot go on.
+        if (this.#messageCompressed) {
+          this.#owner.compressionFailed(error);
+          return;
+        }
+        // The bytes are sent as they are.
         pending.compress = false;
-        if (!this.#messageCompressed) pending.phase = 'queued';
-        else settle(pending, error);
+        pending.phase = 'queued';
       } else {
         pending.data = out;
         pending.phase = 'compressed';

@@ -1,0 +1,483 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { failure, Harness, rejectsWith, watch } from './support/connections.js';
+import { negotiated, noise } from './support/deflate.js';
+import { settle } from './support/fake-socket.js';
+import { PING_FRAME, PONG_FRAME } from './support/frames.js';
+
+const LARGE = 200 * 1024;
+
+describe('Connection, sending', () => {
+  it('sends in the order of the calls, whatever the size', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const data = ['a', Buffer.alloc(LARGE, 1), 'b', Buffer.alloc(20_000, 2), 'c'.repeat(70_000), 'd'];
+    await Promise.all(data.map((one) => h.send(one)));
+    assert.deepEqual(
+      socket.sent.map(({ payload }) => payload.length),
+      [1, LARGE, 1, 20_000, 70_000, 1],
+    );
+  });
+
+  it('writes all small messages of a tick at once', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    for (let i = 0; i < 100; i++) await h.send(`${i}`);
+    await settle();
+    assert.equal(socket.sent.length, 100);
+    assert.equal(socket.writes, 1);
+  });
+
+  it('settles a small message at once, so that senders need not wait for the system', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    await h.send('first');
+    await settle();
+    await h.send('second');
+    assert.deepEqual(socket.sentText, []);
+    socket.unstall();
+    await settle();
+    assert.deepEqual(socket.sentText, ['1 first', '1 second']);
+  });
+
+  it('settles a large message when the system has taken it', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const sent = watch(h.send(Buffer.alloc(LARGE)));
+    await settle();
+    assert.equal(sent.outcome, 'pending');
+    socket.unstall();
+    await settle();
+    assert.equal(sent.outcome, undefined);
+  });
+
+  it('makes a sender wait when more than 128 KiB have piled up', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    await h.send(Buffer.alloc(LARGE / 20));
+    await settle();
+    let settled = 0;
+    const sends = Array.from({ length: 20 }, () => h.send(Buffer.alloc(10_000)));
+    for (const sent of sends) sent.then(() => settled++, assert.fail);
+    await settle();
+    // Headers of four bytes; those of the messages that wait do not exist yet.
+    const full = Math.ceil((128 * 1024 - LARGE / 20 - 4) / 10_004);
+    assert.equal(settled, full);
+    assert.equal(h.connection.bufferedAmount, LARGE / 20 + 20 * 10_000 + (1 + full) * 4);
+    socket.unstall();
+    await Promise.all(sends);
+    await settle();
+    assert.equal(h.connection.bufferedAmount, 0);
+  });
+
+  it('rejects what was not written when the connection is lost, and does not report it as sent', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const lost = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
+      assert.rejects(sent, failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult: 0x800704cd })),
+    );
+    await settle();
+    socket.reset();
+    await Promise.all(lost);
+  });
+
+  it('rejects what was not written when the system refuses it', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const lost = h.send(Buffer.alloc(LARGE));
+    await settle();
+    socket.failWrite(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+    await assert.rejects(lost, (error: Error) => /EPIPE/.test(String(error.cause)));
+  });
+
+  it('withdraws a cancelled message that is not on the wire, and sends the next one', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const controller = new AbortController();
+    socket.stall();
+    const first = h.send(Buffer.alloc(LARGE));
+    await settle();
+    const second = h.send('x'.repeat(20_000), { signal: controller.signal });
+    const third = h.send('third');
+    controller.abort('no');
+    await rejectsWith(second, 'no');
+    socket.unstall();
+    await Promise.all([first, third]);
+    assert.deepEqual(
+      socket.sent.map(({ payload }) => payload.length),
+      [LARGE, 5],
+    );
+    assert.equal(h.connection.bufferedAmount, 0);
+  });
+
+  it('finishes the frame of a cancelled message whose first byte is out', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const controller = new AbortController();
+    socket.stall();
+    const first = h.send(Buffer.alloc(LARGE), { signal: controller.signal });
+    await settle();
+    controller.abort('no');
+    await rejectsWith(first, 'no');
+    socket.unstall();
+    await h.send('next');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ payload }) => payload.length),
+      [LARGE, 4],
+    );
+  });
+
+  it('puts nothing on the wire for a signal that has fired', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await rejectsWith(h.send('x', { signal: AbortSignal.abort('no') }), 'no');
+    await h.send('y', { signal: new AbortController().signal });
+    await settle();
+    assert.deepEqual(socket.sentText, ['1 y']);
+  });
+
+  it('continues a message with the next fragment, lets control frames between, and keeps whole messages out', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await h.send('one ', { more: true });
+    const whole = [h.send('whole', { whole: true }), h.send(Buffer.alloc(LARGE), { whole: true })];
+    h.arrive({ opcode: PING_FRAME, payload: 'ping' });
+    await settle();
+    await h.send(Buffer.from('two '), { more: true });
+    await h.send('three');
+    await Promise.all(whole);
+    assert.deepEqual(socket.sentText.slice(0, 5), ['1+ one ', '10 ping', '0+ two ', '0 three', '1 whole']);
+    assert.equal(socket.sent[5]?.payload.length, LARGE);
+  });
+
+  it('keeps whole messages out of a message whose fragments wait themselves', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const sends = [
+      h.send(Buffer.alloc(LARGE, 65), { more: true }),
+      h.send('whole', { whole: true }),
+      h.send(Buffer.alloc(20_000, 66), { more: true }),
+    ];
+    await settle();
+    socket.unstall();
+    await settle();
+    sends.push(h.send('end'));
+    await Promise.all(sends);
+    assert.deepEqual(
+      socket.sent.map(({ opcode, fin, payload }) => [opcode, fin, payload.length]),
+      [
+        [2, false, LARGE],
+        [0, false, 20_000],
+        [0, true, 3],
+        [1, true, 5],
+      ],
+    );
+  });
+
+  it('withdraws a whole message that waits for the end of another', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const controller = new AbortController();
+    await h.send('a', { more: true });
+    const whole = h.send('whole', { whole: true, signal: controller.signal });
+    controller.abort('no');
+    await rejectsWith(whole, 'no');
+    await h.send('b');
+    await settle();
+    assert.deepEqual(socket.sentText, ['1+ a', '0 b']);
+  });
+
+  it('rejects whole messages that wait when our half is closed within the message before them', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await h.send('a', { more: true });
+    const rejected = assert.rejects(h.send('whole', { whole: true }), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await h.closeOutput();
+    await rejected;
+    assert.deepEqual(socket.sentText, ['1+ a', '8 \x03\xe8']);
+    assert.equal(h.connection.bufferedAmount, 0);
+  });
+
+  it('aborts a consumer so slow that more than sendBufferLimit has piled up', async (t) => {
+    const { socket, ...h } = new Harness(t, { sendBufferLimit: LARGE });
+    socket.stall();
+    const full = failure('ERR_WEBSOCKET_SEND_BUFFER_FULL');
+    const sends = [Buffer.alloc(LARGE), Buffer.alloc(10)].map((data) => assert.rejects(h.send(data), full));
+    await settle();
+    await assert.rejects(h.send('x'), full);
+    await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await Promise.all(sends);
+    assert.equal(socket.destroyed, true);
+    assert.equal(h.connection.state, 6);
+  });
+
+  it('keeps to a sendBufferLimit below its own high-water mark', async (t) => {
+    const { socket, ...h } = new Harness(t, { sendBufferLimit: 1000 });
+    socket.stall();
+    await h.send('x'.repeat(600));
+    await settle();
+    await h.send('x'.repeat(600));
+    assert.equal(h.connection.trySend('x'), false);
+    await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_SEND_BUFFER_FULL'));
+  });
+
+  it('takes no offence at a single large message, nor at many of one tick that the peer takes', async (t) => {
+    const { socket, ...h } = new Harness(t, { sendBufferLimit: 1000 });
+    await h.send(Buffer.alloc(LARGE));
+    for (let i = 0; i < 100; i++) await h.send('x'.repeat(900));
+    await settle();
+    assert.equal(socket.sent.length, 101);
+  });
+
+  it('withdraws everything that is not on the wire on cancelOutstandingIO, and stays usable', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.send('a')];
+    await settle();
+    const outstanding = [...sends, h.receive()].map((one) =>
+      assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED', { hresult: 0x800703e3 })),
+    );
+    h.connection.cancelOutstandingIO();
+    await Promise.all(outstanding);
+    socket.unstall();
+    await h.send('next');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ payload }) => payload.length),
+      [LARGE, 4],
+    );
+    h.arrive('in step');
+    assert.equal(await h.receiveText(), 'in step');
+  });
+
+  it('sends nothing after its close frame has been queued', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const large = h.send(Buffer.alloc(LARGE));
+    const more = h.send(Buffer.alloc(LARGE));
+    const closed = h.closeOutput();
+    await settle();
+    assert.equal(h.connection.state, 2);
+    await assert.rejects(h.send('x'), /a close frame has been queued, must be Open or CloseReceived/);
+    assert.equal(h.connection.trySend('x'), false);
+    await assert.rejects(h.connection.ping(undefined, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    socket.unstall();
+    await Promise.all([large, more, closed]);
+    assert.equal(socket.sent.at(-1)?.opcode, 8);
+    await assert.rejects(h.send('x'), /state is CloseSent, must be Open or CloseReceived/);
+  });
+
+  it('keeps no listener on a signal that serves ten thousand operations', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const { signal } = new AbortController();
+    let listeners = 0;
+    t.mock.method(signal, 'addEventListener', () => listeners++);
+    t.mock.method(signal, 'removeEventListener', () => listeners--);
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE))];
+    await settle();
+    for (let i = 0; i < 10_000; i++) sends.push(h.send('x', { signal }));
+    // More than may wait goes through the queue.
+    const data = Buffer.alloc(1000);
+    for (let i = 0; i < 10_000; i++) sends.push(h.send(data, { signal }));
+    assert.equal(listeners, 1);
+    socket.unstall();
+    await Promise.all(sends);
+    await settle();
+    assert.equal(listeners, 0);
+  });
+});
+
+describe('Connection, pings', () => {
+  it('answers pings with their payload', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    h.arrive({ opcode: PING_FRAME, payload: 'a' }, { opcode: PING_FRAME });
+    await settle();
+    assert.deepEqual(socket.sentText, ['10 a', '10 ']);
+  });
+
+  it('answers only the latest ping of a peer that floods and does not read', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    h.arrive({ opcode: PING_FRAME, payload: 'first' });
+    await settle();
+    for (let i = 0; i < 1000; i++) h.arrive({ opcode: PING_FRAME, payload: `${i}` });
+    await settle();
+    assert.ok(h.connection.bufferedAmount < 200);
+    socket.unstall();
+    await settle();
+    assert.deepEqual(socket.sentText, ['10 first', '10 999']);
+  });
+
+  it('answers pings while its close frame waits behind data', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.closeOutput()];
+    await settle();
+    h.arrive({ opcode: PING_FRAME, payload: 'p' });
+    await settle();
+    socket.takeWaiting();
+    await settle();
+    socket.unstall();
+    await Promise.all(sends);
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode }) => opcode),
+      [2, 10, 2, 8],
+    );
+  });
+
+  it('answers no ping after its close frame', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    const sent = h.send(Buffer.alloc(LARGE));
+    await settle();
+    h.arrive({ opcode: PING_FRAME, payload: 'p' });
+    await settle();
+    const closed = h.closeOutput();
+    socket.unstall();
+    await Promise.all([sent, closed]);
+    h.arrive({ opcode: PING_FRAME, payload: 'q' });
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode }) => opcode),
+      [2, 8],
+    );
+  });
+
+  it('measures the round trip of a ping, also of several with the same payload', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const first = h.connection.ping(Buffer.from('x'), undefined);
+    h.clock.advance(5);
+    const second = h.connection.ping(Buffer.from('x'), undefined);
+    h.clock.advance(10);
+    h.arrive({ opcode: PONG_FRAME, payload: 'x' });
+    assert.equal(await first, 15);
+    h.clock.advance(1);
+    h.arrive({ opcode: PONG_FRAME, payload: 'x' });
+    assert.equal(await second, 11);
+    const third = h.connection.ping(undefined, undefined);
+    await settle();
+    h.arrive({ opcode: PONG_FRAME, payload: socket.sent[2]?.payload ?? '' });
+    assert.equal(await third, 0);
+  });
+
+  it('puts no ping on the wire for a signal that has fired, and rejects a ping when the connection ends', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await rejectsWith(h.connection.ping(undefined, AbortSignal.abort('no')), 'no');
+    const pending = h.connection.ping(undefined, undefined);
+    h.connection.abort();
+    await assert.rejects(pending, failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
+    await settle();
+    assert.deepEqual(socket.sentText, []);
+  });
+
+  it('rejects a ping when the connection is closed without its pong', async (t) => {
+    const h = new Harness(t);
+    const rejected = assert.rejects(
+      h.connection.ping(undefined, undefined),
+      failure('ERR_WEBSOCKET_OPERATION_ABORTED'),
+    );
+    const closed = h.close();
+    h.arriveClose(1000);
+    await closed;
+    await rejected;
+  });
+});
+
+describe('Connection, compressed sending', () => {
+  const compression = () => ({ negotiated: negotiated(), options: { threshold: 10 } });
+
+  it('keeps the order of compressed and other messages, and closes behind them', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    const sends = [
+      h.send('short'),
+      h.send('long enough to compress'),
+      h.send(noise(LARGE)),
+      h.send('x'),
+      h.closeOutput(),
+    ];
+    await Promise.all(sends);
+    assert.deepEqual(
+      socket.sent.map(({ opcode, rsv }) => [opcode, rsv]),
+      [
+        [1, 0],
+        [1, 4],
+        [2, 4],
+        [1, 0],
+        [8, 0],
+      ],
+    );
+  });
+
+  it('compresses either all fragments of a message or none', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    await h.send('a', { more: true });
+    await h.send('b');
+    await h.connection.send({
+      data: 'c',
+      text: true,
+      endOfMessage: false,
+      compress: false,
+      whole: false,
+      signal: undefined,
+    });
+    await h.send('long enough to compress');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode, rsv, fin }) => [opcode, rsv, fin]),
+      [
+        [1, 4, false],
+        [0, 0, true],
+        [1, 0, false],
+        [0, 0, true],
+      ],
+    );
+  });
+
+  it('finishes what is being compressed when its sender cancels', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    const controller = new AbortController();
+    const sent = h.send('long enough to compress', { signal: controller.signal });
+    process.nextTick(() => controller.abort('no'));
+    await rejectsWith(sent, 'no');
+    await h.send('next');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode, rsv }) => [opcode, rsv]),
+      [
+        [1, 4],
+        [1, 0],
+      ],
+    );
+  });
+
+  it('survives abort while a message is being compressed', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    const sent = h.send(noise(LARGE));
+    process.nextTick(() => h.connection.abort());
+    await assert.rejects(sent, failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
+    await settle(20);
+    assert.deepEqual(socket.sent, []);
+  });
+
+  it('sends a message as it is when it cannot be compressed', async (t) => {
+    const broken = negotiated();
+    broken.compress = (_data, _fin, callback) => process.nextTick(callback, new Error('No memory'), Buffer.alloc(0));
+    const { socket, ...h } = new Harness(t, {
+      compression: { negotiated: Object.assign(broken, { params: {} }), options: { threshold: 0 } },
+    });
+    await h.send('plain');
+    assert.deepEqual(socket.sentText, ['1 plain']);
+  });
+
+  it('aborts when the rest of a compressed message cannot be compressed', async (t) => {
+    const broken = negotiated({});
+    const { compress } = broken;
+    let calls = 0;
+    broken.compress = (data, fin, callback) => {
+      if (calls++ === 0) compress.call(broken, data, fin, callback);
+      else process.nextTick(callback, new Error('No memory'), Buffer.alloc(0));
+    };
+    const { socket, ...h } = new Harness(t, { compression: { negotiated: broken, options: {} } });
+    await h.send('begun', { more: true });
+    await Promise.all([
+      assert.rejects(h.send('rest'), /could not be compressed \(No memory\)/),
+      assert.rejects(h.send('whole', { whole: true }), failure('ERR_WEBSOCKET_OPERATION_ABORTED')),
+    ]);
+    assert.equal(socket.destroyed, true);
+  });
+});
