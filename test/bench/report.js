@@ -110,6 +110,7 @@ function ratioTable(results, columns) {
       const outcomes = results.outcomes[scenario.id] ?? {};
       if (!outcomes[id]) return '';
       if (outcomes[id].error) return 'failed';
+      if (id === BASELINE) return '1';
       const ratio = ratioOf(outcomes, id);
       return ratio ? formatSpread(ratio) : '–';
     });

@@ -132,7 +132,7 @@ if (options) {
     const page = here('../../docs/performance.md');
     writeFileSync(page, fillMarkers(readFileSync(page, 'utf8'), tables(results)));
     mkdirSync(here('../../docs/assets'), { recursive: true });
-    writeFileSync(here('../../docs/assets/performance.svg'), drawChart(results));
-    console.log('docs/performance.md and docs/assets/performance.svg have been rewritten');
+    writeFileSync(here('../../docs/assets/benchmark.svg'), drawChart(results));
+    console.log('docs/performance.md and docs/assets/benchmark.svg have been rewritten');
   }
 }

@@ -135,31 +135,36 @@ function idle(about, message) {
     // The baseline stays without compression: what compression costs is the question.
     deflate: ({ id }) => message !== undefined && id !== BASELINE,
     async measure(server, contestant, setting) {
-      const { dialect } = contestant;
-      const job = { port: server.port, mode: 'idle', inflight: 64 };
-      const count = setting.quick ? 1000 : 5000;
-      const opening = dialect.open('/echo', { deflate: message !== undefined });
       const compressed = this.deflate?.(contestant);
-      // The code is loaded and compiled by a few connections that are gone when the memory is measured.
-      await runLoad(setting.generator, { ...job, connections: 100, ...opening });
-      await sleep(100);
-      const before = await server.collectGarbage();
-      let after = before;
-      const said = message && {
-        request: compressed ? compressedTextFrame(message) : clientFrame(TEXT, message),
-        reply_head: compressed ? COMPRESSED_TEXT : TEXT,
+      const job = {
+        port: server.port,
+        mode: 'idle',
+        ...contestant.dialect.open('/echo', { deflate: message !== undefined }),
+        ...(message && {
+          request: compressed ? compressedTextFrame(message) : clientFrame(TEXT, message),
+          reply_head: compressed ? COMPRESSED_TEXT : TEXT,
+        }),
       };
-      await runLoad(
-        setting.generator,
-        { ...job, connections: count, ...opening, ...said },
-        {
-          ready: async () => {
-            await sleep(message ? SETTLING : 200);
-            after = await server.collectGarbage();
-          },
-        },
-      );
-      return { value: (after.rss - before.rss) / count / 1024 };
+      const [first, more] = setting.quick ? [1500, 1500] : [2000, 5000];
+      let growth = 0;
+
+      /** @param {number} connections */
+      const hold = (connections, then = async () => {}) =>
+        runLoad(setting.generator, { ...job, connections }, { ready: then });
+
+      async function memory() {
+        await sleep(message ? SETTLING : 200);
+        return (await server.collectGarbage()).rss;
+      }
+
+      // The heap grows in large steps at first, and code is compiled; what a connection costs is what further ones add.
+      await hold(first, async () => {
+        const before = await memory();
+        await hold(more, async () => {
+          growth = (await memory()) - before;
+        });
+      });
+      return { value: growth / more / 1024 };
     },
   };
 }
