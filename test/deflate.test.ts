@@ -154,6 +154,28 @@ describe('MessageDeflater', () => {
     }
   });
 
+  it('does not give up a context that is in use for other connections', async (t) => {
+    let finish: (() => void) | undefined;
+    let cleanups = 0;
+    const busy = new MessageDeflater({
+      params: {},
+      compress: (_data, fin, done) => {
+        if (fin) done(null, TRAILER);
+        else finish = () => done(null, TRAILER);
+      },
+      cleanup: () => {
+        cleanups++;
+      },
+    });
+    t.after(() => busy.destroy());
+    await compress(busy, 'idle from now on');
+    const fragment = compress(busy, 'no more', false);
+    for (let i = 0; i < 100; i++) await compress(deflater(t, {}), 'other');
+    assert.equal(cleanups, 0);
+    finish?.();
+    await fragment;
+  });
+
   it('takes an agreement without parameters for context takeover with the largest window', async (t) => {
     const connection = new MessageDeflater({
       params: null,
