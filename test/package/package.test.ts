@@ -27,12 +27,13 @@ async function findTarball(): Promise<string> {
 
 /** Makes an npm project outside of the repository that has installed the packed package beside `dependencies`. */
 async function createProject(dependencies: Record<string, string | undefined>, files?: string): Promise<string> {
+  const tarball = await findTarball();
   const project = await mkdtemp(join(tmpdir(), 'package-test-'));
   if (files) await cp(join(folder, files), project, { recursive: true });
   const manifest = {
     private: true,
     type: 'module',
-    dependencies: { ...dependencies, 'websocket-context': `file:${await findTarball()}` },
+    dependencies: { ...dependencies, 'websocket-context': `file:${tarball}` },
   };
   await writeFile(join(project, 'package.json'), JSON.stringify(manifest));
   await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--no-package-lock'], { cwd: project });
