@@ -225,6 +225,29 @@ describe('FrameReader: control frames', () => {
   });
 });
 
+describe('FrameReader: isBetweenMessages', () => {
+  it('is true between messages only: not within a frame of any kind, nor between the frames of a message', () => {
+    const parts = [
+      clientFrame({ payload: 'whole' }),
+      clientFrame({ opcode: PING_FRAME, payload: 'ping' }),
+      frames(
+        { fin: false, payload: 'a' },
+        { opcode: PING_FRAME },
+        { fin: false, opcode: CONTINUATION },
+        { opcode: CONTINUATION },
+      ),
+    ];
+    const { reader } = record();
+    assert.ok(reader.isBetweenMessages);
+    for (const part of parts) {
+      part.forEach((byte, at) => {
+        reader.push(Buffer.of(byte));
+        assert.equal(reader.isBetweenMessages, at === part.length - 1, `after byte ${at}`);
+      });
+    }
+  });
+});
+
 describe('FrameReader: stop', () => {
   const stream = frames(
     { payload: 'a' },

@@ -92,8 +92,8 @@ export class IdleContexts {
   keep(owner: ContextOwner): void {
     this.#owners.add(owner);
     // A Set is in the order of insertion, so that the first one has been idle longest.
-    for (const oldest of this.#owners) {
-      if (this.#owners.size <= MOST_IDLE_CONTEXTS) return;
+    const [oldest] = this.#owners;
+    if (this.#owners.size > MOST_IDLE_CONTEXTS && oldest !== undefined) {
       this.#owners.delete(oldest);
       oldest.dropContext();
     }
