@@ -1,0 +1,536 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { failure, Harness, rejectsWith, watch } from './support/connections.js';
+import { FakeSocket, settle } from './support/fake-socket.js';
+
+const LARGE = 200 * 1024;
+const OK = '\x03\xe8';
+
+describe('Connection, closing from our side', () => {
+  it('closes: sends the frame, discards what still arrives, resolves when the peer has acknowledged, ends TCP', async (t) => {
+    const h = new Harness(t);
+    const { socket, connection } = h;
+    h.arrive('unread');
+    const closed = watch(h.close());
+    assert.equal(connection.state, 3);
+    await settle();
+    h.arrive('late');
+    await settle();
+    assert.equal(closed.outcome, 'pending');
+    assert.equal(connection.closeStatus, undefined);
+    h.arriveClose(1001, 'bye');
+    await settle();
+    assert.equal(closed.outcome, undefined);
+    assert.equal(connection.state, 5);
+    assert.deepEqual(connection.closeInfo, { code: 1001, reason: 'bye', wasClean: true });
+    assert.deepEqual(socket.sentText, [`8 ${OK}`]);
+    assert.equal(socket.destroyed, true);
+    assert.equal(h.terminated, 1);
+    assert.equal(h.clock.pending, 0);
+    assert.equal(await h.receiveText(), 1001);
+    await assert.rejects(h.receiveText(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await h.close();
+    await h.closeOutput();
+    connection.abort();
+    connection.closeTcp();
+    connection.closeGracefully(1001, '');
+    assert.equal(connection.state, 5);
+  });
+
+  it('gives a pending read what still arrives, then the close', async (t) => {
+    const { ...h } = new Harness(t);
+    const read = h.receiveText();
+    const closed = h.close();
+    h.arrive('first', 'second');
+    assert.equal(await read, 'first');
+    const next = h.receiveText();
+    h.arrive('third');
+    h.arriveClose();
+    assert.equal(await next, 1005);
+    await closed;
+  });
+
+  it('gives a pending reader of messages a whole message, not one that lacks its beginning', async (t) => {
+    const { ...h } = new Harness(t);
+    const read = h.message();
+    h.arrive({ payload: 'begin', fin: false });
+    await settle();
+    const closed = h.close();
+    h.arrive({ opcode: 0, payload: 'ning', fin: false }, { opcode: 0, payload: ', end' });
+    assert.equal(await read, 'beginning, end');
+    const next = h.message();
+    h.arrive('more');
+    h.arriveClose();
+    assert.equal(await next, undefined);
+    await closed;
+  });
+
+  it('does not wait for as long as the peer finds readers for what it sends', async (t) => {
+    const { ...h } = new Harness(t, { closeTimeout: 100 });
+    await h.closeOutput();
+    for (let i = 0; i < 5; i++) {
+      h.clock.advance(60);
+      h.arrive('x');
+      assert.equal(await h.receiveText(), 'x');
+    }
+    const closed = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
+    h.clock.advance(60);
+    const read = assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
+    h.clock.advance(60);
+    await Promise.all([closed, read]);
+    assert.equal(h.connection.state, 6);
+  });
+
+  it('closes a connection whose input is paused', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
+    const read = h.receive();
+    h.arrive('x', { payload: Buffer.alloc(2000), opcode: 2 });
+    await read;
+    h.arriveClose(1000);
+    await settle();
+    assert.equal(connection.inputPaused, true);
+    assert.equal(connection.state, 2);
+    await h.close();
+    assert.equal(connection.state, 5);
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('closes when neither side would read before the other one has', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
+    await settle();
+    h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
+    assert.equal(connection.inputPaused, true);
+    const closed = h.close();
+    assert.equal(connection.inputPaused, false);
+    socket.unstall();
+    await Promise.all(sends);
+    h.arriveClose(1000);
+    await closed;
+  });
+
+  it('drains: lets readers finish, drops what nobody reads beyond the limit, and sees the peer close', async (t) => {
+    const { connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
+    const read = h.message();
+    h.arrive('x', 'y'.repeat(1200), 'z');
+    await read;
+    assert.equal(connection.inputPaused, true);
+    connection.closeGracefully(1001, 'going');
+    assert.equal(connection.inputPaused, false);
+    h.arrive('w');
+    h.arriveClose(1001);
+    await settle();
+    assert.equal(connection.state, 5);
+    await assert.rejects(h.message(), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
+    await assert.rejects(h.message(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+  });
+
+  it('drains without a hole in a message that readers get', async (t) => {
+    const { connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
+    await assert.doesNotReject(h.closeOutput());
+    connection.closeGracefully(1005, 'ignored');
+    h.arrive({ payload: 'a'.repeat(900), fin: false }, { opcode: 0, payload: 'b'.repeat(900), fin: false });
+    h.arrive({ opcode: 0, payload: 'lost', fin: false });
+    await settle();
+    assert.equal((await h.receiveText()) as string, `${'a'.repeat(900)}+`);
+    assert.equal((await h.receiveText()) as string, `${'b'.repeat(900)}+`);
+    h.arrive({ opcode: 0, payload: 'end' });
+    h.arriveClose(1000);
+    assert.equal(await h.receiveText(), 1000);
+  });
+
+  it('goes on delivering after closeOutput, then reports the close', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    await h.closeOutput(4000);
+    await h.closeOutput(4001);
+    h.arrive('a', 'b');
+    assert.deepEqual([await h.receiveText(), await h.receiveText()], ['a', 'b']);
+    const end = h.receiveText();
+    h.arriveClose(4000);
+    assert.equal(await end, 4000);
+    assert.equal(connection.state, 5);
+    assert.deepEqual(socket.sentText, ['8 \x0f\xa0']);
+  });
+
+  it('waits for the peer only in a closeAsync after closeOutput', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await h.closeOutput(4000);
+    const closed = h.close(4001);
+    h.arriveClose();
+    await closed;
+    assert.equal(socket.sent.length, 1);
+  });
+
+  it('joins a second close to the first', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const both = [h.close(4000), h.close(4001)];
+    h.arriveClose(1000);
+    await Promise.all(both);
+    assert.equal(socket.sent.length, 1);
+  });
+
+  it('completes when both sides close at once', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    h.arriveClose(1001);
+    const closed = h.close();
+    await closed;
+    assert.equal(connection.state, 5);
+    assert.equal(connection.closeStatus, 1001);
+  });
+
+  it('takes back the frame of a cancelled close that waits, and loses no input', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const controller = new AbortController();
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    h.arrive('unread');
+    await settle();
+    const closed = h.close(1000, controller.signal);
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    socket.unstall();
+    await Promise.all(sends);
+    await h.send('still open');
+    assert.equal(await h.receiveText(), 'unread');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode }) => opcode),
+      [2, 2, 1],
+    );
+    assert.equal(connection.state, 2);
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('leaves the frame for others who close when the first of them cancels', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const [first, third] = [new AbortController(), new AbortController()];
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const cancelled = h.close(4000, first.signal);
+    const closed = h.close(4001);
+    const alsoCancelled = h.close(4002, third.signal);
+    third.abort('third');
+    first.abort('first');
+    await rejectsWith(cancelled, 'first');
+    await rejectsWith(alsoCancelled, 'third');
+    assert.equal(connection.state, 2);
+    socket.unstall();
+    await Promise.all(sends);
+    h.arriveClose(1000);
+    await closed;
+  });
+
+  it('aborts when a close is cancelled whose frame is out', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const controller = new AbortController();
+    const closed = h.close(1000, controller.signal);
+    await settle();
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    assert.equal(connection.state, 6);
+    assert.equal(socket.destroyed, true);
+    assert.deepEqual(connection.closeInfo, { code: 1006, reason: '', wasClean: false });
+  });
+
+  it('does nothing for a signal that has fired', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await rejectsWith(h.close(1000, AbortSignal.abort('no')), 'no');
+    await rejectsWith(h.closeOutput(1000, AbortSignal.abort('no')), 'no');
+    await settle();
+    assert.deepEqual(socket.sentText, []);
+    assert.equal(h.connection.state, 2);
+  });
+
+  it('withdraws a cancelled closeOutput that waits, and rejects one that does not get out', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const [first, second] = [new AbortController(), new AbortController()];
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const withdrawn = h.closeOutput(1000, first.signal);
+    first.abort('first');
+    await rejectsWith(withdrawn, 'first');
+    socket.takeWaiting();
+    await settle();
+    const rejected = h.closeOutput(1000, second.signal);
+    assert.equal(connection.state, 3);
+    second.abort('second');
+    await rejectsWith(rejected, 'second');
+    socket.unstall();
+    await Promise.all(sends);
+    await settle();
+    assert.equal(socket.sent.at(-1)?.opcode, 8);
+  });
+
+  it('aborts when the peer does not acknowledge within closeTimeout', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT', { hresult: 0x800705b4 }));
+    await settle();
+    h.clock.advance(9_999);
+    assert.equal(connection.state, 3);
+    h.clock.advance(1);
+    await rejected;
+    assert.equal(connection.state, 6);
+    assert.equal(socket.destroyed, true);
+    await settle();
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('aborts when the peer does not even take the close frame within closeTimeout', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    socket.stall();
+    const timedOut = failure('ERR_WEBSOCKET_CLOSE_TIMEOUT');
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((s) => watch(s));
+    await settle();
+    const closed = assert.rejects(h.close(), timedOut);
+    h.clock.advance(9_000);
+    socket.takeWaiting();
+    await settle();
+    h.clock.advance(9_000);
+    assert.equal(connection.state, 2);
+    h.clock.advance(1_000);
+    await closed;
+    await settle();
+    assert.equal(sends[0]?.outcome, undefined);
+    assert.equal(connection.state, 6);
+  });
+
+  it('ends TCP without a close frame on closeTcp, once what was sent is out', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    socket.stall();
+    await h.send('first');
+    await settle();
+    await h.send('second');
+    const pending = [h.send(Buffer.alloc(LARGE)), h.receive()].map((one) =>
+      assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED', { hresult: 0x800703e3 })),
+    );
+    connection.closeTcp();
+    connection.closeTcp();
+    await Promise.all(pending);
+    assert.equal(connection.state, 6);
+    assert.equal(socket.finSent, false);
+    socket.unstall();
+    await settle();
+    assert.deepEqual(socket.sentText, ['1 first', '1 second']);
+    assert.equal(socket.finSent, true);
+    assert.equal(socket.destroyed, false);
+    h.arrive('ignored');
+    socket.arriveEnd();
+    await settle();
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('destroys the socket after closeTimeout if the peer does not end TCP after closeTcp', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    connection.closeTcp();
+    await settle();
+    h.clock.advance(9_999);
+    assert.equal(socket.destroyed, false);
+    h.clock.advance(1);
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('does not wait for ever for a peer that takes nothing any more, even without closeTimeout', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 0 });
+    socket.stall();
+    h.arriveClose(1000);
+    await settle();
+    const closed = h.close();
+    assert.equal(connection.state, 5);
+    h.clock.advance(10_000);
+    assert.equal(socket.destroyed, true);
+    await closed;
+  });
+
+  it('waits for ever for the acknowledgement if closeTimeout is 0', async (t) => {
+    const { connection, ...h } = new Harness(t, { closeTimeout: 0 });
+    const closed = h.close();
+    h.clock.advance(1e9);
+    assert.equal(connection.state, 3);
+    h.arriveClose();
+    await closed;
+  });
+});
+
+describe('Connection, closed by the peer', () => {
+  it('never answers by itself, and can go on sending', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const read = h.receiveText();
+    h.arriveClose(4001, 'why');
+    assert.equal(await read, 4001);
+    assert.equal(connection.state, 4);
+    assert.equal(connection.closeStatusDescription, 'why');
+    await h.send('more');
+    assert.equal(connection.trySend('and more'), true);
+    await settle();
+    assert.deepEqual(socket.sentText, ['1 more', '1 and more']);
+    await h.close(4002);
+    assert.deepEqual(socket.sentText.slice(2), ['8 \x0f\xa2']);
+    assert.equal(connection.state, 5);
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('acknowledges on closeOutput as well', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    h.arriveClose();
+    await settle();
+    await h.closeOutput();
+    assert.equal(connection.state, 5);
+    assert.deepEqual(connection.closeInfo, { code: 1005, reason: '', wasClean: true });
+  });
+
+  it('delivers what came before the close, and throws it away if the application closes', async (t) => {
+    const { ...h } = new Harness(t);
+    h.arrive('a', 'b', 'c');
+    h.arriveClose(1000);
+    assert.deepEqual([await h.receiveText(), await h.message()], ['a', 'b']);
+    await h.close();
+    assert.equal(await h.receiveText(), 1000);
+  });
+
+  for (const [given, sent] of [
+    [[4001, 'why'], '8 \x0f\xa1why'],
+    [[], '8 '],
+  ] as Array<[[code?: number, reason?: string], string]>) {
+    it(`acknowledges with the peer's own code, ${given[0] ?? 'none'}, closeTimeout after the last read or write`, async (t) => {
+      const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+      h.arrive('a');
+      h.arriveClose(...given);
+      await settle();
+      h.clock.advance(60);
+      await h.send('x');
+      h.clock.advance(60);
+      connection.trySend('y');
+      h.clock.advance(60);
+      await h.receive();
+      h.clock.advance(60);
+      assert.equal(connection.state, 4);
+      h.clock.advance(40);
+      assert.equal(connection.state, 5);
+      await settle();
+      assert.deepEqual(socket.sentText, ['1 x', '1 y', sent]);
+      assert.equal(socket.destroyed, true);
+    });
+  }
+
+  it('drops the connection if the peer does not take the late acknowledgement either', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    socket.stall();
+    const lost = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
+      assert.rejects(sent, failure('ERR_WEBSOCKET_CLOSE_TIMEOUT')),
+    );
+    h.arriveClose(1000);
+    await settle();
+    h.clock.advance(100);
+    assert.equal(connection.state, 4);
+    h.clock.advance(100);
+    assert.equal(connection.state, 6);
+    await Promise.all(lost);
+  });
+
+  it('sends one acknowledgement only when closeTimeout passes behind a close that waits', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const closed = h.closeOutput();
+    h.arriveClose(1000);
+    await settle();
+    assert.equal(connection.state, 4);
+    h.clock.advance(60);
+    socket.takeWaiting();
+    await settle();
+    h.clock.advance(60);
+    socket.unstall();
+    await Promise.all([...sends, closed]);
+    await settle();
+    assert.equal(connection.state, 5);
+    assert.equal(socket.sent.filter(({ opcode }) => opcode === 8).length, 1);
+  });
+
+  it('gives the application its time again when it cancels an acknowledgement that waits', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    const controller = new AbortController();
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    h.arriveClose(1000);
+    await settle();
+    const closed = h.closeOutput(1000, controller.signal);
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    socket.unstall();
+    await Promise.all(sends);
+    await h.send('x');
+    h.clock.advance(99);
+    assert.equal(connection.state, 4);
+    h.clock.advance(1);
+    assert.equal(connection.state, 5);
+  });
+
+  it('resolves the close of a peer that is gone before it takes the acknowledgement', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    h.arriveClose(1001);
+    await settle();
+    socket.stall();
+    const sent = assert.rejects(h.send(Buffer.alloc(50_000)), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
+    const closed = h.close();
+    await settle();
+    assert.equal(h.connection.state, 5);
+    socket.reset();
+    await closed;
+    await sent;
+    assert.equal(h.connection.state, 5);
+    await settle();
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('still acknowledges when the peer has ended its half of TCP', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    h.arriveClose(1000);
+    socket.arriveEnd();
+    await settle();
+    assert.equal(connection.state, 4);
+    await h.close();
+    assert.equal(socket.sent.length, 1);
+    assert.equal(connection.state, 5);
+  });
+
+  it('is Aborted when the peer resets before we have acknowledged; the close can still be received', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    h.arrive('last');
+    h.arriveClose(1000);
+    await settle();
+    socket.reset();
+    await settle();
+    assert.equal(connection.state, 6);
+    assert.equal(await h.receiveText(), 'last');
+    assert.equal(await h.receiveText(), 1000);
+    await assert.rejects(h.close(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+  });
+
+  it('ends every read with INVALID_STATE after abort', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    h.arrive('last');
+    h.arriveClose(1000);
+    await settle();
+    connection.abort();
+    await assert.rejects(h.message(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(h.closeOutput(), /Cannot close: state is Aborted, must not be Aborted/);
+  });
+
+  it('destroys a stream that has no destroySoon when its last bytes are out', async (t) => {
+    const socket = new FakeSocket();
+    Object.defineProperty(socket, 'destroySoon', { value: undefined });
+    const { ...h } = new Harness(t, {}, socket);
+    h.arriveClose(1000);
+    await settle();
+    await h.close();
+    await settle();
+    assert.equal(socket.sent.length, 1);
+    assert.equal(socket.destroyed, true);
+  });
+});

@@ -1,0 +1,459 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { describe, it } from 'node:test';
+import { WebSocket } from 'ws';
+import { handOver } from '../src/upgrade/ws-bridge.js';
+import { failure, Harness, rejectsWith, watch } from './support/connections.js';
+import { deflated, negotiated } from './support/deflate.js';
+import { FakeSocket, settle } from './support/fake-socket.js';
+import { clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
+
+const LARGE = 200 * 1024;
+
+describe('Connection, receiving', () => {
+  it('takes what came together with the handshake', async (t) => {
+    const h = new Harness(t, { head: clientFrame({ payload: 'early' }) });
+    assert.equal(await h.receiveText(), 'early');
+  });
+
+  it('stops the sender at receiveBufferLimit and goes on when there is room', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 10_000 });
+    const read = h.receiveText();
+    h.arrive('first', 'a'.repeat(9_000), 'b'.repeat(2_000));
+    await read;
+    assert.equal(connection.inputPaused, true);
+    h.arrive('c');
+    await settle();
+    await h.receive();
+    assert.equal(connection.inputPaused, false);
+    assert.equal((await h.receiveText()) as string, 'b'.repeat(2_000));
+    assert.equal(await h.receiveText(), 'c');
+    assert.equal(socket.destroyed, false);
+  });
+
+  it('refuses a second read and disturbs nothing', async (t) => {
+    const h = new Harness(t);
+    const read = h.receiveText();
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_RECEIVE_IN_PROGRESS', { hresult: 0x83760001 }));
+    await assert.rejects(h.message(), failure('ERR_WEBSOCKET_RECEIVE_IN_PROGRESS'));
+    h.arrive('x');
+    assert.equal(await read, 'x');
+  });
+
+  it('loses no byte when a read is cancelled', async (t) => {
+    const h = new Harness(t);
+    const controller = new AbortController();
+    const read = h.message(controller.signal);
+    h.arrive({ payload: 'one ', fin: false });
+    await settle();
+    controller.abort('no');
+    await rejectsWith(read, 'no');
+    await rejectsWith(h.receive(undefined, AbortSignal.abort('before')), 'before');
+    h.arrive({ opcode: 0, payload: 'message' });
+    assert.equal(await h.message(new AbortController().signal), 'one message');
+  });
+
+  it('delivers what came before a fault, then the fault once, then INVALID_STATE', async (t) => {
+    const h = new Harness(t);
+    const { socket, connection } = h;
+    h.arrive('good', { payload: 'bad', rsv: 2 });
+    await settle();
+    assert.equal(connection.state, 6);
+    assert.equal(await h.receiveText(), 'good');
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_FAULTED', { hresult: 0x83760002 }));
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    assert.equal(socket.sent[0]?.payload.readUInt16BE(0), 1002);
+    assert.equal(socket.finSent, true);
+    assert.equal(socket.destroyed, false);
+    assert.equal(h.terminated, 1);
+    h.arrive('ignored');
+    socket.arriveEnd();
+    await settle();
+    assert.equal(socket.destroyed, true);
+  });
+
+  for (const [what, code, error, frame] of [
+    ['text that is not UTF-8', 1007, 'ERR_WEBSOCKET_FAULTED', { payload: Buffer.of(0xff) }],
+    ['a message beyond maxPayload', 1009, 'ERR_WEBSOCKET_MESSAGE_TOO_BIG', { payload: 'x'.repeat(2000) }],
+    ['an unmasked frame', 1002, 'ERR_WEBSOCKET_FAULTED', { payload: 'x', mask: false }],
+  ] as const) {
+    it(`closes with ${code} for ${what}, rejects the pending read and ends TCP`, async (t) => {
+      const { socket, connection, ...h } = new Harness(t, { maxPayload: 1000 });
+      const read = assert.rejects(h.receive(), failure(error));
+      h.arrive(frame);
+      await read;
+      await settle();
+      assert.equal(connection.state, 6);
+      assert.equal(socket.sent[0]?.payload.readUInt16BE(0), code);
+      assert.equal(socket.finSent, true);
+    });
+  }
+
+  it('destroys the socket after closeTimeout when the peer does not go after a fault', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    h.arrive({ opcode: 3 });
+    await settle();
+    h.clock.advance(10_000);
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('sends no second close frame for a fault behind its own', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_FAULTED'));
+    h.arrive({ opcode: 3 });
+    await rejected;
+    await settle();
+    assert.equal(socket.sent.length, 1);
+  });
+
+  it('reports a FIN without a close frame as premature, and an RST likewise with another hresult', async (t) => {
+    for (const [end, hresult] of [
+      ['arriveEnd', 0x80070026],
+      ['reset', 0x800704cd],
+    ] as const) {
+      const { socket, connection, ...h } = new Harness(t);
+      const lost = failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult });
+      h.arrive('last');
+      await settle();
+      socket[end]();
+      await settle();
+      assert.equal(connection.state, 6);
+      assert.equal(connection.isPeerConnected, false);
+      assert.equal(await h.receiveText(), 'last');
+      await assert.rejects(h.receive(), lost);
+      await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+      assert.equal(h.clock.pending, 0);
+    }
+  });
+
+  it('notices the end of a peer whose input was paused when somebody reads on', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
+    const read = h.receive();
+    h.arrive('first', 'x'.repeat(2_000));
+    await read;
+    socket.arriveEnd();
+    await settle();
+    assert.equal(connection.state, 2);
+    await h.receive();
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult: 0x80070026 }));
+  });
+
+  it('is Aborted from the beginning if the client has left during the handshake', async (t) => {
+    const socket = new FakeSocket();
+    socket.destroy();
+    const h = new Harness(t, {}, socket);
+    assert.equal(h.connection.state, 6);
+    assert.equal(h.terminated, 1);
+    assert.equal(h.clock.pending, 0);
+    await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
+  });
+
+  it('works for any operation called from the continuation of another', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    const order: string[] = [];
+    const read = h.receiveText().then(async (text) => {
+      order.push(`${text}`);
+      const sent = h.send(Buffer.alloc(LARGE)).then(() => order.push('sent'));
+      const next = h.receiveText().then(
+        (value) => order.push(`${value}`),
+        (error) => order.push(error.code),
+      );
+      await Promise.all([sent, next]);
+      connection.abort();
+    });
+    h.arrive('a', 'b', 'c');
+    await read;
+    assert.deepEqual(order.sort(), ['a', 'b', 'sent']);
+    assert.equal(connection.state, 6);
+  });
+
+  it('rejects every pending operation on abort', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    socket.stall();
+    const pending = [h.send(Buffer.alloc(LARGE)), connection.ping(undefined, undefined), h.close(), h.receive()];
+    const rejected = pending.map((one: Promise<unknown>) =>
+      assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED')),
+    );
+    await settle();
+    connection.abort();
+    await Promise.all(rejected);
+    assert.equal(socket.destroyed, true);
+    await settle();
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('passes a million one-byte fragments to a reader of messages in bounded memory and time', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const message = h.message();
+    const fragment = clientFrame({ opcode: 0, payload: 'x', fin: false });
+    const chunk = Buffer.concat(Array.from({ length: 10_000 }, () => fragment));
+    socket.arrive(clientFrame({ payload: '', opcode: 2, fin: false }));
+    const before = process.memoryUsage();
+    for (let i = 0; i < 100; i++) {
+      socket.arrive(chunk);
+      await settle(1);
+    }
+    const after = process.memoryUsage();
+    assert.ok(after.rss - before.rss < 200e6, `${after.rss - before.rss} bytes`);
+    assert.equal(connection.inputPaused, false);
+    socket.arrive(clientFrame({ opcode: 0, payload: 'y' }));
+    assert.equal((await message)?.length, 1_000_001);
+  });
+
+  it('stops a peer that floods nobody with tiny messages', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1_000_000 });
+    const read = h.receive();
+    h.arrive('first');
+    await read;
+    const chunk = Buffer.concat(Array.from({ length: 1_000 }, () => clientFrame({ payload: 'x' })));
+    let chunks = 0;
+    for (; chunks < 100 && !connection.inputPaused; chunks++) {
+      socket.arrive(chunk);
+      await settle(1);
+    }
+    assert.ok(chunks < 20);
+  });
+
+  it('reads compressed messages at the pace of the reader, and the close behind them', async (t) => {
+    const { connection, ...h } = new Harness(t, {
+      receiveBufferLimit: 50_000,
+      compression: { negotiated: negotiated(), options: {} },
+    });
+    const read = h.receiveText();
+    h.arrive('first');
+    await read;
+    const text = 'x'.repeat(400_000);
+    h.arrive({ payload: deflated(text), rsv: 4 }, 'plain');
+    h.arriveClose(1000);
+    await settle(10);
+    assert.equal(connection.inputPaused, true);
+    assert.equal(connection.state, 2);
+    let length = 0;
+    for (;;) {
+      const { count, endOfMessage } = await h.receive();
+      length += count;
+      if (endOfMessage) break;
+    }
+    assert.equal(length, text.length);
+    assert.equal(await h.receiveText(), 'plain');
+    assert.equal(await h.receiveText(), 1000);
+  });
+
+  it('rejects a close that comes upon a fault in what the inflater held back', async (t) => {
+    const { connection, ...h } = new Harness(t, {
+      receiveBufferLimit: 1000,
+      compression: { negotiated: negotiated(), options: {} },
+    });
+    const read = h.receive();
+    h.arrive('first', 'x'.repeat(2000), { payload: Buffer.of(0xff) });
+    await read;
+    assert.equal(connection.inputPaused, true);
+    await assert.rejects(h.close(), failure('ERR_WEBSOCKET_FAULTED'));
+    assert.equal(connection.state, 6);
+  });
+
+  it('counts bytes and messages in both directions', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    h.arrive('abc', { payload: 'd', fin: false });
+    await h.send('x');
+    await settle();
+    assert.deepEqual(connection.traffic, { bytesReceived: 16, bytesSent: 3, messagesReceived: 1, messagesSent: 1 });
+  });
+});
+
+describe('Connection, keep-alive', () => {
+  const settings = { keepAliveInterval: 30_000, keepAliveTimeout: 20_000 };
+
+  it('pings an idle peer, and aborts when nothing comes in time', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, settings);
+    assert.equal(socket.keepAlive, 30_000);
+    h.clock.advance(30_000);
+    await settle();
+    assert.deepEqual(socket.sentText, ['9 ']);
+    const read = assert.rejects(h.receive(), /silent for 50000 ms.+keepAliveTimeout, which is 20000 ms/);
+    h.clock.advance(20_000);
+    await read;
+    await settle();
+    assert.equal(connection.state, 6);
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('keeps a peer that answers', async (t) => {
+    const { connection, ...h } = new Harness(t, settings);
+    for (let i = 0; i < 10; i++) {
+      h.clock.advance(30_000);
+      h.arrive({ opcode: PONG_FRAME });
+      await settle();
+    }
+    assert.equal(connection.state, 2);
+  });
+
+  it('does not mistake its own backpressure for death, nor the moment after it', async (t) => {
+    const { connection, ...h } = new Harness(t, { ...settings, receiveBufferLimit: 1000 });
+    const read = h.receive();
+    h.arrive('first', 'x'.repeat(2000));
+    await read;
+    h.clock.advance(1_000_000);
+    assert.equal(connection.state, 2);
+    // A ping is out, and its time is up in a moment.
+    h.clock.advance(29_999 - ((1_000_000 - 30_000) % 20_000));
+    await h.receive();
+    h.clock.advance(19_999);
+    assert.equal(connection.state, 2);
+  });
+
+  it('sends no pings once either side has closed, and leaves the end to closeTimeout', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { ...settings, closeTimeout: 0 });
+    await h.closeOutput();
+    h.clock.advance(1_000_000);
+    await settle();
+    assert.equal(connection.state, 3);
+    assert.equal(socket.sent.length, 1);
+  });
+});
+
+describe('Connection, hand-over to ws', () => {
+  const open = (socket: Parameters<typeof handOver>[0], head: Buffer) =>
+    handOver(socket, head, {
+      subProtocol: undefined,
+      perMessageDeflate: undefined,
+      maxPayload: 1000,
+      closeTimeout: 1000,
+    });
+
+  /** A stand-in for ws, with what the connection uses of it. */
+  class FakeWs extends EventEmitter {
+    readonly calls: string[] = [];
+    bufferedAmount = 7;
+    close(code?: number, reason?: string): void {
+      this.calls.push(`close ${code} ${reason}`);
+    }
+    ping(): void {
+      this.calls.push('ping');
+    }
+    terminate(): void {
+      this.calls.push('terminate');
+    }
+  }
+
+  it('gives ws all input since the handshake as it came, behind what was sent before', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    h.arrive('one', 'two');
+    await settle();
+    socket.stall();
+    await h.send('before');
+    await settle();
+    await h.send('also before');
+    const messages: string[] = [];
+    const ws = connection.handOver(open);
+    ws.on('message', (data) => messages.push(String(data)));
+    assert.ok(ws instanceof WebSocket);
+    assert.equal(connection.ws, ws);
+    ws.send('from ws');
+    socket.unstall();
+    h.arrive('three');
+    await settle(10);
+    assert.deepEqual(messages, ['one', 'two', 'three']);
+    assert.deepEqual(socket.sentText, ['1 before', '1 also before', '1 from ws']);
+    assert.equal(connection.bufferedAmount, 0);
+    await assert.rejects(h.receive(), /it has been handed over to ws/);
+    await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(h.close(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(h.closeOutput(), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    await assert.rejects(connection.ping(undefined, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    assert.equal(connection.trySend('x'), false);
+  });
+
+  it('refuses after a read, after a close, within a message and while a send is pending', async (t) => {
+    const read = new Harness(t);
+    const pending = assert.rejects(read.receive());
+    assert.throws(() => read.connection.handOver(open), /input has been read, must be Open/);
+    read.connection.abort();
+    await pending;
+    assert.throws(() => read.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
+
+    const within = new Harness(t);
+    await within.send('begun', { more: true });
+    assert.throws(() => within.connection.handOver(open), /a message is not finished/);
+    await within.send('end');
+
+    within.socket.stall();
+    const sends = [within.send(Buffer.alloc(LARGE)), within.send(Buffer.alloc(LARGE))];
+    assert.throws(() => within.connection.handOver(open), /a send is pending/);
+    within.socket.unstall();
+    await Promise.all(sends);
+    await within.closeOutput();
+    assert.throws(() => within.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
+  });
+
+  it('follows the end of ws', async (t) => {
+    for (const [code, state, info] of [
+      [1000, 5, { code: 1000, reason: 'bye', wasClean: true }],
+      [1006, 6, { code: 1006, reason: '', wasClean: false }],
+    ] as const) {
+      const h = new Harness(t);
+      const ws = new FakeWs();
+      h.connection.handOver(() => ws as EventEmitter as WebSocket);
+      ws.emit('error', new Error('somebody else listens'));
+      ws.emit('close', code, Buffer.from('bye'));
+      assert.equal(h.connection.state, state);
+      assert.deepEqual(h.connection.closeInfo, info);
+      assert.equal(h.terminated, 1);
+      assert.equal(h.clock.pending, 0);
+    }
+  });
+
+  it('asks ws to close, to ping and to terminate', async (t) => {
+    const { connection, ...h } = new Harness(t, { keepAliveInterval: 30_000, keepAliveTimeout: 20_000 });
+    const ws = new FakeWs();
+    connection.handOver(() => ws as EventEmitter as WebSocket);
+    assert.equal(connection.bufferedAmount, 7);
+    connection.closeGracefully(1001, 'going');
+    connection.closeGracefully(1005, '');
+    h.clock.advance(30_000);
+    h.arrive('a sign of life');
+    await settle();
+    h.clock.advance(20_000);
+    assert.equal(connection.state, 2);
+    connection.abort();
+    assert.deepEqual(ws.calls, ['close 1001 going', 'close undefined undefined', 'ping', 'terminate']);
+  });
+
+  it('keeps data for ws and stops the sender meanwhile, until somebody reads', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    h.arrive({ opcode: 2, payload: Buffer.alloc(70_000) });
+    await settle();
+    assert.equal(connection.inputPaused, true);
+    const { count } = await h.receive();
+    assert.equal(count, 70_000);
+    assert.equal(connection.inputPaused, false);
+  });
+
+  it('goes on listening to a peer of which nobody reads, however many control frames come', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
+    await settle();
+    h.arrive('a word');
+    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PING_FRAME, payload: 'ping' });
+    await settle();
+    assert.equal(connection.inputPaused, false);
+    assert.throws(() => connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    h.arriveClose(1000);
+    await settle();
+    assert.equal(connection.state, 4);
+  });
+
+  it('can be handed over after any number of control frames', async (t) => {
+    const { connection, ...h } = new Harness(t);
+    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
+    h.arrive('first message');
+    await settle();
+    const message = watch(
+      new Promise((resolve) => connection.handOver(open).on('message', (data) => resolve(String(data)))),
+    );
+    await settle();
+    assert.equal(message.outcome, 'first message');
+  });
+});
