@@ -28,7 +28,7 @@ const step: ReadKind<Step> = {
 };
 
 /** `for await` over the messages of a connection. Leaving the loop leaves the connection as it is. */
-export class MessageIterator implements AsyncIterableIterator<WebSocketMessage, undefined, void> {
+export class MessageIterator implements AsyncIterableIterator<WebSocketMessage> {
   readonly #connection: Connection;
   #left = false;
 

@@ -354,7 +354,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   // JavaScript style
 
   /** Iterates over whole messages. Ends at the peer's close, throws on a fault; `break` leaves the connection open. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage, undefined, void> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage> {
     return new MessageIterator(this.#connection);
   }
 
