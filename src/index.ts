@@ -28,6 +28,7 @@ export type {
 export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
 export {
   type AttachOptions,
+  type HandlerRequest,
   type NextFunction,
   type WebSocketRequest,
   type WebSockets,

@@ -25,6 +25,17 @@ export type WebSocketRequest = IncomingMessage & {
   webSocket?: WebSocketContext | undefined;
 };
 
+/**
+ * The request that a handler gets: Node's, and what Express and its middleware add to it. Annotate the parameter with
+ * another type to see more.
+ */
+export interface HandlerRequest extends IncomingMessage, Express.Request {
+  /** Parameters of the route, in Express. */
+  readonly params: Record<string, string>;
+  /** The URL as the client sent it, in Express and Connect. */
+  readonly originalUrl: string;
+}
+
 /** The callback of a Connect middleware. */
 export type NextFunction = (error?: unknown) => void;
 
@@ -56,6 +67,11 @@ export interface WebSockets {
    * `app.use` has done so, and `fn` has the connection until it returns, which closes it with 1000. If `fn` throws, an
    * http error below 500 closes with 4000 + its status, anything else with 1011.
    */
+  handler(
+    fn: (socket: WebSocketContext, req: HandlerRequest, res: ServerResponse) => unknown,
+    options?: WebSocketRouteOptions,
+  ): (req: IncomingMessage, res: ServerResponse, next: NextFunction) => void;
+  /** The same for requests and responses of another type, such as Express's own. */
   handler<Req extends IncomingMessage = IncomingMessage, Res extends ServerResponse = ServerResponse>(
     fn: (socket: WebSocketContext, req: Req, res: Res) => unknown,
     options?: WebSocketRouteOptions,
