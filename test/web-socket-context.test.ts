@@ -1,0 +1,646 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { WebSocket } from 'ws';
+import { WebSocketContext, WebSocketError, WebSocketMessageType, WebSocketState } from '../src/index.js';
+import { eventually } from './support/apps.js';
+import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
+
+process.env['NODE_ENV'] = 'test';
+
+const { Text, Binary, Close } = WebSocketMessageType;
+
+/** What an operation rejects with that came at the wrong time. */
+const invalidState = { name: 'WebSocketError', code: 'ERR_WEBSOCKET_INVALID_STATE', webSocketErrorCode: 9 } as const;
+
+describe('receiveAsync', { timeout: 20_000 }, () => {
+  it('gives what has arrived, with its type and where the message ends', async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.send({ payload: 'hel', fin: false });
+    client.send({ payload: 'lo', opcode: 0 });
+    client.send({ payload: Buffer.of(1, 2), opcode: 2 });
+    assert.deepEqual(await socket.receiveAsync(), {
+      data: Buffer.from('hel'),
+      count: 3,
+      messageType: Text,
+      endOfMessage: false,
+    });
+    const { data, endOfMessage } = await socket.receiveAsync();
+    assert.deepEqual([data.toString(), endOfMessage], ['lo', true]);
+    const binary = await socket.receiveAsync();
+    assert.deepEqual([[...binary.data], binary.messageType], [[1, 2], Binary]);
+  });
+
+  it('fills the buffer that it is given, and gives the rest next time', async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.send('abcdef');
+    const buffer = new Uint8Array(10);
+    const first = await socket.receiveAsync(buffer.subarray(2, 6));
+    assert.equal(first.data.buffer, buffer.buffer);
+    assert.deepEqual([first.count, first.endOfMessage], [4, false]);
+    assert.equal(Buffer.from(buffer).toString('latin1'), '\0\0abcd\0\0\0\0');
+    const second = await socket.receiveAsync(buffer);
+    assert.deepEqual([second.count, second.endOfMessage], [2, true]);
+    assert.equal(Buffer.from(buffer).toString('latin1'), 'efabcd\0\0\0\0');
+  });
+
+  it('takes any kind of buffer', async (t) => {
+    const { socket, client } = await openRaw(t);
+    for (const buffer of [new ArrayBuffer(8), new DataView(new ArrayBuffer(8)), new Float64Array(1), Buffer.alloc(8)]) {
+      client.send('12345678');
+      const { data, count, endOfMessage } = await socket.receiveAsync(buffer);
+      assert.deepEqual([data.toString(), count, endOfMessage], ['12345678', 8, true]);
+    }
+  });
+
+  it('waits with a zero-length buffer and consumes nothing', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const empty = Buffer.alloc(0);
+    const waiting = socket.receiveAsync(empty);
+    client.send('data');
+    assert.deepEqual([(await waiting).count, (await waiting).endOfMessage], [0, false]);
+    assert.equal((await socket.receiveAsync(empty)).count, 0);
+    assert.equal((await socket.receiveAsync()).data.toString(), 'data');
+  });
+
+  it('reports the end of an empty final frame to a zero-length buffer, and consumes it', async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.send({ payload: 'a', fin: false });
+    client.send({ opcode: 0 });
+    client.send('next');
+    await socket.receiveAsync();
+    const end = await socket.receiveAsync(Buffer.alloc(0));
+    assert.deepEqual([end.count, end.endOfMessage, end.messageType], [0, true, Text]);
+    assert.equal((await socket.receiveAsync()).data.toString(), 'next');
+  });
+
+  it("reports the peer's close once, with its status", async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.close(4000, 'gone');
+    assert.deepEqual(await socket.receiveAsync(), {
+      data: Buffer.alloc(0),
+      count: 0,
+      messageType: Close,
+      endOfMessage: true,
+      closeStatus: 4000,
+      closeStatusDescription: 'gone',
+    });
+    assert.equal(socket.state, WebSocketState.CloseReceived);
+    await assert.rejects(socket.receiveAsync(), invalidState);
+  });
+
+  it('rejects a second one and leaves the first alone', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const first = socket.receiveAsync();
+    await assert.rejects(socket.receiveAsync(), { code: 'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS', hresult: 0x83760001 });
+    await assert.rejects(socket.receiveMessageAsync(), { code: 'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS' });
+    await assert.rejects(socket.readFragment(), { code: 'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS' });
+    client.send('mine');
+    assert.equal((await first).data.toString(), 'mine');
+  });
+
+  it('loses no byte when it is cancelled', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const controller = new AbortController();
+    const cancelled = socket.receiveAsync(undefined, { signal: controller.signal });
+    controller.abort('enough');
+    await assert.rejects(cancelled, (reason) => reason === 'enough');
+    client.send('kept');
+    assert.equal((await socket.receiveAsync()).data.toString(), 'kept');
+  });
+
+  it('consumes nothing with a signal that has fired already', async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.send('kept');
+    const reason = new Error('before');
+    await assert.rejects(socket.receiveAsync(undefined, { signal: AbortSignal.abort(reason) }), reason);
+    assert.equal(await socket.receiveMessageAsync(), 'kept');
+  });
+
+  it('rejects once with the failure of the connection and then with its state', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const pending = socket.receiveAsync();
+    client.raw.reset();
+    await assert.rejects(pending, { code: 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY' });
+    await assert.rejects(socket.receiveAsync(), invalidState);
+    assert.equal(socket.state, WebSocketState.Aborted);
+  });
+});
+
+describe('sendAsync', { timeout: 20_000 }, () => {
+  it('sends strings as text and bytes as binary', async (t) => {
+    const { socket, client } = await openWs(t);
+    await socket.sendAsync('text');
+    await socket.sendAsync(Buffer.from('bytes'));
+    await socket.sendAsync(Uint16Array.of(1).buffer);
+    assert.equal(await nextMessage(client), 'text');
+    assert.deepEqual(await nextMessage(client), Buffer.from('bytes'));
+    assert.deepEqual(await nextMessage(client), Buffer.of(1, 0));
+  });
+
+  it('sends as the type that it is told', async (t) => {
+    const { socket, client } = await openWs(t);
+    await socket.sendAsync('as bytes', { messageType: Binary });
+    await socket.sendAsync(Buffer.from('as text'), { messageType: Text });
+    assert.deepEqual(await nextMessage(client), Buffer.from('as bytes'));
+    assert.equal(await nextMessage(client), 'as text');
+  });
+
+  it('sends fragments of one message', async (t) => {
+    const { socket, client } = await openRaw(t);
+    await socket.sendAsync('a', { endOfMessage: false });
+    await socket.sendAsync('b', { endOfMessage: false, messageType: Binary });
+    await socket.sendAsync('');
+    const frames = [await client.next(), await client.next(), await client.next()];
+    assert.deepEqual(
+      frames.map(({ fin, opcode, payload }) => [fin, opcode, payload.toString()]),
+      [
+        [false, 1, 'a'],
+        [false, 0, 'b'],
+        [true, 0, ''],
+      ],
+    );
+  });
+
+  it('sends all calls in their order, whatever their size', async (t) => {
+    const { socket, client } = await openWs(t);
+    const sizes = [1, 100_000, 5, 1_000_000, 0, 70_000, 3];
+    const sent = Promise.all(sizes.map((size) => socket.sendAsync(Buffer.alloc(size))));
+    const received = [];
+    for (const _ of sizes) received.push((await nextMessage(client)).length);
+    assert.deepEqual(received, sizes);
+    await sent;
+  });
+
+  it('rejects what cannot be sent, and sends nothing', async (t) => {
+    const { socket, client } = await openWs(t);
+    for (const data of [undefined, null, 5, {}, [], true])
+      await assert.rejects(socket.sendAsync(data as string), TypeError);
+    await assert.rejects(socket.sendAsync('x', { messageType: Close as 0 }), RangeError);
+    await assert.rejects(socket.sendAsync('x', { messageType: 7 as 0 }), RangeError);
+    await assert.rejects(socket.sendAsync('x', { messageType: 'text' } as object), TypeError);
+    await assert.rejects(socket.sendAsync('x', { messageType: null } as object), TypeError);
+    await assert.rejects(socket.sendAsync('x', { signal: {} } as object), TypeError);
+    await assert.rejects(socket.sendAsync('x', { signal: AbortSignal.abort('no') }), (reason) => reason === 'no');
+    await socket.sendAsync('first', null as unknown as undefined);
+    assert.equal(await nextMessage(client), 'first');
+  });
+
+  it('resolves when the connection is ready for more', async (t) => {
+    const { socket, client } = await openRaw(t);
+    client.raw.socket.pause();
+    const chunk = Buffer.alloc(1024 * 1024);
+    let sent = 0;
+    let waiting = true;
+    const all = (async () => {
+      for (; sent < 64; sent++) await socket.sendAsync(chunk);
+      waiting = false;
+    })();
+    // As much as the buffers of the system take, and no more
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert(waiting && sent < 64, `${sent} MiB were sent to a client that does not read`);
+    assert(socket.bufferedAmount > 0);
+    assert(socket.bufferedAmount < 3 * chunk.length);
+    client.raw.socket.destroy();
+    await assert.rejects(all, WebSocketError);
+  });
+
+  it('rejects and aborts when more than sendBufferLimit waits', async (t) => {
+    const { socket, client } = await openRaw(t, { sendBufferLimit: 1024 * 1024 });
+    client.raw.socket.pause();
+    const outcomes = [];
+    for (let i = 0; i < 40; i++) outcomes.push(socket.sendAsync(Buffer.alloc(1024 * 1024)));
+    const settled = await Promise.allSettled(outcomes);
+    const reasons = settled.map((one) => (one.status === 'rejected' ? one.reason.code : 'sent'));
+    assert(reasons.includes('ERR_WEBSOCKET_SEND_BUFFER_FULL'));
+    assert.equal(socket.state, WebSocketState.Aborted);
+    await assert.rejects(socket.sendAsync('x'), invalidState);
+  });
+});
+
+describe('closeAsync', { timeout: 20_000 }, () => {
+  it('sends the close and resolves when the client has acknowledged', async (t) => {
+    const { socket, client } = await openRaw(t);
+    let resolved = false;
+    const closing = socket.closeAsync(4000, 'bye').then(() => {
+      resolved = true;
+    });
+    assert.deepEqual(await client.nextClose(), { code: 4000, reason: 'bye' });
+    assert.equal(socket.state, WebSocketState.CloseSent);
+    assert(!resolved);
+    client.send('late data is discarded');
+    client.close(4001, 'ack');
+    await closing;
+    assert.equal(socket.state, WebSocketState.Closed);
+    assert.deepEqual([socket.closeStatus, socket.closeStatusDescription], [4001, 'ack']);
+    await client.raw.closed();
+  });
+
+  it('acknowledges the close of the client and resolves', async (t) => {
+    const { socket, client } = await openWs(t);
+    client.close(4000, 'client');
+    assert.equal(await socket.receiveMessageAsync(), undefined);
+    await socket.closeAsync(4001, 'server');
+    assert.equal(socket.state, WebSocketState.Closed);
+    assert.deepEqual(await nextClose(client), { code: 4001, reason: 'server' });
+  });
+
+  it('resolves on a closed connection, and joins a close that is under way', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const both = Promise.all([socket.closeAsync(4000), socket.closeAsync(4001)]);
+    assert.equal((await client.nextClose()).code, 4000);
+    client.close(4000);
+    await both;
+    await socket.closeAsync();
+    assert.equal(socket.state, WebSocketState.Closed);
+  });
+
+  it('rejects on an aborted connection', async (t) => {
+    const { socket } = await openRaw(t);
+    socket.abort();
+    await assert.rejects(socket.closeAsync(), invalidState);
+    await assert.rejects(socket.closeOutputAsync(), invalidState);
+    await assert.rejects(socket.sendConnectionClose(), invalidState);
+  });
+
+  it('rejects after closeTimeout, and drops the connection', async (t) => {
+    const { socket, client } = await openRaw(t, { closeTimeout: 20 });
+    await assert.rejects(socket.closeAsync(), { code: 'ERR_WEBSOCKET_CLOSE_TIMEOUT', hresult: 0x800705b4 });
+    assert.equal(socket.state, WebSocketState.Aborted);
+    await client.raw.closed();
+  });
+
+  it('aborts when it is cancelled behind its close frame', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const controller = new AbortController();
+    const closing = socket.closeAsync(1000, '', { signal: controller.signal });
+    await client.nextClose();
+    controller.abort('hurry');
+    await assert.rejects(closing, (reason) => reason === 'hurry');
+    assert.equal(socket.state, WebSocketState.Aborted);
+  });
+
+  it('does nothing with a signal that has fired already', async (t) => {
+    const { socket, client } = await openWs(t);
+    await assert.rejects(socket.closeAsync(1000, '', { signal: AbortSignal.abort('no') }), (reason) => reason === 'no');
+    await assert.rejects(
+      socket.closeOutputAsync(1000, '', { signal: AbortSignal.abort('no') }),
+      (reason) => reason === 'no',
+    );
+    assert.equal(socket.state, WebSocketState.Open);
+    await socket.sendAsync('open');
+    assert.equal(await nextMessage(client), 'open');
+  });
+
+  for (const [args, type] of [
+    [['1000'], TypeError],
+    [[null], TypeError],
+    [[1000, 5], TypeError],
+    [[1000, null], TypeError],
+    [[999], RangeError],
+    [[1004], RangeError],
+    [[1006], RangeError],
+    [[1015], RangeError],
+    [[1016], RangeError],
+    [[2999], RangeError],
+    [[5000], RangeError],
+    [[Number.NaN], RangeError],
+    [[1000.5], RangeError],
+    [[1005, 'no room'], RangeError],
+    [[1000, 'x'.repeat(124)], RangeError],
+    [[1000, '€'.repeat(42)], RangeError],
+    [[1000, '', { signal: 'x' }], TypeError],
+  ] as const) {
+    it(`rejects (${JSON.stringify(args).slice(1, 30)}) with a ${type.name} in all its forms, and changes nothing`, async (t) => {
+      const { socket } = await openRaw(t);
+      const given = args as unknown as [number, string];
+      await assert.rejects(socket.closeAsync(...given), type);
+      await assert.rejects(socket.closeOutputAsync(...given), type);
+      if (args.length < 3) await assert.rejects(socket.sendConnectionClose(...given), type);
+      assert.equal(socket.state, WebSocketState.Open);
+    });
+  }
+
+  for (const status of [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]) {
+    it(`sends ${status}`, async (t) => {
+      const { socket, client } = await openRaw(t);
+      await socket.closeOutputAsync(status, 'x'.repeat(123));
+      assert.deepEqual(await client.nextClose(), { code: status, reason: 'x'.repeat(123) });
+    });
+  }
+
+  it('sends an empty frame for 1005', async (t) => {
+    const { socket, client } = await openRaw(t);
+    await socket.closeOutputAsync(1005);
+    assert.deepEqual(await client.nextClose(), { code: 1005, reason: '' });
+  });
+});
+
+describe('closeOutputAsync', { timeout: 20_000 }, () => {
+  it('resolves without waiting, and receiving goes on until the close of the client', async (t) => {
+    const { socket, client } = await openRaw(t);
+    await socket.closeOutputAsync(1000, 'half');
+    assert.equal(socket.state, WebSocketState.CloseSent);
+    await client.nextClose();
+    await assert.rejects(socket.sendAsync('no more'), invalidState);
+    client.send('still coming');
+    client.close(1000);
+    assert.equal(await socket.receiveMessageAsync(), 'still coming');
+    assert.equal((await socket.receiveAsync()).messageType, Close);
+    assert.equal(socket.state, WebSocketState.Closed);
+  });
+
+  it('sends no second frame', async (t) => {
+    const { socket, client } = await openRaw(t);
+    await socket.closeOutputAsync(4000);
+    await socket.closeOutputAsync(4001);
+    assert.equal((await client.nextClose()).code, 4000);
+    client.close(4000);
+    assert.equal((await client.raw.readToEnd()).length, 0);
+  });
+
+  it('closes with 1000 unless told otherwise', async (t) => {
+    const { socket, client } = await openRaw(t);
+    await socket.closeOutputAsync();
+    assert.equal((await client.nextClose()).code, 1000);
+  });
+});
+
+describe('abort', { timeout: 20_000 }, () => {
+  it('drops the connection, and what is pending rejects', async (t) => {
+    const { socket, client } = await openWs(t);
+    const pending = [socket.receiveAsync(), socket.ping()];
+    socket.abort();
+    assert.equal(socket.state, WebSocketState.Aborted);
+    for (const one of pending)
+      await assert.rejects(one, { code: 'ERR_WEBSOCKET_OPERATION_ABORTED', hresult: 0x800703e3 });
+    assert.equal((await nextClose(client)).code, 1006);
+    assert.deepEqual(await socket.closed, { code: 1006, reason: '', wasClean: false });
+  });
+
+  it('has no effect on a connection that is over', async (t) => {
+    const { socket, client } = await openWs(t);
+    client.close(1000);
+    await socket.closeAsync();
+    socket.abort();
+    socket.closeTcpConnection();
+    socket.cancelOutstandingIO();
+    assert.equal(socket.state, WebSocketState.Closed);
+    assert.equal((await socket.closed).wasClean, true);
+  });
+
+  it('makes every operation reject from then on', async (t) => {
+    const { socket } = await openRaw(t);
+    socket.abort();
+    socket.abort();
+    await assert.rejects(socket.sendAsync('x'), invalidState);
+    await assert.rejects(socket.sendAsync('x', { endOfMessage: false }), invalidState);
+    await assert.rejects(socket.receiveAsync(), invalidState);
+    await assert.rejects(socket.receiveMessageAsync(), invalidState);
+    await assert.rejects(socket.readFragment(), invalidState);
+    await assert.rejects(socket.writeFragment('x'), invalidState);
+    await assert.rejects(socket.ping(), invalidState);
+    await assert.rejects(async () => {
+      for await (const _ of socket);
+    }, invalidState);
+    assert.throws(() => socket.ws, invalidState);
+  });
+});
+
+describe('asyncDispose', { timeout: 20_000 }, () => {
+  it('closes with 1000', async (t) => {
+    const { socket, client } = await openWs(t);
+    {
+      await using scoped = socket;
+      await scoped.sendAsync('in scope');
+    }
+    assert.equal(socket.state, WebSocketState.Closed);
+    assert.equal((await nextClose(client)).code, 1000);
+  });
+
+  it('does nothing when the connection is over, or belongs to ws', async (t) => {
+    const { socket } = await openRaw(t);
+    socket.abort();
+    await socket[Symbol.asyncDispose]();
+    const handedOver = await openWs(t);
+    assert.equal(handedOver.socket.ws.readyState, WebSocket.OPEN);
+    await handedOver.socket[Symbol.asyncDispose]();
+    assert.equal(handedOver.socket.ws.readyState, WebSocket.OPEN);
+  });
+});
+
+describe('signal and closed', { timeout: 20_000 }, () => {
+  type Opened = Awaited<ReturnType<typeof openRaw>>;
+  const endings: ReadonlyArray<readonly [string, (pair: Opened) => unknown, object]> = [
+    [
+      'closes and is acknowledged',
+      async ({ socket, client }) => {
+        const closing = socket.closeAsync(4000, 'server');
+        await client.nextClose();
+        client.close(4000, 'echo');
+        await closing;
+      },
+      { code: 4000, reason: 'echo', wasClean: true },
+    ],
+    [
+      'acknowledges the close of the client',
+      async ({ socket, client }) => {
+        client.close(4001, 'client');
+        await socket.receiveAsync();
+        await socket.closeAsync();
+      },
+      { code: 4001, reason: 'client', wasClean: true },
+    ],
+    [
+      'acknowledges an empty close frame',
+      async ({ socket, client }) => {
+        client.close();
+        await socket.receiveAsync();
+        await socket.closeAsync();
+      },
+      { code: 1005, reason: '', wasClean: true },
+    ],
+    ['aborts', ({ socket }) => socket.abort(), { code: 1006, reason: '', wasClean: false }],
+    ['closes TCP', ({ socket }) => socket.closeTcpConnection(), { code: 1006, reason: '', wasClean: false }],
+    ['is reset', ({ client }) => client.raw.reset(), { code: 1006, reason: '', wasClean: false }],
+    ['sees FIN without a close frame', ({ client }) => client.raw.end(), { code: 1006, reason: '', wasClean: false }],
+    ['sees a protocol error', ({ client }) => client.send({ opcode: 3 }), { code: 1006, reason: '', wasClean: false }],
+    [
+      'is a WebSocket of ws that closes',
+      async ({ socket, client }) => {
+        socket.ws.close(4002, 'by ws');
+        await client.nextClose();
+        client.close(4002, 'by ws');
+        // ws waits for the end of TCP
+        await client.raw.closed();
+        client.raw.end();
+      },
+      { code: 4002, reason: 'by ws', wasClean: true },
+    ],
+    [
+      'is a WebSocket of ws that is terminated',
+      ({ socket }) => socket.ws.terminate(),
+      { code: 1006, reason: '', wasClean: false },
+    ],
+    [
+      'is handed over to ws and aborted',
+      ({ socket }) => {
+        assert(socket.ws);
+        socket.abort();
+      },
+      { code: 1006, reason: '', wasClean: false },
+    ],
+  ];
+  for (const [how, end, info] of endings) {
+    it(`tell when a connection ${how}, asked before or after`, async (t) => {
+      const pair = await openRaw(t, { keepAliveInterval: 0 });
+      const { socket } = pair;
+      const { closed, signal } = socket;
+      assert(!signal.aborted);
+      assert.equal(socket.signal, signal);
+      assert.equal(socket.closed, closed);
+      let fired = 0;
+      signal.addEventListener('abort', () => fired++);
+      await end(pair);
+      assert.deepEqual(await closed, info);
+      assert(signal.aborted);
+      assert.equal(fired, 1);
+
+      const late = await openRaw(t, { keepAliveInterval: 0 });
+      await end(late);
+      await eventually(() => late.socket.state >= WebSocketState.Closed);
+      assert(late.socket.signal.aborted);
+      assert.deepEqual(await late.socket.closed, info);
+      assert.equal(late.sockets.connections.size, 0);
+    });
+  }
+});
+
+describe('ping', { timeout: 20_000 }, () => {
+  it('resolves with the round trip', async (t) => {
+    const { socket } = await openWs(t);
+    const roundTrip = await socket.ping();
+    assert(roundTrip >= 0 && roundTrip < 5000);
+  });
+
+  it('carries the payload that it is given, once per answer', async (t) => {
+    const { socket, client } = await openRaw(t);
+    const pings = [socket.ping('text'), socket.ping(Buffer.from('bytes')), socket.ping(new ArrayBuffer(125))];
+    for (const _ of pings) {
+      const { opcode, payload } = await client.next();
+      assert.equal(opcode, 9);
+      client.send({ opcode: 10, payload });
+    }
+    await Promise.all(pings);
+  });
+
+  it('rejects what is no payload, or too long', async (t) => {
+    const { socket } = await openRaw(t);
+    await assert.rejects(socket.ping(5 as unknown as string), TypeError);
+    await assert.rejects(socket.ping('x'.repeat(126)), {
+      name: 'RangeError',
+      message: 'Cannot ping: data is 126 bytes, must be at most 125',
+    });
+    await assert.rejects(socket.ping('ä'.repeat(63)), RangeError);
+    await assert.rejects(socket.ping('x', { signal: 1 } as object), TypeError);
+    await assert.rejects(socket.ping('x', { signal: AbortSignal.abort('no') }), (reason) => reason === 'no');
+  });
+
+  it('can be cancelled', async (t) => {
+    const { socket } = await openRaw(t);
+    const controller = new AbortController();
+    const pinging = socket.ping('x', { signal: controller.signal });
+    controller.abort('enough');
+    await assert.rejects(pinging, (reason) => reason === 'enough');
+    assert.equal(socket.state, WebSocketState.Open);
+  });
+});
+
+describe('ws', { timeout: 20_000 }, () => {
+  it('is an open WebSocket of ws, always the same, that gets what had arrived', async (t) => {
+    const { socket, client } = await openWs(
+      t,
+      { subProtocols: ['graphql-transport-ws'] },
+      { protocols: ['graphql-transport-ws'] },
+    );
+    client.send('early');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const { ws } = socket;
+    assert(ws instanceof WebSocket);
+    assert.equal(socket.ws, ws);
+    assert.equal(ws.readyState, WebSocket.OPEN);
+    assert.equal(ws.protocol, 'graphql-transport-ws');
+    const early = await new Promise((resolve) => ws.once('message', (data) => resolve(String(data))));
+    assert.equal(early, 'early');
+    ws.send('from ws');
+    assert.equal(await nextMessage(client), 'from ws');
+    assert.equal(socket.bufferedAmount, ws.bufferedAmount);
+  });
+
+  it('takes the methods that move data out of use', async (t) => {
+    const { socket } = await openWs(t);
+    assert(socket.ws);
+    await assert.rejects(socket.sendAsync('x'), { ...invalidState, message: /handed over to ws/ });
+    await assert.rejects(socket.receiveAsync(), invalidState);
+    await assert.rejects(socket.receiveMessageAsync(), invalidState);
+    await assert.rejects(socket.closeAsync(), invalidState);
+    await assert.rejects(socket.closeOutputAsync(), invalidState);
+    await assert.rejects(socket.ping(), invalidState);
+    await assert.rejects(socket.writeFragment('x'), invalidState);
+    await assert.rejects(socket.readFragment(), invalidState);
+    await assert.rejects(socket.sendConnectionClose(), invalidState);
+    await assert.rejects(socket[Symbol.asyncIterator]().next(), invalidState);
+    socket.cancelOutstandingIO();
+    assert.equal(socket.state, WebSocketState.Open);
+  });
+
+  it('throws after the first read, and when the connection is over', async (t) => {
+    const { socket, client } = await openWs(t);
+    client.send('x');
+    await socket.receiveMessageAsync();
+    assert.throws(() => socket.ws, invalidState);
+    await socket.sendAsync('still ours');
+    assert.equal(await nextMessage(client), 'still ours');
+  });
+
+  it('ends TCP with closeTcpConnection', async (t) => {
+    const { socket, client } = await openRaw(t);
+    assert(socket.ws);
+    socket.closeTcpConnection();
+    await client.raw.closed();
+    assert.equal((await socket.closed).wasClean, false);
+  });
+});
+
+describe('WebSocketContext', { timeout: 20_000 }, () => {
+  it('is what stands on req.webSocket', async (t) => {
+    const { socket, req, res } = await openRaw(t);
+    assert(socket instanceof WebSocketContext);
+    assert.equal((req as { webSocket?: unknown }).webSocket, socket);
+    assert.equal(socket.request, req);
+    assert.equal(res.req, req);
+    assert(Object.keys(req).includes('webSocket'));
+  });
+
+  it('says nothing about a close before there was one', async (t) => {
+    const { socket } = await openRaw(t);
+    assert.equal(socket.state, WebSocketState.Open);
+    assert.equal(socket.closeStatus, undefined);
+    assert.equal(socket.closeStatusDescription, undefined);
+    assert.equal(socket.getCloseStatus(), undefined);
+    assert.equal(socket.bufferedAmount, 0);
+  });
+
+  it('answers pings by itself, and acknowledges late when the application does not', async (t) => {
+    const { socket, client } = await openRaw(t, { closeTimeout: 30 });
+    client.send({ opcode: 9, payload: 'are you there' });
+    const { opcode, payload } = await client.next();
+    assert.deepEqual([opcode, payload.toString()], [10, 'are you there']);
+    client.close(4000, 'bye');
+    assert.deepEqual(await client.nextClose(), { code: 4000, reason: 'bye' });
+    assert.equal(socket.state, WebSocketState.Closed);
+  });
+});
