@@ -24,13 +24,18 @@ import {
 const app = express();
 const sockets = webSockets();
 
-// The type of the request is that of the annotation; without one it is Node's.
+// The request has route parameters and what middleware adds to it; an annotation says more.
+app.get(
+  '/typed/:id',
+  sockets.handler((_socket, req) => expectTypeOf(req.params['id']).toEqualTypeOf<string | undefined>()),
+);
 app.get(
   '/typed/:id',
   sockets.handler((_socket, req: Request<{ id: string }>) => req.params.id),
 );
 sockets.handler((_socket, req, res) => {
-  expectTypeOf(req).toEqualTypeOf<IncomingMessage>();
+  expectTypeOf(req).toExtend<IncomingMessage>();
+  expectTypeOf(req.webSocket).toEqualTypeOf<WebSocketContext | undefined>();
   expectTypeOf(res).toExtend<ServerResponse>();
 });
 sockets.handler((socket) => void socket, { subProtocols: ['v1'], perMessageDeflate: true });
@@ -68,7 +73,8 @@ const options: WebSocketOptions = {
   onError(error, socket, req) {
     expectTypeOf(error).toBeUnknown();
     expectTypeOf(socket).toEqualTypeOf<WebSocketContext>();
-    expectTypeOf(req).toEqualTypeOf<IncomingMessage>();
+    expectTypeOf(req).toExtend<IncomingMessage>();
+    expectTypeOf(req.webSocket).toEqualTypeOf<WebSocketContext | undefined>();
   },
 };
 webSockets(options);
