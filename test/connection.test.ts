@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
-import { WebSocket } from 'ws';
-import { handOver } from '../src/upgrade/ws-bridge.js';
-import { failure, Harness, rejectsWith, watch } from './support/connections.js';
+import { failure, Harness, rejectsWith } from './support/connections.js';
 import { deflated, negotiated } from './support/deflate.js';
-import { FakeSocket, settle } from './support/fake-socket.js';
-import { clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
+import { FakeSocket, settle, until } from './support/fake-socket.js';
+import { clientFrame, PONG_FRAME } from './support/frames.js';
 
 const LARGE = 200 * 1024;
 
@@ -227,8 +224,7 @@ describe('Connection, receiving', () => {
     const text = 'x'.repeat(400_000);
     h.arrive({ payload: deflated(text), rsv: 4 }, 'plain');
     h.arriveClose(1000);
-    await settle(10);
-    assert.equal(connection.inputPaused, true);
+    await until(() => connection.inputPaused);
     assert.equal(connection.state, 2);
     let length = 0;
     for (;;) {
@@ -311,149 +307,5 @@ describe('Connection, keep-alive', () => {
     await settle();
     assert.equal(connection.state, 3);
     assert.equal(socket.sent.length, 1);
-  });
-});
-
-describe('Connection, hand-over to ws', () => {
-  const open = (socket: Parameters<typeof handOver>[0], head: Buffer) =>
-    handOver(socket, head, {
-      subProtocol: undefined,
-      perMessageDeflate: undefined,
-      maxPayload: 1000,
-      closeTimeout: 1000,
-    });
-
-  /** A stand-in for ws, with what the connection uses of it. */
-  class FakeWs extends EventEmitter {
-    readonly calls: string[] = [];
-    bufferedAmount = 7;
-    close(code?: number, reason?: string): void {
-      this.calls.push(`close ${code} ${reason}`);
-    }
-    ping(): void {
-      this.calls.push('ping');
-    }
-    terminate(): void {
-      this.calls.push('terminate');
-    }
-  }
-
-  it('gives ws all input since the handshake as it came, behind what was sent before', async (t) => {
-    const { socket, connection, ...h } = new Harness(t);
-    h.arrive('one', 'two');
-    await settle();
-    socket.stall();
-    await h.send('before');
-    await settle();
-    await h.send('also before');
-    const messages: string[] = [];
-    const ws = connection.handOver(open);
-    ws.on('message', (data) => messages.push(String(data)));
-    assert.ok(ws instanceof WebSocket);
-    assert.equal(connection.ws, ws);
-    ws.send('from ws');
-    socket.unstall();
-    h.arrive('three');
-    await settle(10);
-    assert.deepEqual(messages, ['one', 'two', 'three']);
-    assert.deepEqual(socket.sentText, ['1 before', '1 also before', '1 from ws']);
-    assert.equal(connection.bufferedAmount, 0);
-    await assert.rejects(h.receive(), /it has been handed over to ws/);
-    await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    await assert.rejects(h.close(), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    await assert.rejects(h.closeOutput(), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    await assert.rejects(connection.ping(undefined, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    assert.equal(connection.trySend('x'), false);
-  });
-
-  it('refuses after a read, after a close, within a message and while a send is pending', async (t) => {
-    const read = new Harness(t);
-    const pending = assert.rejects(read.receive());
-    assert.throws(() => read.connection.handOver(open), /input has been read, must be Open/);
-    read.connection.abort();
-    await pending;
-    assert.throws(() => read.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
-
-    const within = new Harness(t);
-    await within.send('begun', { more: true });
-    assert.throws(() => within.connection.handOver(open), /a message is not finished/);
-    await within.send('end');
-
-    within.socket.stall();
-    const sends = [within.send(Buffer.alloc(LARGE)), within.send(Buffer.alloc(LARGE))];
-    assert.throws(() => within.connection.handOver(open), /a send is pending/);
-    within.socket.unstall();
-    await Promise.all(sends);
-    await within.closeOutput();
-    assert.throws(() => within.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
-  });
-
-  it('follows the end of ws', async (t) => {
-    for (const [code, state, info] of [
-      [1000, 5, { code: 1000, reason: 'bye', wasClean: true }],
-      [1006, 6, { code: 1006, reason: '', wasClean: false }],
-    ] as const) {
-      const h = new Harness(t);
-      const ws = new FakeWs();
-      h.connection.handOver(() => ws as EventEmitter as WebSocket);
-      ws.emit('error', new Error('somebody else listens'));
-      ws.emit('close', code, Buffer.from('bye'));
-      assert.equal(h.connection.state, state);
-      assert.deepEqual(h.connection.closeInfo, info);
-      assert.equal(h.terminated, 1);
-      assert.equal(h.clock.pending, 0);
-    }
-  });
-
-  it('asks ws to close, to ping and to terminate', async (t) => {
-    const { connection, ...h } = new Harness(t, { keepAliveInterval: 30_000, keepAliveTimeout: 20_000 });
-    const ws = new FakeWs();
-    connection.handOver(() => ws as EventEmitter as WebSocket);
-    assert.equal(connection.bufferedAmount, 7);
-    connection.closeGracefully(1001, 'going');
-    connection.closeGracefully(1005, '');
-    h.clock.advance(30_000);
-    h.arrive('a sign of life');
-    await settle();
-    h.clock.advance(20_000);
-    assert.equal(connection.state, 2);
-    connection.abort();
-    assert.deepEqual(ws.calls, ['close 1001 going', 'close undefined undefined', 'ping', 'terminate']);
-  });
-
-  it('keeps data for ws and stops the sender meanwhile, until somebody reads', async (t) => {
-    const { connection, ...h } = new Harness(t);
-    h.arrive({ opcode: 2, payload: Buffer.alloc(70_000) });
-    await settle();
-    assert.equal(connection.inputPaused, true);
-    const { count } = await h.receive();
-    assert.equal(count, 70_000);
-    assert.equal(connection.inputPaused, false);
-  });
-
-  it('goes on listening to a peer of which nobody reads, however many control frames come', async (t) => {
-    const { connection, ...h } = new Harness(t);
-    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
-    await settle();
-    h.arrive('a word');
-    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PING_FRAME, payload: 'ping' });
-    await settle();
-    assert.equal(connection.inputPaused, false);
-    assert.throws(() => connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    h.arriveClose(1000);
-    await settle();
-    assert.equal(connection.state, 4);
-  });
-
-  it('can be handed over after any number of control frames', async (t) => {
-    const { connection, ...h } = new Harness(t);
-    for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
-    h.arrive('first message');
-    await settle();
-    const message = watch(
-      new Promise((resolve) => connection.handOver(open).on('message', (data) => resolve(String(data)))),
-    );
-    await settle();
-    assert.equal(message.outcome, 'first message');
   });
 });

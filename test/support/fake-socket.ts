@@ -163,3 +163,8 @@ export class FakeSocket extends Duplex {
 export async function settle(turns = 4): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Waits for what other threads have a part in, such as compression. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await settle(1);
+}

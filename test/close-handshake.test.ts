@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CloseHandshake } from '../src/connection/close-handshake.js';
+import { failure, rejectsWith, watch } from './support/connections.js';
+import { FakeClock } from './support/fake-clock.js';
+import { settle } from './support/fake-socket.js';
+import type { TestContext } from './support/servers.js';
+
+function start(t: TestContext, timeout = 100) {
+  const clock = new FakeClock().install(t);
+  const calls: unknown[] = [];
+  const handshake = new CloseHandshake(
+    {
+      acknowledgeLate: () => calls.push('acknowledge'),
+      closeTimedOut: (error) => calls.push(error),
+      lingerTimedOut: () => calls.push('linger'),
+    },
+    timeout,
+  );
+  return { clock, calls, handshake };
+}
+
+describe('CloseHandshake', () => {
+  it('has the application acknowledge closeTimeout after its last read or write', (t) => {
+    const { clock, calls, handshake } = start(t);
+    handshake.awaitApplication();
+    clock.advance(60);
+    handshake.touch();
+    handshake.progressed();
+    clock.advance(99);
+    assert.deepEqual(calls, []);
+    clock.advance(1);
+    assert.deepEqual(calls, ['acknowledge']);
+  });
+
+  it('gives the peer closeTimeout, and again whenever it takes something or somebody reads', (t) => {
+    const { clock, calls, handshake } = start(t);
+    handshake.awaitPeer();
+    for (const progress of ['touch', 'progressed', 'awaitPeer'] as const) {
+      clock.advance(60);
+      handshake[progress]();
+    }
+    clock.advance(99);
+    assert.deepEqual(calls, []);
+    clock.advance(1);
+    assert.equal(calls.length, 1);
+    assert.throws(() => {
+      throw calls[0];
+    }, failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
+  });
+
+  it('does not let reads put off the end once somebody waits for it', (t) => {
+    const { clock, calls, handshake } = start(t);
+    handshake.awaitPeer();
+    clock.advance(60);
+    watch(handshake.wait());
+    clock.advance(60);
+    handshake.touch();
+    clock.advance(40);
+    assert.equal(calls.length, 1);
+  });
+
+  it('resolves or rejects all who wait, and those who come later', async (t) => {
+    const { handshake } = start(t);
+    const waiting = [handshake.wait(), handshake.wait()];
+    handshake.complete();
+    await Promise.all([...waiting, handshake.wait()]);
+
+    const other = start(t).handshake;
+    const pending = [other.wait(), other.wait()];
+    other.fail('lost');
+    for (const one of [...pending, other.wait()]) await rejectsWith(one, 'lost');
+  });
+
+  it('lets one who waits leave', async (t) => {
+    const { handshake } = start(t);
+    let leave: (reason: unknown) => void = () => {};
+    const left = handshake.wait((stop) => {
+      leave = stop;
+    });
+    const other = watch(handshake.wait());
+    leave('no');
+    await rejectsWith(left, 'no');
+    assert.equal(other.outcome, 'pending');
+    handshake.complete();
+    leave('again');
+    await settle();
+    assert.equal(other.outcome, undefined);
+  });
+
+  it('bounds the time that TCP may take to end, also without closeTimeout, and leaves no timer behind', (t) => {
+    for (const [timeout, linger] of [
+      [100, 100],
+      [0, 10_000],
+    ] as const) {
+      const { clock, calls, handshake } = start(t, timeout);
+      handshake.complete();
+      clock.advance(linger - 1);
+      assert.deepEqual(calls, []);
+      clock.advance(1);
+      assert.deepEqual(calls, ['linger']);
+      handshake.fail('over');
+      handshake.over();
+      assert.equal(clock.pending, 0);
+    }
+  });
+
+  it('waits for ever with closeTimeout 0, and after a close that was taken back', (t) => {
+    const { clock, calls, handshake } = start(t, 0);
+    handshake.awaitPeer();
+    handshake.touch();
+    handshake.progressed();
+    handshake.awaitApplication();
+    clock.advance(1e9);
+    const other = start(t);
+    other.handshake.awaitPeer();
+    other.handshake.idle();
+    other.clock.advance(1e9);
+    assert.deepEqual([...calls, ...other.calls], []);
+  });
+});
