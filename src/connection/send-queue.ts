@@ -101,7 +101,7 @@ export class SendQueue {
   /** Messages that have been put on their way completely. */
   messages = 0;
   /** Bytes given to the system, headers included. */
-  bytes = 0;
+  #written = 0;
 
   /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
   constructor(owner: SendQueueOwner, compression: Compression | undefined, limit: number) {
@@ -114,6 +114,11 @@ export class SendQueue {
   /** Bytes accepted and not yet taken by the system. */
   get bufferedAmount(): number {
     return this.#queuedBytes + this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0);
+  }
+
+  /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
+  get bytes(): number {
+    return this.#written + this.#writer.byteLength;
   }
 
   /** Whether the system has not taken all of the last batch yet. */
@@ -259,7 +264,7 @@ export class SendQueue {
   surrender(): boolean {
     this.flush();
     if (this.#first !== this.#queue.length || this.#insideMessage) return false;
-    if (this.#writer.byteLength > 0) this.#owner.writeBatch(this.#writer.take());
+    if (this.#writer.byteLength > 0) this.#write();
     return true;
   }
 
@@ -278,14 +283,19 @@ export class SendQueue {
         if (this.isIdle) this.#owner.drained();
         return;
       }
-      const batch = this.#writer.take();
-      this.#inFlight = batch;
-      this.bytes += batch.byteLength;
-      if (!this.#owner.writeBatch(batch)) return;
+      if (!this.#write()) return;
       const committed = this.#finishBatch();
       // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
       if (committed.length > 0) setImmediate(settleAll, committed);
     }
+  }
+
+  /** Gives the batch to the system; false if it has not taken all of it at once. */
+  #write(): boolean {
+    const batch = this.#writer.take();
+    this.#inFlight = batch;
+    this.#written += batch.byteLength;
+    return this.#owner.writeBatch(batch);
   }
 
   #scheduleFlush(): void {
