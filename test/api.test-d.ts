@@ -73,8 +73,7 @@ const options: WebSocketOptions = {
   onError(error, socket, req) {
     expectTypeOf(error).toBeUnknown();
     expectTypeOf(socket).toEqualTypeOf<WebSocketContext>();
-    expectTypeOf(req).toExtend<IncomingMessage>();
-    expectTypeOf(req.webSocket).toEqualTypeOf<WebSocketContext | undefined>();
+    expectTypeOf(req).toEqualTypeOf<IncomingMessage>();
   },
 };
 webSockets(options);
