@@ -145,7 +145,7 @@ describe('userHostAddress', () => {
 
 for (const [name, create] of [
   ['Express 5', express],
-  ['Express 4', express4 as unknown as typeof express],
+  ['Express 4', express4 as never as typeof express],
 ] as const) {
   describe(`the facts of a handshake in ${name}`, { timeout: 20_000 }, () => {
     it('are getters of the context', async (t) => {

@@ -177,7 +177,7 @@ describe('writable', { timeout: 20_000 }, () => {
     const { socket, client } = await openWs(t);
     for (const chunk of [5, null, undefined, {}]) {
       const pair = await openWs(t);
-      await assert.rejects(pair.socket.writable.getWriter().write(chunk as unknown as string), TypeError);
+      await assert.rejects(pair.socket.writable.getWriter().write(chunk as never), TypeError);
       assert.equal(pair.socket.state, WebSocketState.Open);
     }
     await socket.sendAsync('open');

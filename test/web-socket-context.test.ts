@@ -181,7 +181,7 @@ describe('sendAsync', { timeout: 20_000 }, () => {
     await assert.rejects(socket.sendAsync('x', { messageType: null } as object), TypeError);
     await assert.rejects(socket.sendAsync('x', { signal: {} } as object), TypeError);
     await assert.rejects(socket.sendAsync('x', { signal: AbortSignal.abort('no') }), (reason) => reason === 'no');
-    await socket.sendAsync('first', null as unknown as undefined);
+    await socket.sendAsync('first', null as never);
     assert.equal(await nextMessage(client), 'first');
   });
 
@@ -316,7 +316,7 @@ describe('closeAsync', { timeout: 20_000 }, () => {
   ] as const) {
     it(`rejects (${JSON.stringify(args).slice(1, 30)}) with a ${type.name} in all its forms, and changes nothing`, async (t) => {
       const { socket } = await openRaw(t);
-      const given = args as unknown as [number, string];
+      const given = args as readonly unknown[] as [number, string];
       await assert.rejects(socket.closeAsync(...given), type);
       await assert.rejects(socket.closeOutputAsync(...given), type);
       if (args.length < 3) await assert.rejects(socket.sendConnectionClose(...given), type);
@@ -539,7 +539,7 @@ describe('ping', { timeout: 20_000 }, () => {
 
   it('rejects what is no payload, or too long', async (t) => {
     const { socket } = await openRaw(t);
-    await assert.rejects(socket.ping(5 as unknown as string), TypeError);
+    await assert.rejects(socket.ping(5 as never), TypeError);
     await assert.rejects(socket.ping('x'.repeat(126)), {
       name: 'RangeError',
       message: 'Cannot ping: data is 126 bytes, must be at most 125',
