@@ -33,14 +33,20 @@ export interface ReceiveQueueOwner {
   messageTooBig(limit: number): void;
 }
 
-/** What a piece costs beside its payload, so that a flood of tiny fragments is bounded as well. */
-const PIECE_OVERHEAD = 64;
+/** What a piece costs beside its payload (measured), so that a flood of tiny fragments is bounded as well. */
+const PIECE_OVERHEAD = 192;
 
 /** Payloads below this share of the chunk they arrived in are copied before they are kept or handed out. */
 const PINNING_SHARE = 4;
 
+/** Shorter copies come out of the pool of Node: an ArrayBuffer of its own costs each more than its bytes. */
+const POOLED_BELOW = 1024;
+
 /** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
 const JOIN_FROM = 1024;
+
+/** About how large a joined piece becomes: large enough that few remain, small enough to be copied but a few times. */
+const JOINED_SIZE = 64 * 1024;
 
 /**
  * Input that has arrived and that nobody has read yet, in order. A pure data structure: it never sees the socket.
@@ -67,8 +73,6 @@ export class ReceiveQueue {
   #discardNext = false;
   /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
   #shedding = false;
-  /** So many pieces are worth another attempt at joining some. */
-  #joinAt = JOIN_FROM;
   #reader: Reader | undefined;
   #readerWantsMessage = false;
 
@@ -139,7 +143,7 @@ export class ReceiveQueue {
       let end: Piece | undefined = piece;
       for (; end !== undefined && end.chunk === chunk; end = end.next) size += end.end - end.start;
       if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2)) {
-        const own = Buffer.allocUnsafeSlow(size);
+        const own = size < POOLED_BELOW ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
         let at = 0;
         for (let moved: Piece | undefined = piece; moved !== end && moved !== undefined; moved = moved.next) {
           const length = moved.end - moved.start;
@@ -152,11 +156,8 @@ export class ReceiveQueue {
       }
       piece = end;
     }
-    if (this.#pieces > this.#joinAt) {
-      this.#join();
-      // Pieces that cannot be joined, as those of short messages, must not be gone through for each chunk.
-      this.#joinAt = Math.max(JOIN_FROM, this.#pieces * 2);
-    }
+    // Only while a reader waits for a message do pieces pass the limit; and only then are frames nobody's concern.
+    if (this.#reader !== undefined && this.#pieces > JOIN_FROM) this.#join();
     this.#settled = this.#tail;
   }
 
@@ -251,7 +252,6 @@ export class ReceiveQueue {
   clear(): void {
     this.#head = this.#tail = this.#settled = undefined;
     this.#pieces = this.#messages = this.#held = 0;
-    this.#joinAt = JOIN_FROM;
     this.#resume();
   }
 
@@ -277,10 +277,7 @@ export class ReceiveQueue {
 
   #shift(piece: Piece): void {
     this.#head = piece.next;
-    if (this.#head === undefined) {
-      this.#tail = undefined;
-      this.#joinAt = JOIN_FROM;
-    }
+    if (this.#head === undefined) this.#tail = undefined;
     if (this.#settled === piece) this.#settled = undefined;
     this.#pieces--;
     if ((piece.flags & MESSAGE_END) !== 0) this.#messages--;
@@ -298,36 +295,27 @@ export class ReceiveQueue {
     this.#owner.resumeInput();
   }
 
-  /** Joins neighbouring pieces of one message. */
+  /** Joins the pieces of the message that the reader waits for. */
   #join(): void {
-    let piece = this.#head;
-    while (piece !== undefined) {
+    for (let piece = this.#head; piece !== undefined; piece = piece.next) {
       let size = piece.end - piece.start;
-      let end = piece;
-      while ((end.flags & MESSAGE_END) === 0 && end.next !== undefined && size < Buffer.poolSize * 8) {
-        end = end.next;
-        size += end.end - end.start;
+      let { next, flags } = piece;
+      for (; next !== undefined && size < JOINED_SIZE; next = next.next) {
+        size += next.end - next.start;
+        flags &= next.flags | ~ASCII;
       }
-      if (end !== piece) {
-        const joined = Buffer.allocUnsafeSlow(size);
-        let at = 0;
-        let flags = piece.flags;
-        for (let part: Piece | undefined = piece; part !== undefined; part = part.next) {
-          at += part.chunk.copy(joined, at, part.start, part.end);
-          flags |= part.flags & MESSAGE_END;
-          flags &= part.flags | ~ASCII;
-          if (part === end) break;
-          this.#pieces--;
-          this.#held -= PIECE_OVERHEAD;
-        }
-        piece.chunk = joined;
-        piece.start = 0;
-        piece.end = size;
-        piece.flags = flags;
-        piece.next = end.next;
-        if (this.#tail === end) this.#tail = piece;
+      if (next === piece.next) continue;
+      const joined = Buffer.allocUnsafeSlow(size);
+      let at = 0;
+      for (let part: Piece | undefined = piece; part !== next && part !== undefined; part = part.next) {
+        at += part.chunk.copy(joined, at, part.start, part.end);
+        this.#pieces--;
+        this.#held -= PIECE_OVERHEAD;
       }
-      piece = piece.next;
+      this.#pieces++;
+      this.#held += PIECE_OVERHEAD;
+      Object.assign(piece, { chunk: joined, start: 0, end: size, flags, next });
+      if (next === undefined) this.#tail = piece;
     }
   }
 }

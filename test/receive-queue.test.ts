@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ReceiveQueue } from '../src/connection/receive-queue.js';
+import { ASCII, MESSAGE_END, TEXT } from '../src/framing/frame-reader.js';
+
+class Owner {
+  readonly calls: string[] = [];
+  pauseInput(): void {
+    this.calls.push('pause');
+  }
+  resumeInput(): void {
+    this.calls.push('resume');
+  }
+  messageTooBig(limit: number): void {
+    this.calls.push(`too big ${limit}`);
+  }
+}
+
+function start(limit = 100_000) {
+  const owner = new Owner();
+  const queue = new ReceiveQueue(owner, limit);
+  const push = (text: string, flags = TEXT | MESSAGE_END): void => {
+    const bytes = Buffer.from(text);
+    queue.push(bytes, 0, bytes.length, flags);
+  };
+  /** All fragments that are there: text, `+` if the message goes on. */
+  const fragments = (): string[] => {
+    const taken: string[] = [];
+    for (let one = queue.takeFragment(undefined); one !== undefined; one = queue.takeFragment(undefined)) {
+      taken.push(`${one.data}${one.endOfMessage ? '' : '+'}`);
+    }
+    return taken;
+  };
+  return { owner, queue, push, fragments };
+}
+
+/** A view at the beginning of a chunk of 64 KiB, as a socket delivers it. */
+function inChunk(text: string, chunk = Buffer.allocUnsafeSlow(64 * 1024)): Buffer {
+  return chunk.subarray(0, chunk.write(text));
+}
+
+describe('ReceiveQueue, fragments', () => {
+  it('gives out pieces in order, and nothing when it is empty', () => {
+    const { queue, push, fragments } = start();
+    assert.equal(queue.takeFragment(undefined), undefined);
+    push('a', TEXT);
+    push('b');
+    push('c', MESSAGE_END);
+    assert.equal(queue.isEmpty, false);
+    assert.deepEqual(fragments(), ['a+', 'b', 'c']);
+    assert.equal(queue.isEmpty, true);
+  });
+
+  it('fills small buffers, and reports the end only with the last byte', () => {
+    const { queue, push } = start();
+    push('abcde');
+    const buffer = Buffer.alloc(2);
+    const taken = [1, 2, 3].map(() => {
+      const fragment = queue.takeFragment(buffer);
+      return [String(fragment?.data), fragment?.endOfMessage, fragment?.data.buffer === buffer.buffer];
+    });
+    assert.deepEqual(taken, [
+      ['ab', false, true],
+      ['cd', false, true],
+      ['e', true, true],
+    ]);
+    push('exact');
+    assert.equal(queue.takeFragment(Buffer.alloc(5))?.endOfMessage, true);
+  });
+
+  it('consumes nothing with a zero-length buffer, except an empty final fragment', () => {
+    const { queue, push, fragments } = start();
+    push('a', TEXT);
+    const { data, endOfMessage, text } = queue.takeFragment(Buffer.alloc(0)) ?? assert.fail();
+    assert.deepEqual([data.length, endOfMessage, text], [0, false, true]);
+    assert.deepEqual(fragments(), ['a+']);
+    push('');
+    assert.equal(queue.takeFragment(Buffer.alloc(0))?.endOfMessage, true);
+    assert.equal(queue.isEmpty, true);
+  });
+
+  it('fills any kind of byte array', () => {
+    const { queue, push } = start();
+    push('abc');
+    const bytes = new Uint8Array(10).subarray(4);
+    assert.equal(String(queue.takeFragment(bytes)?.data), 'abc');
+    assert.deepEqual([...bytes.subarray(0, 3)], [97, 98, 99]);
+  });
+
+  it('gives out large pieces without a copy, and copies small ones out of their chunk', () => {
+    const { queue } = start();
+    const chunk = Buffer.allocUnsafeSlow(64 * 1024);
+    queue.push(chunk, 0, 40_000, MESSAGE_END);
+    queue.push(chunk, 40_000, 40_100, MESSAGE_END);
+    queue.push(chunk, 50_000, 50_100, MESSAGE_END);
+    assert.equal(queue.takeFragment(undefined)?.data.buffer, chunk.buffer);
+    assert.ok((queue.takeFragment(undefined)?.data.buffer.byteLength ?? Infinity) <= 8192);
+    const message = queue.takeMessage();
+    assert.ok(Buffer.isBuffer(message) && message.buffer.byteLength <= 8192);
+  });
+});
+
+describe('ReceiveQueue, messages', () => {
+  it('gives out a message only when all of it is there, so that readers of fragments can take turns', () => {
+    const { queue, push, fragments } = start();
+    push('a', TEXT);
+    assert.equal(queue.takeMessage(), undefined);
+    push('b', TEXT);
+    push('c');
+    push('d', MESSAGE_END);
+    assert.equal(queue.takeMessage(), 'abc');
+    assert.deepEqual(queue.takeMessage(), Buffer.from('d'));
+    assert.equal(queue.takeMessage(), undefined);
+    push('e', MESSAGE_END & 0);
+    push('f', MESSAGE_END);
+    assert.deepEqual(queue.takeMessage(), Buffer.from('ef'));
+    assert.deepEqual(fragments(), []);
+  });
+
+  it('decodes text, also where a character is cut', () => {
+    const { queue, push } = start();
+    push('grün');
+    push('plain', TEXT | MESSAGE_END | ASCII);
+    const bytes = Buffer.from('x€y');
+    queue.push(bytes, 0, 2, TEXT);
+    queue.push(bytes, 2, bytes.length, TEXT | MESSAGE_END);
+    assert.deepEqual([queue.takeMessage(), queue.takeMessage(), queue.takeMessage()], ['grün', 'plain', 'x€y']);
+  });
+
+  it('refuses a message beyond the limit, whether in one piece, in several, or while a reader waits', () => {
+    for (const sizes of [[1001], [600, 401]]) {
+      for (const waits of [false, true]) {
+        const { owner, queue, push } = start(1000);
+        const told: string[] = [];
+        if (waits) queue.wait({ onReadable: () => told.push('readable') }, true);
+        for (const [i, size] of sizes.entries())
+          push('x'.repeat(size), i === sizes.length - 1 ? TEXT | MESSAGE_END : TEXT);
+        if (!waits) assert.equal(queue.takeMessage(), undefined);
+        assert.ok(owner.calls.includes('too big 1000'));
+        assert.deepEqual(told, []);
+      }
+    }
+  });
+
+  it('accepts a message of exactly the limit, in however many pieces', () => {
+    const { owner, queue, push } = start(1000);
+    let message: unknown;
+    queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
+    for (let i = 0; i < 999; i++) push('x', TEXT);
+    push('x');
+    assert.equal(message, 'x'.repeat(1000));
+    assert.deepEqual(owner.calls, []);
+  });
+
+  it('refuses what has grown beyond the limit before its end has come', () => {
+    const { owner, queue, push } = start(1000);
+    queue.wait({ onReadable: () => assert.fail() }, true);
+    push('x'.repeat(1001), TEXT);
+    assert.deepEqual(owner.calls, ['too big 1000']);
+  });
+
+  it('lets an unfinished message that has paused the sender grow for a reader who wants all of it', () => {
+    const { owner, queue, push } = start(1000);
+    push('x'.repeat(900), TEXT);
+    assert.equal(queue.paused, true);
+    let message: unknown;
+    queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
+    assert.equal(queue.paused, false);
+    push('y'.repeat(100));
+    assert.equal(message, 'x'.repeat(900) + 'y'.repeat(100));
+    assert.deepEqual(owner.calls, ['pause', 'resume']);
+
+    push('x'.repeat(1001), TEXT);
+    queue.wait({ onReadable: () => assert.fail() }, true);
+    assert.deepEqual(owner.calls.slice(2), ['pause', 'too big 1000']);
+  });
+});
+
+describe('ReceiveQueue, flow', () => {
+  it('pauses the sender at the limit, once, and resumes at half of it', () => {
+    const { owner, queue, push } = start(10_000);
+    push('x'.repeat(5_000));
+    assert.deepEqual(owner.calls, []);
+    push('y'.repeat(5_000));
+    push('z');
+    assert.deepEqual(owner.calls, ['pause']);
+    assert.ok(queue.held > 10_000);
+    queue.takeFragment(Buffer.alloc(4_000));
+    assert.deepEqual(owner.calls, ['pause']);
+    queue.takeFragment(Buffer.alloc(4_000));
+    queue.takeFragment(Buffer.alloc(2_000));
+    assert.deepEqual(owner.calls, ['pause', 'resume']);
+    assert.equal(queue.paused, false);
+  });
+
+  it('counts what a piece costs beside its bytes', () => {
+    const { owner, push } = start(100_000);
+    for (let i = 0; i < 1_000; i++) push('');
+    assert.deepEqual(owner.calls, ['pause']);
+  });
+
+  it('tells a waiting reader once, and returns one that gives up', () => {
+    const { queue, push } = start();
+    let told = 0;
+    const reader = { onReadable: () => told++ };
+    queue.wait(reader, false);
+    assert.equal(queue.hasReader, true);
+    push('a', TEXT);
+    push('b');
+    assert.equal(told, 1);
+    queue.wait(reader, true);
+    assert.equal(queue.unwait(), reader);
+    assert.equal(queue.unwait(), undefined);
+    assert.equal(queue.hasReader, false);
+  });
+
+  it('throws everything away after discard, but lets a reader who waits have its due', () => {
+    const { queue, push, fragments } = start();
+    push('unread');
+    queue.discard();
+    push('late');
+    assert.deepEqual(fragments(), []);
+
+    const other = start();
+    let message: unknown;
+    other.push('mess', TEXT);
+    other.queue.wait({ onReadable: () => (message = other.queue.takeMessage()) }, true);
+    other.queue.discard();
+    other.push('age');
+    other.push('late');
+    assert.equal(message, 'message');
+    assert.equal(other.queue.isEmpty, true);
+  });
+
+  it('discards when the reader gives up that still had its due', () => {
+    const { queue, push } = start();
+    push('mess', TEXT);
+    queue.wait({ onReadable: () => assert.fail() }, true);
+    queue.discard();
+    queue.unwait();
+    assert.equal(queue.isEmpty, true);
+    push('age');
+    assert.equal(queue.isEmpty, true);
+  });
+
+  it('sheds instead of pausing: what is held can be read, and nothing after the first loss', () => {
+    const { owner, queue, push, fragments } = start(1_000);
+    push('a'.repeat(900), TEXT);
+    queue.shed();
+    assert.deepEqual(owner.calls, ['pause', 'resume']);
+    push('lost', TEXT);
+    assert.deepEqual(fragments(), [`${'a'.repeat(900)}+`]);
+    push('not a message of its own');
+    assert.equal(queue.isEmpty, true);
+    assert.deepEqual(owner.calls, ['pause', 'resume']);
+  });
+
+  it('does not pause while it sheds', () => {
+    const { owner, queue, push, fragments } = start(1_000);
+    queue.shed();
+    push('a'.repeat(900));
+    assert.equal(fragments().length, 1);
+    push('b');
+    assert.deepEqual(fragments(), ['b']);
+    assert.deepEqual(owner.calls, []);
+  });
+});
+
+describe('ReceiveQueue, memory', () => {
+  it('does not pin chunks of which small pieces stay unread', () => {
+    const { queue } = start();
+    const chunk = inChunk('abc');
+    queue.push(chunk, 0, 1, TEXT);
+    queue.push(chunk, 1, 2, TEXT);
+    queue.settle();
+    queue.settle();
+    const second = inChunk('defg');
+    queue.push(second, 0, 4, TEXT | MESSAGE_END);
+    queue.settle();
+    const sizes: number[] = [];
+    const taken: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { data } = queue.takeFragment(undefined) ?? assert.fail();
+      taken.push(String(data));
+      sizes.push(data.buffer.byteLength);
+    }
+    assert.deepEqual(taken, ['a', 'b', 'defg']);
+    assert.ok(Math.max(...sizes) <= 8192);
+  });
+
+  it('keeps a view of a chunk that is mostly unread, and copies long pieces of a longer one', () => {
+    const { queue } = start();
+    const chunk = Buffer.allocUnsafeSlow(4000);
+    queue.push(chunk, 0, 4000, MESSAGE_END);
+    queue.push(Buffer.allocUnsafeSlow(64 * 1024), 0, 5000, MESSAGE_END);
+    queue.settle();
+    assert.equal(queue.takeFragment(undefined)?.data.buffer, chunk.buffer);
+    assert.equal(queue.takeFragment(undefined)?.data.buffer.byteLength, 5000);
+  });
+
+  it('goes on settling behind what has been read', () => {
+    const { queue } = start();
+    for (const text of ['a', 'b', 'c']) {
+      const chunk = inChunk(text);
+      queue.push(chunk, 0, 1, TEXT | MESSAGE_END);
+      queue.settle();
+      if (text === 'a') queue.takeFragment(undefined);
+    }
+    assert.equal(queue.takeMessage(), 'b');
+    assert.equal(queue.takeMessage(), 'c');
+  });
+
+  it('joins the tiny pieces of a message that a reader waits for, and of no other', () => {
+    const { queue, push } = start(10_000_000);
+    let message: unknown;
+    for (let i = 0; i < 3000; i++) push('x', MESSAGE_END & 0);
+    queue.settle();
+    const apart = queue.held;
+    queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
+    push('x', 0);
+    queue.settle();
+    assert.ok(queue.held < apart / 10);
+    for (let i = 0; i < 200_000; i++) {
+      push('y', 0);
+      if (i % 10_000 === 0) queue.settle();
+    }
+    assert.ok(queue.held < 10_000 * 200 + 300_000, `${queue.held}`);
+    push('z', MESSAGE_END);
+    assert.ok(Buffer.isBuffer(message));
+    assert.equal(message.toString('latin1'), `${'x'.repeat(3001)}${'y'.repeat(200_000)}z`);
+    assert.equal(queue.held, 0);
+  });
+
+  it('leaves joined pieces alone once they are large', () => {
+    const { queue } = start(10_000_000);
+    let message: unknown;
+    queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
+    const large = Buffer.alloc(70_000, 'a');
+    queue.push(large, 0, large.length, TEXT | ASCII);
+    for (let i = 0; i < 1100; i++) queue.push(Buffer.from('ü'), i % 2, (i % 2) + 1, TEXT | (i % 2 ? ASCII : 0));
+    queue.settle();
+    queue.push(large, 0, large.length, TEXT | ASCII | MESSAGE_END);
+    assert.equal(message, `${'a'.repeat(70_000)}${'ü'.repeat(550)}${'a'.repeat(70_000)}`);
+  });
+
+  it('takes constant time for each chunk, however many messages are unread', () => {
+    const { queue, push } = start(1e9);
+    const start1 = process.cpuUsage();
+    for (let i = 0; i < 50_000; i++) {
+      queue.settle();
+      push('x');
+    }
+    const { user } = process.cpuUsage(start1);
+    assert.ok(user < 2e6, `${user} µs`);
+  });
+});
