@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
@@ -33,6 +34,18 @@ describe('the response behind the 101', () => {
     });
     await (await rawUpgrade(t, server)).readHead();
     assert.deepEqual(seen, [null, true, true, true]);
+  });
+
+  it('has finished, also where Node keeps that in a private field', async (t) => {
+    const finished = new Deferred<unknown>();
+    const server = await attached(t, (req, res) => {
+      const get = (): boolean => false;
+      Object.setPrototypeOf(res, Object.create(ServerResponse.prototype, { writableFinished: { get } }));
+      res.on('finish', () => finished.resolve(res.writableFinished));
+      return accept(req);
+    });
+    await (await rawUpgrade(t, server)).readHead();
+    assert.equal(await finished.promise, true);
   });
 
   it('takes anything that is done to it without a byte, an exception or an error event', async (t) => {

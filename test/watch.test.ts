@@ -202,6 +202,27 @@ describe('a refusal', () => {
     assert.equal((await responseTo(t, server)).body.length, 32 * chunk.length);
   });
 
+  it('may be written without waiting, and does not warn of leaks then', async (t) => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => {
+      warnings.push(warning.name);
+    };
+    process.on('warning', onWarning);
+    t.after(() => {
+      process.removeListener('warning', onWarning);
+    });
+    const chunk = Buffer.alloc(65536, 'x');
+    const drained = new Deferred<void>();
+    const server = await attached(t, (_req, res) => {
+      res.once('drain', drained.resolve);
+      for (let i = 0; i < 40; i++) res.write(chunk);
+      void drained.promise.then(() => res.end());
+    });
+    assert.equal((await responseTo(t, server)).body.length, 40 * chunk.length);
+    await new Promise(setImmediate);
+    assert.deepEqual(warnings, []);
+  });
+
   it('lets the client close the connection, and does not wait for it for ever', async (t) => {
     let socket: Duplex | undefined;
     const server = await attached(t, (req, res) => {
@@ -235,6 +256,23 @@ describe('a refusal', () => {
     socket.emit('timeout');
     assert.ok(socket.destroyed);
     await once(socket, 'close');
+  });
+
+  it('has the headers and trailers of any response', async (t) => {
+    const server = await attached(t, (_req, res) => {
+      res.setHeaders(new Map([['X-One', '1']]));
+      res.appendHeader('X-Two', '2').appendHeader('X-Two', '3');
+      res.setHeader('X-Three', '3').setHeader('Trailer', 'X-Four');
+      res.removeHeader('X-Three');
+      res.write('body');
+      res.addTrailers({ 'X-Four': '4' });
+      assert.throws(() => res.setHeader('X-Late', '1'), { code: 'ERR_HTTP_HEADERS_SENT' });
+      res.end();
+    });
+    const client = await rawUpgrade(t, server);
+    const { headers } = await client.readHead();
+    assert.deepEqual([headers['x-one'], headers['x-two'], headers['x-three']], ['1', '2, 3', undefined]);
+    assert.equal((await client.readToEnd()).toString(), '4\r\nbody\r\n0\r\nX-Four: 4\r\n\r\n');
   });
 
   it('does not send interim responses', async (t) => {

@@ -200,7 +200,7 @@ const logError = (error: unknown): void => {
  */
 const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proceed: () => void): void => {
   const earlier = socket._httpMessage;
-  if (earlier) {
+  if (earlier && !socket.destroyed) {
     // Node has taken its own 'drain' listener away with the others
     const onDrain = (): boolean => earlier.writableNeedDrain && earlier.emit('drain');
     socket.on('drain', onDrain);

@@ -18,6 +18,7 @@ const VERSION = '13';
 /** Whether a comma-separated header contains `token`, which is in lower case. */
 const hasToken = (header: string | undefined, token: string): boolean => {
   if (header === undefined) return false;
+  if (header === token) return true;
   const value = header.toLowerCase();
   return value === token || (value.length > token.length && value.split(',').some((item) => item.trim() === token));
 };

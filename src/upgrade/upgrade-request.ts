@@ -111,6 +111,8 @@ export class UpgradeRequest {
   settle(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
     this.watch?.settled(phase);
+    // A connection lives long and keeps its request
+    if (phase === 'accepted') this.watch = undefined;
     this.#interrupt?.(this.refusal());
   }
 

@@ -56,8 +56,9 @@ export class Watch implements UpgradeWatch {
   readonly #upgrade: UpgradeRequest;
   #timer: NodeJS.Timeout | undefined;
   #limited = false;
-  readonly #onEnd = (): void => this.#left();
-  readonly #onClose = (): void => this.#closed();
+  // Made when they are needed, which is not for what is answered at once
+  #onEnd: () => void = ignoreError;
+  #onClose: () => void = ignoreError;
 
   constructor(upgrade: UpgradeRequest) {
     this.#upgrade = upgrade;
@@ -68,10 +69,12 @@ export class Watch implements UpgradeWatch {
   start(handshakeTimeout: number): void {
     const { phase, socket } = this.#upgrade;
     if (phase !== 'waiting' && phase !== 'answering') return;
+    this.#onClose = () => this.#closed();
     socket.on('close', this.#onClose);
     if (phase === 'answering') return;
     // A route that is deciding already has set its own
     if (!this.#limited) this.limit(handshakeTimeout);
+    this.#onEnd = () => this.#left();
     socket.on('end', this.#onEnd);
     // Reads into the socket's own buffer, up to its high-water mark, without taking anything from whoever will own it:
     // a socket that nobody reads does not notice that its peer has closed.
@@ -91,6 +94,8 @@ export class Watch implements UpgradeWatch {
     clearTimeout(this.#timer);
     socket.removeListener('end', this.#onEnd);
     if (phase === 'answering') {
+      // Node has taken its own away; without one a body that is piped would stop for ever
+      socket.on('drain', () => res.writableNeedDrain && res.emit('drain'));
       res.once('prefinish', () => limitDelivery(socket as Socket));
       res.once('finish', () => this.#answered());
       return;

@@ -86,6 +86,8 @@ const MAX_DELAY = 0x7fffffff;
 
 const MAX_INT = 0x7fffffff;
 
+const BEYOND_ASCII = /[\x80-\xff]/;
+
 /** ws knows no limit of its own above 2 GiB, and 0 as none. */
 const wsLimit = (maxPayload: number): number => (maxPayload > MAX_INT ? 0 : maxPayload);
 
@@ -138,9 +140,11 @@ export class WsBridge {
     server.on('headers', (lines: string[], view: RequestView) => {
       const further = view.announce();
       if (further.length === 0) return;
-      // As Node writes headers; their values may hold any byte
-      view.socket.setDefaultEncoding('latin1');
-      for (const line of further) lines.push(line);
+      for (const line of further) {
+        // Values may hold any byte, and Node writes headers as they are
+        if (BEYOND_ASCII.test(line)) view.socket.setDefaultEncoding('latin1');
+        lines.push(line);
+      }
     });
     // Without a listener ws would write a refusal of its own
     server.on('wsClientError', (error: Error) => {
