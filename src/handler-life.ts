@@ -93,9 +93,21 @@ export class HandlerLife implements Aftermath {
   }
 
   /** Gives the connection to a handler until that has returned, or failed. */
-  run(handler: (socket: WebSocketContext) => unknown): void {
+  run<Req, Res>(handler: (socket: WebSocketContext, req: Req, res: Res) => unknown, req: Req, res: Res): void {
+    let outcome: unknown;
+    try {
+      outcome = handler(this.claim(), req, res);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
+    this.#follow(outcome);
+  }
+
+  // Apart from `run`, so that what is kept until the handler has returned holds neither the response nor the chain.
+  #follow(outcome: unknown): void {
     settle(
-      () => handler(this.claim()),
+      () => outcome,
       () => this.#ended(),
       (error) => this.failed(error),
     );

@@ -4,7 +4,7 @@ import createError from 'http-errors';
 import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
 import { Connections, type DrainOptions, type DrainResult, type WebSocketTotals } from './connections.js';
-import { WebSocketContext } from './context/web-socket-context.js';
+import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
 import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
 import { HandlerLife, settle } from './handler-life.js';
 import {
@@ -112,6 +112,12 @@ export interface WebSockets {
   close(options?: DrainOptions): Promise<DrainResult>;
 }
 
+/** The options of a route, and what the contexts made there have in common. */
+interface Route {
+  readonly settings: ResolvedRouteOptions;
+  readonly host: ContextHost;
+}
+
 /**
  * Makes a middleware that performs WebSocket handshakes where it stands in the chain. One instance is one policy and one
  * registry of connections.
@@ -126,32 +132,50 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   /** By request: those that this instance has accepted. */
   const lives = new WeakMap<IncomingMessage, HandlerLife>();
 
+  function routeOf(options?: WebSocketRouteOptions): Route {
+    const route = resolveRouteOptions(settings, options);
+    const host: ContextHost = {
+      requestedProtocols,
+      openWs: (socket, head, { subProtocol, compression }) =>
+        handOver(socket, head, { ...route, subProtocol, perMessageDeflate: compression?.negotiated }),
+      terminated: (context, info, traffic) => {
+        connections.ended(context, info.wasClean, traffic);
+        publishClose(context, info, traffic);
+      },
+      failed: (context, error) => lives.get(context.request)?.failed(error),
+    };
+    return { settings: route, host };
+  }
+  const everywhere = routeOf();
+
+  const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
+    configurable: true,
+    enumerable: true,
+    // One function for all requests: a closure for each would give each of them a hidden class of its own.
+    get() {
+      return lives.get(this)?.claim();
+    },
+  };
+
   /** Makes the context of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, route: ResolvedRouteOptions): HandlerLife {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, { host, settings: route }: Route): HandlerLife {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
-    const context = new WebSocketContext({
-      socket,
-      head,
-      settings: route,
-      keepAlive,
-      compression: compressionOf(perMessageDeflate, route),
-      request: req,
-      items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
-      timestamp: receivedAt,
-      subProtocol,
-      requestedProtocols: requestedProtocols(req),
-      openWs: (ownSocket, early) => handOver(ownSocket, early, { ...route, subProtocol, perMessageDeflate }),
-      onTerminated: (ended, info, traffic) => {
-        connections.ended(ended, info.wasClean, traffic);
-        publishClose(ended, info, traffic);
+    const context = new WebSocketContext(
+      {
+        host,
+        request: req,
+        items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
+        timestamp: receivedAt,
+        subProtocol,
+        compression: compressionOf(perMessageDeflate, route),
       },
-      onError: (error) => life.failed(error),
-    });
+      { socket, head, settings: route, keepAlive },
+    );
     const life = new HandlerLife(context, req, settings.onError);
     lives.set(req, life);
     upgrade.aftermath = life;
-    Object.defineProperty(req, 'webSocket', { configurable: true, enumerable: true, get: () => life.claim() });
+    Object.defineProperty(req, 'webSocket', webSocketProperty);
     connections.add(context);
     publishOpen(context);
     return life;
@@ -164,12 +188,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   /** Performs the handshake, at once if nothing asynchronous is to be asked. */
-  function handshake(req: IncomingMessage, route: ResolvedRouteOptions): HandlerLife | Promise<HandlerLife> {
+  function handshake(req: IncomingMessage, route: Route): HandlerLife | Promise<HandlerLife> {
     publishStart(req);
     try {
       const life = performHandshake(
         req,
-        route,
+        route.settings,
         bridge,
         (done, upgrade) => open(done, upgrade, route),
         () => connections.admit(),
@@ -187,7 +211,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       return;
     }
     settle(
-      () => handshake(req, settings),
+      () => handshake(req, everywhere),
       (life) => life.proceed(next),
       next,
     );
@@ -199,18 +223,25 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   ): (req: Req, res: Res, next: NextFunction) => void {
     if (typeof fn !== 'function')
       throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
-    const route = resolveRouteOptions(settings, routeOptions);
+    const route = routeOf(routeOptions);
     return (req, res, next) => {
-      const run = (life: HandlerLife): void => life.run((context) => fn(context, req, res));
       const life = lives.get(req);
-      if (life !== undefined) run(life);
-      else if (isWebSocketRequest(req)) settle(() => handshake(req, route), run, next);
-      else refuse(res, next);
+      if (life !== undefined) {
+        life.run(fn, req, res);
+      } else if (isWebSocketRequest(req)) {
+        settle(
+          () => handshake(req, route),
+          (opened) => opened.run(fn, req, res),
+          next,
+        );
+      } else {
+        refuse(res, next);
+      }
     };
   }
 
   async function accept(req: IncomingMessage, routeOptions?: WebSocketRouteOptions): Promise<WebSocketContext> {
-    const life = await handshake(req, resolveRouteOptions(settings, routeOptions));
+    const life = await handshake(req, routeOf(routeOptions));
     return life.claim();
   }
 

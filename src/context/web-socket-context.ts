@@ -4,6 +4,7 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
 import { closePayload } from '../connection/close-status.js';
 import { type CloseInfo, Connection, type ConnectionParts, type Traffic } from '../connection/connection.js';
+import type { Compression } from '../connection/input.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
 import {
@@ -49,17 +50,23 @@ export interface CloseStatus {
   readonly reason: string;
 }
 
-/** What a context is made of. @internal */
-export interface ContextParts extends Omit<ConnectionParts, 'onTerminated'> {
+/** What the contexts of a route have in common, and ask of the middleware. @internal */
+export interface ContextHost {
+  requestedProtocols(req: IncomingMessage): readonly string[];
+  openWs(socket: Duplex, head: Buffer, parts: ContextParts): WebSocket;
+  terminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
+  /** Gets what a completion callback of the application throws. */
+  failed(context: WebSocketContext, error: unknown): void;
+}
+
+/** What a context is made of, for as long as it lives. @internal */
+export interface ContextParts {
+  readonly host: ContextHost;
   readonly request: IncomingMessage;
   readonly items: Record<string, unknown>;
   readonly timestamp: Date;
   readonly subProtocol: string | undefined;
-  readonly requestedProtocols: readonly string[];
-  openWs(socket: Duplex, head: Buffer): WebSocket;
-  onTerminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
-  /** Gets what a completion callback of the application throws. */
-  onError(error: unknown, context: WebSocketContext): void;
+  readonly compression: Compression | undefined;
 }
 
 const brand = Symbol.for('websocket-context.WebSocketContext');
@@ -90,7 +97,6 @@ export let isHandedOver: (context: WebSocketContext) => boolean;
 export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: Connection;
   readonly #parts: ContextParts;
-  readonly #isLocal: boolean;
   #controller: AbortController | undefined;
   #closed: Promise<CloseInfo> | undefined;
   #resolveClosed: ((info: CloseInfo) => void) | undefined;
@@ -104,12 +110,13 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   }
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
-  constructor(parts: ContextParts) {
+  constructor(parts: ContextParts, connection: Omit<ConnectionParts, 'compression' | 'onTerminated'>) {
+    const { compression, request } = parts;
     this.#parts = parts;
-    // While the connection stands: Node forgets addresses of a closed socket that nobody has asked for before, and
+    // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
     // `userHostAddress` is wanted above all when a connection has ended.
-    this.#isLocal = info.isLocal(parts.request);
-    this.#connection = new Connection({ ...parts, onTerminated: (connection) => this.#terminated(connection) });
+    void request.socket.remoteAddress;
+    this.#connection = new Connection({ ...connection, compression, onTerminated: (ended) => this.#terminated(ended) });
   }
 
   static [Symbol.hasInstance](value: unknown): boolean {
@@ -429,7 +436,8 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE after the first read
    */
   get ws(): WebSocket {
-    return this.#connection.ws ?? this.#connection.handOver((socket, head) => this.#parts.openWs(socket, head));
+    const { host } = this.#parts;
+    return this.#connection.ws ?? this.#connection.handOver((socket, head) => host.openWs(socket, head, this.#parts));
   }
 
   // The handshake (AspNetWebSocketContext)
@@ -451,7 +459,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** The subprotocols that the client requested, in its order. */
   get secWebSocketProtocols(): readonly string[] {
-    return this.#parts.requestedProtocols;
+    return this.#parts.host.requestedProtocols(this.request);
   }
 
   /** The `Sec-WebSocket-Version` header. */
@@ -471,7 +479,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** Whether the TCP peer is on this machine. */
   get isLocal(): boolean {
-    return this.#isLocal;
+    return info.isLocal(this.request);
   }
 
   /** Whether the TCP connection to the client stands. */
@@ -523,7 +531,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   ): Promise<T> | undefined {
     // What is not callable has been refused, and the refusal is in the promise.
     if (typeof completion !== 'function') return operation;
-    complete(operation, completion, completionContext, report, (error) => this.#parts.onError(error, this));
+    complete(operation, completion, completionContext, report, (error) => this.#parts.host.failed(this, error));
     return undefined;
   }
 
@@ -531,7 +539,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     this.#resolveClosed?.(connection.closeInfo);
     this.#controller?.abort();
     // The connection may have ended while it was being made, before it was ours.
-    this.#parts.onTerminated(this, connection.closeInfo, connection.traffic);
+    this.#parts.host.terminated(this, connection.closeInfo, connection.traffic);
   }
 }
 
