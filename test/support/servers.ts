@@ -28,6 +28,9 @@ rxaLpmy8VjutDSxBUjtKN6ByDoxOG2M29keio3IfTVXmy606F3UVY/kc
 -----END PRIVATE KEY-----
 `;
 
+/** For servers that {@link makeServer} does not make. */
+export const certificate: { readonly cert: string; readonly key: string } = { cert, key };
+
 /** Handles the ordinary requests of a server; may return a promise. */
 export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 

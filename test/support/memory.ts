@@ -1,0 +1,28 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+// As `node --expose-gc` would give it, which tests are not run with.
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
+/** Bytes that are in use, on the heap and outside it, once everything that nobody holds has been collected. */
+export const memoryInUse = (): number => {
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+};
+
+/** Samples {@link memoryInUse} until it is told to stop, and then tells how much more than at the beginning was in use. */
+export const watchMemory = (intervalMs = 100): (() => number) => {
+  const before = memoryInUse();
+  let most = before;
+  const sample = (): void => {
+    most = Math.max(most, memoryInUse());
+  };
+  const timer = setInterval(sample, intervalMs);
+  return () => {
+    clearInterval(timer);
+    sample();
+    return most - before;
+  };
+};
