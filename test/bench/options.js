@@ -7,25 +7,29 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench                     everything, about 20 minutes; rewrites docs/performance.md and its chart
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
-  --quick              shorter and fewer rounds, smaller messages and fewer connections
+  --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
   --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')})
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
-  --rounds N           rounds per scenario, 7 (quick: 3) unless given
+  --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
   --write, --no-write  whether to rewrite docs/performance.md; default: only after a full run of everything
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
+/** Servers of a quick run: the ones that show most. */
+const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws', 'socket-io'];
+
 /**
  * @typedef {{
  *   quick: boolean,
  *   rounds: number,
+ *   freshRounds: number,
  *   load: string | undefined,
  *   write: boolean,
  *   cpuProf: boolean,
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
- * }} Options
+ * }} Options `freshRounds`: for scenarios that start a new server for every measurement
  */
 
 /**
@@ -67,14 +71,16 @@ export function parseOptions(args) {
   const rounds = values.rounds === undefined ? (values.quick ? 3 : 7) : Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
+  const servers = values.server.length === 0 && values.quick ? QUICK : values.server;
   const everything = values.scenario.length === 0 && values.server.length === 0;
   return {
     quick: values.quick,
     rounds,
+    freshRounds: values.quick && values.rounds === undefined ? 1 : rounds,
     load: values.load,
     write: values.write ?? (everything && !values.quick),
     cpuProf: values['cpu-prof'],
     scenarios: select(scenarios, values.scenario, 'scenario'),
-    contestants: select(contestants, values.server.length === 0 ? [] : [BASELINE, ...values.server], 'server'),
+    contestants: select(contestants, servers.length === 0 ? [] : [BASELINE, ...servers], 'server'),
   };
 }

@@ -29,6 +29,21 @@ export function ratioOf(outcomes, id) {
   return ratios.length === 0 ? undefined : spread(ratios);
 }
 
+/**
+ * The same by the server's processor time for each message instead of the time on the clock. Other work on the machine
+ * hardly changes it, so on a busy one it tells more.
+ *
+ * @param {Record<string, Outcome>} outcomes of one scenario
+ * @param {string} id of a contestant
+ */
+function processorRatioOf(outcomes, id) {
+  const [ours, base] = [id, BASELINE].map((one) =>
+    (outcomes[one]?.samples ?? []).flatMap(({ value, serverCpu }) => (serverCpu ? [value / serverCpu] : [])),
+  );
+  if (!ours?.length || !base?.length) return undefined;
+  return spread(ours).median / spread(base).median;
+}
+
 /** @param {number} ratio */
 export function formatRatio(ratio) {
   return ratio >= 9.95 ? ratio.toFixed(1) : ratio.toFixed(2);
@@ -80,9 +95,11 @@ export function summarize(scenario, outcomes) {
     const ratio = ratioOf(outcomes, id);
     const value = medianOf(outcome, 'value') ?? Number.NaN;
     const growth = medianOf(outcome, 'growth');
+    const byProcessor = processorRatioOf(outcomes, id);
     return [
       id.padEnd(30),
       (ratio ? formatSpread(ratio) : '–').padEnd(22),
+      (byProcessor ? `cpu ${formatRatio(byProcessor)}` : '').padEnd(10),
       `${value.toFixed(value < 100 ? 2 : 0)} ${scenario.unit}`.padEnd(24),
       `server ${percent(medianOf(outcome, 'serverCpu'))}, load ${percent(medianOf(outcome, 'loadCpu'))}`,
       growth === undefined ? '' : `, grows by ${Math.round(growth)} MiB`,

@@ -73,9 +73,10 @@ async function runScenario(scenario, options, generator) {
     }
   }
 
+  const rounds = scenario.fresh ? options.freshRounds : options.rounds;
   // A first round that does not count lets every server load and compile its code.
   if (!scenario.fresh) for (const contestant of members) await measure(contestant, false);
-  for (let round = 0; round < options.rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
     const first = round % members.length;
     for (const contestant of [...members.slice(first), ...members.slice(0, first)]) await measure(contestant, true);
   }

@@ -34,7 +34,7 @@ const MIB = 1 << 20;
 const SETTLING = 3000;
 
 /** @param {Setting} setting */
-const timing = ({ quick }) => (quick ? { warmup: 100, duration: 300 } : { warmup: 250, duration: 1000 });
+const timing = ({ quick }) => (quick ? { warmup: 50, duration: 250 } : { warmup: 200, duration: 750 });
 
 /**
  * Runs a job and notes how much of a core each side used while it was measured.
@@ -56,6 +56,7 @@ async function timed(server, setting, job) {
     },
   );
   const after = await server.usage();
+  await server.quiet();
   const serverCpu = before && (after.cpu - before.cpu) / (after.at - before.at);
   return { ...result, before, after, serverCpu, loadCpu: result.cpu / result.seconds };
 }
@@ -179,7 +180,12 @@ export const scenarios = [
     goal: 0.75,
     includes: plainOnes,
     async measure(server, { dialect }, setting) {
-      const job = { mode: 'handshake', inflight: 16, ...dialect.open('/echo') };
+      const job = {
+        mode: 'handshake',
+        inflight: 16,
+        connections: setting.quick ? 1000 : 4000,
+        ...dialect.open('/echo'),
+      };
       return perSecond(await timed(server, setting, job));
     },
   },

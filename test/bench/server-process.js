@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { usageOf } from './process-usage.js';
 
@@ -11,6 +12,7 @@ import { usageOf } from './process-usage.js';
  *   port: number,
  *   usage(): Promise<Usage>,
  *   collectGarbage(): Promise<Usage>,
+ *   quiet(): Promise<void>,
  *   stop(): Promise<void>,
  * }} RunningServer
  */
@@ -62,6 +64,14 @@ export async function startServer(contestant, { deflate = false, cpuProfile } = 
     port,
     usage: async () => usageOf(/** @type {number} */ (child.pid)) ?? ask('usage'),
     collectGarbage: () => ask('collect garbage'),
+    // Connections that the load generator has dropped keep a server busy for a while, which is not to disturb the next.
+    async quiet() {
+      for (const end = performance.now() + PATIENCE; performance.now() < end; ) {
+        const before = usageOf(/** @type {number} */ (child.pid));
+        await sleep(before ? 50 : 250);
+        if (!before || usageOf(/** @type {number} */ (child.pid))?.cpu === before.cpu) return;
+      }
+    },
     async stop() {
       if (child.connected) child.disconnect();
       const impatient = setTimeout(() => child.kill('SIGKILL'), PATIENCE);

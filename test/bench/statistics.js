@@ -4,7 +4,7 @@
  * @param {readonly number[]} samples at least one
  * @param {number} q 0 to 1
  */
-export function quantile(samples, q) {
+function quantile(samples, q) {
   const sorted = [...samples].sort((a, b) => a - b);
   const position = (sorted.length - 1) * q;
   const below = Math.floor(position);

@@ -89,8 +89,8 @@ static void open_connection(connection *c) {
   int one = 1;
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (options.mode == MODE_HANDSHAKE) {
-    // Thousands of connections a second leave as many in TIME_WAIT: a different source address for each run of them
-    // keeps the ports of any one from being exhausted.
+    // Thousands of connections a second leave as many in TIME_WAIT: different source addresses keep the ports of any
+    // one from being exhausted.
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002u + opened % 250)};
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     bind(c->fd, (struct sockaddr *)&from, sizeof from);
@@ -169,10 +169,9 @@ static void on_ready(connection *c) {
   ready++;
   switch (options.mode) {
     case MODE_HANDSHAKE:
-      ops++;
-      close(c->fd);
-      open_connection(c);
-      return;
+      c->state = DONE;
+      if (++ops == options.connections) report();
+      break;
     case MODE_ECHO:
       if (ready == options.connections)
         for (unsigned i = 0; i < options.connections; i++) {
@@ -339,7 +338,7 @@ static void on_handshake(connection *c, const uint8_t *data, size_t size) {
   size_t used = (size_t)(end + 4 - c->text) - before;
   c->state = GREETING;
   used += on_prologue(c, data + used, size - used);
-  if (used < size && c->state == READY && options.mode != MODE_HANDSHAKE) on_data(c, data + used, size - used);
+  if (used < size && c->state == READY) on_data(c, data + used, size - used);
 }
 
 static void on_event(connection *c, uint32_t events) {
@@ -367,7 +366,7 @@ static void on_event(connection *c, uint32_t events) {
     on_handshake(c, input, size);
   } else if (c->state == GREETING || c->state == ANSWER) {
     size_t used = on_prologue(c, input, size);
-    if (used < size && c->state == READY && options.mode != MODE_HANDSHAKE) on_data(c, input + used, size - used);
+    if (used < size && c->state == READY) on_data(c, input + used, size - used);
   } else {
     on_data(c, input, size);
   }
@@ -407,7 +406,6 @@ int main(int argc, char **argv) {
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_max < options.connections + 32) fail("Needs %u open files, the limit is lower", options.connections);
-  if (options.mode == MODE_HANDSHAKE) options.connections = options.inflight;
   if (options.request.size) options.request = repeated(options.request, &period_out);
   if (options.mode == MODE_STREAM) period_in = options.reply.size;
   else if (options.reply.size) options.reply = repeated(options.reply, &period_in);
@@ -417,9 +415,10 @@ int main(int argc, char **argv) {
   unsigned at_once = options.connections < options.inflight ? options.connections : options.inflight;
   if (options.mode == MODE_ECHO) at_once = options.connections;
   began_at = now();
+  if (options.mode == MODE_HANDSHAKE) start_clock();
   while (opened < at_once) open_connection(&connections[opened]);
 
-  int timed = options.mode != MODE_STREAM && options.mode != MODE_IDLE;
+  int timed = options.mode == MODE_ECHO || options.mode == MODE_PUSH || options.mode == MODE_BURST;
   struct epoll_event events[256];
   for (;;) {
     int count = epoll_wait(epoll_fd, events, 256, 50);

@@ -34,7 +34,7 @@ const { mode, accept = '' } = words;
 const { port = 0, window = 1, inflight = 64, burst = 10, greeting = 0, answer = 0, blocks = 0, total = 0 } = numbers;
 const { duration = 1000, warmup = 0, timeout = 60_000 } = numbers;
 const { handshake = NOTHING, preamble = NOTHING, prefix = NOTHING, block = NOTHING, suffix = NOTHING } = files;
-const wanted = mode === 'handshake' ? inflight : /** @type {number} */ (numbers.connections);
+const wanted = /** @type {number} */ (numbers.connections);
 
 /**
  * Many copies one after the other let one write, or one comparison, cover many messages.
@@ -100,7 +100,7 @@ function report() {
 }
 
 function checkClock() {
-  if (ops === 0 || mode === 'stream' || mode === 'idle') return;
+  if (ops === 0 || mode === 'stream' || mode === 'idle' || mode === 'handshake') return;
   const now = performance.now();
   firstOpAt ||= now;
   if (!startedAt) {
@@ -233,15 +233,13 @@ class Connection {
     this.#framesSeen = 0;
     this.#state = 'ready';
     this.#onReady();
-    if (at < data.length && mode !== 'handshake') this.#onData(data.subarray(at));
+    if (at < data.length) this.#onData(data.subarray(at));
   }
 
   #onReady() {
     ready++;
     if (mode === 'handshake') {
-      ops++;
-      this.socket.destroy();
-      new Connection();
+      if (++ops === wanted) report();
     } else if (mode === 'echo') {
       if (ready === wanted) for (const connection of connections) connection.allow(window * requestSize);
     } else if (mode === 'push') {
@@ -261,6 +259,7 @@ class Connection {
 
   /** @param {Buffer} data */
   #onData(data) {
+    if (mode === 'handshake') return;
     if (mode === 'idle' || pattern.length > 0) {
       this.#onFrames(data);
       return;
@@ -310,6 +309,7 @@ function openNext() {
   process.stdin.on('end', () => finish({ ops: 0, seconds: 0, cpu: 0 })).resume();
 }
 
+if (mode === 'handshake') startClock();
 const atOnce = mode === 'echo' ? wanted : Math.min(wanted, inflight);
 while (opened < atOnce) connections.push(new Connection());
 setInterval(() => {
