@@ -111,6 +111,22 @@ describe('Connection, closing from our side', () => {
     await closed;
   });
 
+  it('reports a message that is too big to whoever reads it when the connection is over', async (t) => {
+    const h = new Harness(t, { receiveBufferLimit: 1000 });
+    await h.closeOutput();
+    h.arrive('x'.repeat(1001));
+    let read: Promise<void> | undefined;
+    h.onTerminated = () => {
+      read = assert.rejects(h.message(), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
+    };
+    h.connection.closeGracefully(1001, '');
+    h.arriveClose(1000);
+    await settle();
+    await read;
+    assert.equal(await h.message(), undefined);
+    assert.equal(h.connection.state, 5);
+  });
+
   it('drains: lets readers finish, drops what nobody reads beyond the limit, and sees the peer close', async (t) => {
     const { connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
     const read = h.message();

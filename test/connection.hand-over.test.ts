@@ -64,7 +64,7 @@ describe('Connection, hand-over to ws', () => {
   it('refuses after a read, after a close, within a message and while a send is pending', async (t) => {
     const read = new Harness(t);
     const pending = assert.rejects(read.receive());
-    assert.throws(() => read.connection.handOver(open), /input has been read, must be Open/);
+    assert.throws(() => read.connection.handOver(open), /it has been read from or closed, must be Open/);
     read.connection.abort();
     await pending;
     assert.throws(() => read.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -112,6 +112,7 @@ describe('Connection, hand-over to ws', () => {
     await settle();
     h.clock.advance(20_000);
     assert.equal(connection.state, 2);
+    connection.closeTcp();
     connection.abort();
     assert.deepEqual(ws.calls, ['close 1001 going', 'close undefined undefined', 'ping', 'terminate']);
   });

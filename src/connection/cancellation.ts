@@ -20,8 +20,8 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
 }
 
 function tellAll(this: AbortSignal): void {
-  const callbacks = waiting.get(this) ?? [];
-  for (const callback of callbacks) callback();
+  // Only a signal that has some is listened to.
+  for (const callback of waiting.get(this) as Set<() => void>) callback();
 }
 
 /** Calls `cancel` if the signal fires before `operation` has settled. */

@@ -165,13 +165,13 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   /** How it ended; meaningful in a terminal state. */
   get closeInfo(): CloseInfo {
     return this.#state === Closed
-      ? { code: this.closeStatus ?? 1005, reason: this.closeStatusDescription ?? '', wasClean: true }
+      ? { code: this.closeStatus as number, reason: this.closeStatusDescription as string, wasClean: true }
       : { code: 1006, reason: '', wasClean: false };
   }
 
   /** Whether the TCP connection still stands in both directions. */
   get isPeerConnected(): boolean {
-    return !this.#socket.destroyed && this.#socket.readable;
+    return this.#socket.readable;
   }
 
   /** Sends a whole message if it can go at once, which is the common case; false says nothing about why not. */
@@ -309,8 +309,10 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   /** Hands the socket over to `ws`, with all input since the handshake. Only before the first read. */
   handOver(open: (socket: Duplex, head: Buffer) => WebSocket): WebSocket {
     const early = this.#early;
-    if (early === undefined || isTerminal(this.#state) || this.#closeQueued) {
-      throw handOverRefused(early === undefined ? 'input has been read' : `state is ${stateName(this.#state)}`);
+    if (early === undefined) {
+      throw handOverRefused(
+        this.#state === Open ? 'it has been read from or closed' : `state is ${stateName(this.#state)}`,
+      );
     }
     if (!this.#sends.surrender()) throw handOverRefused('a send is pending or a message is not finished');
     this.#early = undefined;
@@ -363,7 +365,6 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
   }
 
   faulted(closeCode: number, error: WebSocketError): void {
-    if (isTerminal(this.#state)) return;
     this.#sends.fail(error);
     if (this.#state !== CloseSent) {
       this.#sends.sendControl(OPCODE_CLOSE, closePayload(closeCode, fitDescription(error.message)));

@@ -286,14 +286,14 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   }
 
   #fault(closeCode: number, error: WebSocketError): void {
-    if (this.#end !== undefined) return;
     this.#frames.stop();
     this.#inflater?.destroy();
     this.#owner.faulted(closeCode, error);
   }
 
   #closed(code: number, reason: string): void {
-    if (this.#end !== undefined) return;
+    // Whoever is told of it may read again.
+    this.#end = 'close';
     this.#owner.peerClosed(code, reason);
     this.#finish('close');
   }

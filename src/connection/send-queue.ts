@@ -97,7 +97,6 @@ export class SendQueue {
   #insideMessage = false;
   /** That message is compressed. */
   #messageCompressed = false;
-  #failure: unknown;
   /** Messages that have been put on their way completely. */
   messages = 0;
   /** Bytes given to the system, headers included. */
@@ -241,7 +240,6 @@ export class SendQueue {
 
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
   fail(reason: unknown): void {
-    this.#failure = reason;
     const all = [...this.#committed, ...this.#queue.slice(this.#first), ...this.#held];
     this.#queue = [];
     this.#first = 0;
@@ -407,7 +405,6 @@ export class SendQueue {
     const bytes =
       typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     this.#deflater?.compress(bytes, pending.endOfMessage, (error, out) => {
-      if (this.#failure !== undefined) return;
       if (error) {
         if (this.#messageCompressed) {
           this.#owner.compressionFailed(error);

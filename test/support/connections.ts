@@ -28,6 +28,8 @@ export class Harness {
   readonly connection: Connection;
   /** How often the connection has said that it is over. */
   terminated = 0;
+  /** Called when it does. */
+  onTerminated: () => void = () => {};
 
   constructor(
     t: TestContext,
@@ -42,7 +44,10 @@ export class Harness {
       settings: { ...QUIET, ...settings },
       keepAlive: new KeepAlive(this.clock.now),
       compression,
-      onTerminated: () => void this.terminated++,
+      onTerminated: () => {
+        this.terminated++;
+        this.onTerminated();
+      },
     });
     t.after(() => {
       this.connection.abort();
