@@ -51,7 +51,7 @@ describe('whileUncancelled', () => {
     const controller = new AbortController();
     await assert.rejects(
       new Promise((_resolve, reject) => {
-        whileUncancelled(new Promise(() => {}), controller.signal, () => reject(controller.signal.reason));
+        void whileUncancelled(new Promise(() => {}), controller.signal, () => reject(controller.signal.reason));
         controller.abort(new Error('no'));
       }),
       /no/,
