@@ -132,6 +132,7 @@ describe('performHandshake()', () => {
       readonly [what: string, request: RawRequest, status: number, message: RegExp, headers?: Record<string, string>]
     > = [
       ['another method', { method: 'POST' }, 405, /its method is POST, must be GET/, { allow: 'GET' }],
+      ['a request without a host', { headers: { Host: undefined } }, 400, /Host is missing/],
       ['HTTP/1.0', { version: '1.0' }, 400, /it uses HTTP\/1\.0, must be HTTP\/1\.1/],
       [
         'a request without a version',

@@ -42,6 +42,10 @@ const validate = (req: IncomingMessage): string => {
   if (httpVersion === '1.0') {
     throw createError(400, 'Cannot accept the WebSocket request: it uses HTTP/1.0, must be HTTP/1.1');
   }
+  // Node insists on it for other requests only; RFC 6455, section 4.2.1 does for these.
+  if (headers.host === undefined) {
+    throw createError(400, 'Cannot accept the WebSocket request: Host is missing, must name the server');
+  }
   if (headers['sec-websocket-version'] !== VERSION) {
     throw createError(
       426,
