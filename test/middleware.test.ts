@@ -374,6 +374,34 @@ describe('accept', { timeout: 20_000 }, () => {
   });
 });
 
+describe('a client that leaves while the 101 is being written', { timeout: 20_000 }, () => {
+  it('leaves a context that is over, and no connection', async (t) => {
+    const seen: unknown[] = [];
+    const { server, sockets, errors } = await serveApp(t, anyFramework, (app, all) => {
+      app.use((req, res, next) => {
+        const { writeHead } = res;
+        res.writeHead = (...args: unknown[]) => {
+          req.socket.destroy();
+          return Reflect.apply(writeHead, res, args);
+        };
+        next();
+      });
+      app.use(
+        all.handler(async (socket) => {
+          seen.push(socket.state, socket.signal.aborted, await socket.closed, all.connections.size);
+          await socket.sendAsync('to nobody');
+        }),
+      );
+    });
+    await (await rawUpgrade(t, server)).closed();
+    await eventually(() => errors.length === 1);
+    assert.deepEqual(seen, [WebSocketState.Aborted, true, { code: 1006, reason: '', wasClean: false }, 0]);
+    assert(errors[0] instanceof WebSocketError);
+    assert.equal(errors[0].code, 'ERR_WEBSOCKET_INVALID_STATE');
+    assert.equal(sockets.connections.size, 0);
+  });
+});
+
 describe('handler', () => {
   it('wants a function and valid route options', () => {
     const sockets = webSockets();
@@ -528,5 +556,24 @@ describe('compression', { timeout: 20_000 }, () => {
       client.send('abc'.repeat(1000));
       assert.equal(await nextMessage(client), 'abc'.repeat(1000));
     }
+  });
+
+  it('goes over to ws with the connection', async (t) => {
+    const { url } = await serveApp(
+      t,
+      anyFramework,
+      (app, sockets) => {
+        app.use(
+          sockets.handler(({ ws }) => {
+            assert.equal(ws.extensions, 'permessage-deflate');
+            ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
+          }),
+        );
+      },
+      { perMessageDeflate: { threshold: 0 } },
+    );
+    const client = await connectWs(t, url, [], { perMessageDeflate: { threshold: 0 } });
+    client.send('compressed '.repeat(1000));
+    assert.equal(await nextMessage(client), 'compressed '.repeat(1000));
   });
 });

@@ -347,7 +347,8 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   /** The peer's close, `undefined` before it has come (E_NOT_SET). `IWebSocketContext::GetCloseStatus`. */
   getCloseStatus(): CloseStatus | undefined {
     const { closeStatus, closeStatusDescription } = this.#connection;
-    return closeStatus === undefined ? undefined : { statusCode: closeStatus, reason: closeStatusDescription ?? '' };
+    if (closeStatus === undefined || closeStatusDescription === undefined) return undefined;
+    return { statusCode: closeStatus, reason: closeStatusDescription };
   }
 
   /**
