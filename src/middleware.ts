@@ -16,7 +16,7 @@ import {
 } from './options.js';
 import { type AppFunction, attach } from './upgrade/attach.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
-import type { UpgradeRequest } from './upgrade/upgrade-request.js';
+import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
 
 /** A request of Node's, and what the middleware adds to it. */
@@ -112,6 +112,11 @@ export interface WebSockets {
   close(options?: DrainOptions): Promise<DrainResult>;
 }
 
+/** What Express leaves on a request. */
+interface ExpressRequest {
+  next?: unknown;
+}
+
 /** The options of a route, and what the contexts made there have in common. */
 interface Route {
   readonly settings: ResolvedRouteOptions;
@@ -129,8 +134,6 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   const connections = new Connections(settings.maxConnections);
   const keepAlive = new KeepAlive();
   const bridge = new WsBridge();
-  /** By request: those that this instance has accepted. */
-  const lives = new WeakMap<IncomingMessage, HandlerLife>();
 
   function routeOf(options?: WebSocketRouteOptions): Route {
     const route = resolveRouteOptions(settings, options);
@@ -142,20 +145,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         connections.ended(context, info.wasClean, traffic);
         publishClose(context, info, traffic);
       },
-      failed: (context, error) => lives.get(context.request)?.failed(error),
+      failed: (context, error) => lifeOf(context.request)?.failed(error),
     };
     return { settings: route, host };
   }
   const everywhere = routeOf();
-
-  const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
-    configurable: true,
-    enumerable: true,
-    // One function for all requests: a closure for each would give each of them a hidden class of its own.
-    get() {
-      return lives.get(this)?.claim();
-    },
-  };
 
   /** Makes the context of a handshake whose 101 has just been written. */
   function open(handshake: Handshake, upgrade: UpgradeRequest, { host, settings: route }: Route): HandlerLife {
@@ -173,9 +167,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       { socket, head, settings: route, keepAlive },
     );
     const life = new HandlerLife(context, req, settings.onError);
-    lives.set(req, life);
     upgrade.aftermath = life;
-    Object.defineProperty(req, 'webSocket', webSocketProperty);
     connections.add(context);
     publishOpen(context);
     return life;
@@ -206,7 +198,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
 
   function middleware(req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
     // Standing in the chain twice is as good as once.
-    if (!isWebSocketRequest(req) || lives.has(req)) {
+    if (!isWebSocketRequest(req) || lifeOf(req) !== undefined) {
       next();
       return;
     }
@@ -224,14 +216,18 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     if (typeof fn !== 'function')
       throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
     const route = routeOf(routeOptions);
-    return (req, res, next) => {
-      const life = lives.get(req);
+    return (req: Req & ExpressRequest, res, next) => {
+      const life = lifeOf(req);
       if (life !== undefined) {
         life.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
         settle(
           () => handshake(req, route),
-          (opened) => opened.run(fn, req, res),
+          (opened) => {
+            // Express would keep the rest of the chain, which ends here, for as long as the connection lives.
+            req.next = undefined;
+            opened.run(fn, req, res);
+          },
           next,
         );
       } else {
@@ -248,7 +244,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   async function close(options: DrainOptions = {}): Promise<DrainResult> {
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
-    return await connections.close(code, reason, timeout);
+    return connections.close(code, reason, timeout);
   }
 
   const members = Object.assign(middleware, {
@@ -268,6 +264,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     connectionCount: { get: () => connections.contexts.size },
     totals: { get: () => connections.totals },
   });
+}
+
+/** The connection of a request that has been accepted before, by whichever instance. */
+function lifeOf(req: IncomingMessage): HandlerLife | undefined {
+  const aftermath = UpgradeRequest.of(req)?.aftermath;
+  return aftermath instanceof HandlerLife ? aftermath : undefined;
 }
 
 /** permessage-deflate as negotiated, with the options that led to it. */

@@ -5,6 +5,8 @@ import { WebSocketError } from '../errors.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
 export interface Aftermath {
+  /** Gives the connection to whoever asks for it on `req.webSocket`. */
+  claim(): unknown;
   /** The chain of middleware came to its end: with an error, or because nobody had anything more to do. */
   chainEnded(error?: unknown): void;
   /** The application ended the response, which means nothing any more, with this status code. */
@@ -32,7 +34,22 @@ const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
 
 interface Carrier {
   [carried]?: UpgradeRequest;
+  baseUrl?: string | undefined;
+  originalUrl?: string | undefined;
+  params?: object | undefined;
+  next?: unknown;
+  res?: unknown;
+  route?: unknown;
+  _parsedUrl?: unknown;
 }
+
+const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[carried]?.aftermath?.claim();
+  },
+};
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
 export const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined =>
@@ -69,6 +86,11 @@ export class UpgradeRequest {
     this.#bytesWrittenBefore = bytesWritten(socket);
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
+    Object.defineProperty(req, 'webSocket', webSocketProperty);
+    // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
+    // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
+    carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = carrier.res = undefined;
+    carrier.route = carrier._parsedUrl = undefined;
   }
 
   /** The upgrade request behind `req`; `undefined` if `req` did not come through `attach`. */

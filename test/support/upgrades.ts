@@ -33,6 +33,10 @@ export class RecordedAftermath implements Aftermath {
   readonly events: (readonly [kind: 'chain' | 'response', what: unknown])[] = [];
   #waiting: (() => void) | undefined;
 
+  claim(): this {
+    return this;
+  }
+
   chainEnded(error?: unknown): void {
     this.#add(['chain', error]);
   }
