@@ -180,6 +180,14 @@ describe('Input, compressed', () => {
     assert.equal(input.messages, 3);
   });
 
+  it('delivers compressed messages that came before a fault, then the fault', async () => {
+    const { calls, input, push } = start(100_000, compression());
+    push({ payload: deflated('before'), rsv: 4 }, { opcode: 3, payload: '' });
+    assert.equal(await input.read(wholeMessage, undefined), 'before');
+    await assert.rejects(input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    assert.deepEqual(calls, ['fault 1002']);
+  });
+
   it('stops the sender when more waits to be inflated than is inflated at once', async () => {
     const { calls, input, push } = start(10_000_000, compression());
     const data = noise(100_000);

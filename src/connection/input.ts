@@ -105,7 +105,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
         maxPayload: limits.maxPayload,
         options: deflate.options,
         onData: (chunk, start, end, flags) => this.#accept(chunk, start, end, flags),
-        onFault: (closeCode, message) => this.onFault(closeCode, message),
+        onFault: (closeCode, message) => this.#broken(closeCode, message),
         onBackpressure: (full) => {
           this.#inflaterFull = full;
           if (full) owner.pauseInput();
@@ -220,10 +220,8 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   }
 
   onFault(closeCode: number, message: string): void {
-    this.#fault(
-      closeCode,
-      new WebSocketError(closeCode === 1009 ? 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' : 'ERR_WEBSOCKET_FAULTED', message),
-    );
+    // What came before it may still have to be inflated, and is to be read.
+    this.afterwards(() => this.#broken(closeCode, message));
   }
 
   // ReceiveQueueOwner
@@ -255,7 +253,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
 
   #accept(chunk: Buffer, start: number, end: number, flags: number): void {
     if ((flags & TEXT) !== 0 && !this.#isText(chunk, start, end, flags)) {
-      this.onFault(1007, 'Cannot receive: the peer sent a text message that is not valid UTF-8');
+      this.#broken(1007, 'Cannot receive: the peer sent a text message that is not valid UTF-8');
       return;
     }
     if ((flags & MESSAGE_END) !== 0) this.messages++;
@@ -266,7 +264,11 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   #isText(chunk: Buffer, start: number, end: number, flags: number): boolean {
     if ((flags & ASCII) !== 0 && this.#validator === undefined) return true;
     this.#validator ??= new Utf8Validator();
-    return this.#validator.write(chunk, start, end) && ((flags & MESSAGE_END) === 0 || this.#validator.end());
+    if (!this.#validator.write(chunk, start, end)) return false;
+    if ((flags & MESSAGE_END) === 0) return true;
+    const complete = this.#validator.end();
+    this.#validator = undefined;
+    return complete;
   }
 
   #readEnd<T>(kind: ReadKind<T>, end: InputEnd): Promise<T> {
@@ -283,6 +285,12 @@ export class Input implements FrameSink, ReceiveQueueOwner {
         end === 'close' ? {} : { cause: end },
       ),
     );
+  }
+
+  /** The peer broke the protocol or `maxPayload`. */
+  #broken(closeCode: number, message: string): void {
+    const code = closeCode === 1009 ? 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' : 'ERR_WEBSOCKET_FAULTED';
+    this.#fault(closeCode, new WebSocketError(code, message));
   }
 
   #fault(closeCode: number, error: WebSocketError): void {
