@@ -130,7 +130,7 @@ export class Connections {
     closePayload(code, reason);
     checkTimeout(timeout);
     this.#drain ??= this.#close(code, reason, timeout);
-    return await this.#drain;
+    return this.#drain;
   }
 
   async #close(code: number, reason: string, timeout: number): Promise<DrainResult> {

@@ -6,14 +6,12 @@ import { isTerminal } from './connection/state.js';
 import { isHandedOver, type WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
+import type { ResolvedOptions } from './options.js';
 import type { Aftermath } from './upgrade/upgrade-request.js';
 
 /** Close status of a connection that no route wanted, after HTTP's 404. */
 const NOT_FOUND = 4404;
 const INTERNAL_ERROR = 1011;
-
-/** Gets the errors of an application that no HTTP response can report any more. */
-export type ErrorListener = (error: unknown, socket: WebSocketContext, req: IncomingMessage) => void;
 
 function ignore(): void {}
 
@@ -67,14 +65,15 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 export class HandlerLife implements Aftermath {
   readonly #socket: WebSocketContext;
   readonly #req: IncomingMessage;
-  readonly #onError: ErrorListener;
+  /** Options of the instance that has accepted the connection; they tell it from every other instance. */
+  readonly options: ResolvedOptions;
   /** Somebody in the chain has taken the connection up. */
   #claimed = false;
 
-  constructor(socket: WebSocketContext, req: IncomingMessage, onError: ErrorListener | undefined) {
+  constructor(socket: WebSocketContext, req: IncomingMessage, options: ResolvedOptions) {
     this.#socket = socket;
     this.#req = req;
-    this.#onError = onError ?? logUnexpected;
+    this.options = options;
   }
 
   /** Gives the connection to somebody in the chain, who looks after it from now on. */
@@ -132,7 +131,8 @@ export class HandlerLife implements Aftermath {
     this.#close(status, description);
     publishError(this.#socket, error);
     // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-    settle(() => this.#onError(error, this.#socket, this.#req), ignore, warn);
+    const { onError = logUnexpected } = this.options;
+    settle(() => onError(error, this.#socket, this.#req), ignore, warn);
   }
 
   // Aftermath

@@ -151,6 +151,15 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
   const everywhere = routeOf();
 
+  /**
+   * The connection of a request that this instance has accepted before. What another one has accepted is not taken over:
+   * its origins, limits and registry are others.
+   */
+  function lifeOf(req: IncomingMessage): HandlerLife | undefined {
+    const aftermath = UpgradeRequest.of(req)?.aftermath;
+    return aftermath instanceof HandlerLife && aftermath.options === settings ? aftermath : undefined;
+  }
+
   /** Makes the context of a handshake whose 101 has just been written. */
   function open(handshake: Handshake, upgrade: UpgradeRequest, { host, settings: route }: Route): HandlerLife {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
@@ -166,7 +175,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       },
       { socket, head, settings: route, keepAlive },
     );
-    const life = new HandlerLife(context, req, settings.onError);
+    const life = new HandlerLife(context, req, settings);
     upgrade.aftermath = life;
     connections.add(context);
     publishOpen(context);
@@ -264,12 +273,6 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     connectionCount: { get: () => connections.contexts.size },
     totals: { get: () => connections.totals },
   });
-}
-
-/** The connection of a request that has been accepted before, by whichever instance. */
-function lifeOf(req: IncomingMessage): HandlerLife | undefined {
-  const aftermath = UpgradeRequest.of(req)?.aftermath;
-  return aftermath instanceof HandlerLife ? aftermath : undefined;
 }
 
 /** permessage-deflate as negotiated, with the options that led to it. */

@@ -41,7 +41,7 @@ for (const [name, framework] of [
       const { url } = await site(t, (app, sockets) => {
         app.get(
           '/rooms/:id',
-          sockets.handler(async (socket, req) => await socket.sendAsync(`${req.params['id']} at ${req.originalUrl}`)),
+          sockets.handler((socket, req) => socket.sendAsync(`${req.params['id']} at ${req.originalUrl}`)),
         );
       });
       assert.equal(await nextMessage(await connectWs(t, `${url}/rooms/42?x=1`)), '42 at /rooms/42?x=1');

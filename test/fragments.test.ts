@@ -170,11 +170,11 @@ describe('a completion that is no function', { timeout: 20_000 }, () => {
     for (const completion of [null, 5, 'x', {}]) {
       const none = completion as never as CompletionCallback<unknown>;
       for (const call of [
-        () => socket.readFragment(undefined, none),
-        () => socket.writeFragment('x', undefined, none),
-        () => socket.sendConnectionClose(1000, '', none),
+        async () => socket.readFragment(undefined, none),
+        async () => socket.writeFragment('x', undefined, none),
+        async () => socket.sendConnectionClose(1000, '', none),
       ]) {
-        await assert.rejects(async () => await call(), {
+        await assert.rejects(call, {
           name: 'TypeError',
           message: /^Cannot (read|write|close): completion is (null|of type \w+), must be a function or undefined$/,
         });

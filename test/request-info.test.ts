@@ -46,7 +46,7 @@ const inExpress = async (
   sockets.attach(server, app);
   const raw = await rawUpgrade(t, server, { path: '/mounted/room/7?q=1', ...rawRequest });
   assert.equal((await raw.readHead()).status, 101);
-  return await accepted;
+  return accepted;
 };
 
 describe('requestUri', () => {
