@@ -124,7 +124,7 @@ describe('a connection', { timeout: 20_000 }, () => {
     const { socket, client } = await openRaw(t, { sendBufferLimit: Number.POSITIVE_INFINITY });
     client.raw.socket.pause();
     // More than the kernels take, so that the system has not taken all of it.
-    const send = watch(socket.sendAsync(Buffer.alloc(32 * MIB)));
+    const send = watch(socket.sendAsync(Buffer.alloc(64 * MIB)));
     const queued = watch(socket.sendAsync('behind it'));
     await eventually(() => socket.bufferedAmount > 0);
     socket.abort();

@@ -388,7 +388,8 @@ export class Connection implements InputOwner, SendQueueOwner, CloseHandshakeOwn
     for (let at = 0; at < last; at++) socket.write(chunks[at]);
     socket.write(chunks[last], this.#writeDone);
     if (last > 0) socket.uncork();
-    return socket.writableLength === 0;
+    // What the system refuses in this very call is gone from the stream as well; 'close' follows.
+    return socket.writableLength === 0 && socket.errored === null;
   }
 
   closeFrameCommitted(): void {
