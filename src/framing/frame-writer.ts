@@ -18,8 +18,8 @@ export const COPY_LIMIT: number = 16 * 1024;
 
 const BLOCK_SIZE = 64 * 1024;
 const FIRST_BLOCK_SIZE = 4 * 1024;
-/** Blocks kept for the next batch; what a peak needed beyond them goes back to the garbage collector. */
-const SPARE_BLOCKS = 64;
+/** Bytes of blocks of a size that are kept for later; what a peak needed beyond them goes to the garbage collector. */
+const SPARE = 4 * 1024 * 1024;
 
 /**
  * Blocks are borrowed for the time from the first frame of a batch until the system has taken it. All connections of
@@ -38,7 +38,7 @@ class BlockPool {
   }
 
   give(block: Buffer): void {
-    if (this.#spare.length < SPARE_BLOCKS) this.#spare.push(block);
+    if (this.#spare.length * this.#size < SPARE) this.#spare.push(block);
   }
 }
 
