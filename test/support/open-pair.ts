@@ -128,7 +128,7 @@ class Inbox {
   async next(): Promise<string | Buffer> {
     const message = this.#messages.shift();
     if (message !== undefined) return message;
-    return await new Promise((resolve) => {
+    return new Promise((resolve) => {
       this.#waiting = resolve;
     });
   }
