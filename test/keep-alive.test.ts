@@ -58,6 +58,22 @@ describe('KeepAlive', () => {
     assert.deepEqual(peer.losses, [50]);
   });
 
+  it('pings every interval, also where the timeout is longer', (t) => {
+    const { clock, watch } = start(t);
+    const peer = watch(30, 100);
+    peer.answers = true;
+    for (let at = 0; at < 5; at++) clock.advance(30);
+    assert.deepEqual(peer.probes, [30, 60, 90, 120, 150]);
+
+    // A ping that is not answered has all of the timeout, and no other is sent meanwhile.
+    peer.answers = false;
+    for (let at = 0; at < 12; at++) clock.advance(10);
+    assert.deepEqual(peer.probes, [30, 60, 90, 120, 150, 180]);
+    assert.deepEqual(peer.losses, []);
+    clock.advance(10);
+    assert.deepEqual(peer.losses, [130]);
+  });
+
   it('puts the ping off for whatever arrives', (t) => {
     const { clock, watch } = start(t);
     const peer = watch();

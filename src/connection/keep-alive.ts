@@ -82,6 +82,11 @@ export class KeepAlive {
     }
     const idleSince = peer.lastActivity;
     if (probedAt !== undefined && idleSince < probedAt && !peer.inputPaused) {
+      if (now < probedAt + timeout) {
+        entry.due = probedAt + timeout;
+        this.#add(entry);
+        return;
+      }
       entry.peer = undefined;
       peer.lost(now - idleSince, timeout);
       return;
@@ -91,7 +96,8 @@ export class KeepAlive {
       entry.due = idleSince + interval;
     } else {
       const awaited = peer.probe() && timeout > 0;
-      entry.due = now + (awaited ? timeout : interval);
+      // With a long timeout the answer must not wait for its end to be seen, or the next ping would.
+      entry.due = now + (awaited ? Math.min(timeout, interval) : interval);
       if (awaited) entry.probedAt = now;
     }
     this.#add(entry);
