@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { certificate, type TestContext } from './servers.js';
+
+export type ProxyName = 'nginx' | 'haproxy';
+
+/** A reverse proxy in front of a server, without TLS on one port and with it on another. */
+export interface Proxy {
+  readonly plainPort: number;
+  readonly securePort: number;
+}
+
+/** How long a proxy lets a connection be idle, in seconds. */
+export const IDLE_TIMEOUT = 1;
+
+const page = readFileSync('docs/how-to/behind-a-proxy.md', 'utf8');
+
+/** The configuration that the documentation shows, with the ports and times of a test. */
+function shown(language: string, upstream: number): string {
+  const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)?.[1];
+  if (block === undefined) throw new Error(`docs/how-to/behind-a-proxy.md has no configuration for ${language}`);
+  return block
+    .replaceAll('127.0.0.1:8080', `127.0.0.1:${upstream}`)
+    .replace('proxy_read_timeout 60s', `proxy_read_timeout ${IDLE_TIMEOUT}s`)
+    .replace('timeout tunnel 60s', `timeout tunnel ${IDLE_TIMEOUT}s`);
+}
+
+interface Setting extends Proxy {
+  readonly upstream: number;
+  readonly folder: string;
+}
+
+const programs: Readonly<
+  Record<ProxyName, { configure: (setting: Setting) => string; args: (file: string) => string[] }>
+> = {
+  nginx: {
+    configure: ({ plainPort, securePort, upstream, folder }) => `
+daemon off;
+master_process off;
+pid ${folder}/pid;
+error_log ${folder}/error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
+  ssl_certificate ${folder}/cert.pem;
+  ssl_certificate_key ${folder}/key.pem;
+  ${shown('nginx', upstream).replace(
+    'server {',
+    `server {\n  listen 127.0.0.1:${plainPort};\n  listen 127.0.0.1:${securePort} ssl;`,
+  )}
+}
+`,
+    args: (file) => ['-c', file, '-e', 'stderr'],
+  },
+  haproxy: {
+    configure: ({ plainPort, securePort, upstream, folder }) => `
+${shown('haproxy', upstream)}
+frontend web
+  bind 127.0.0.1:${plainPort}
+  bind 127.0.0.1:${securePort} ssl crt ${folder}/both.pem
+  default_backend app
+`,
+    args: (file) => ['-db', '-f', file],
+  },
+};
+
+/** Whether the program is there; in CI it has to be. */
+export function hasProxy(name: ProxyName): boolean {
+  const found = spawnSync(name, ['-v'], { stdio: 'ignore' }).error === undefined;
+  if (!found && process.env['CI']) throw new Error(`${name} is not installed, in CI it must be: see .ci/run`);
+  return found;
+}
+
+/** Starts a proxy in front of the server on `upstream`, until the end of the test. */
+export async function startProxy(t: TestContext, name: ProxyName, upstream: number): Promise<Proxy> {
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const [plainPort, securePort] = [await freePort(), await freePort()];
+  writeFileSync(join(folder, 'cert.pem'), certificate.cert);
+  writeFileSync(join(folder, 'key.pem'), certificate.key);
+  writeFileSync(join(folder, 'both.pem'), certificate.cert + certificate.key);
+  const file = join(folder, 'configuration');
+  const program = programs[name];
+  writeFileSync(file, program.configure({ plainPort, securePort, upstream, folder }));
+  const child = spawn(name, program.args(file), { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+  while (!(await canConnect(securePort))) {
+    if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}: ${output}`);
+    await pause(child);
+  }
+  return { plainPort, securePort };
+}
+
+/** Waits for something to happen, or a moment: a proxy does not say that it listens. */
+async function pause(child: ChildProcess): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      child.removeListener('exit', done);
+      resolve();
+    };
+    const timer = setTimeout(done, 20);
+    child.once('exit', done);
+  });
+}
+
+async function canConnect(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+const given = new Set<number>();
+
+/** A port that nobody listens on, and that no other test of this process has been given. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
+}
