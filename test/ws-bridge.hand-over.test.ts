@@ -7,6 +7,7 @@ import { createWebSocketStream, WebSocket } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
 import { handOver } from '../src/upgrade/ws-bridge.js';
 import { Recorder, shakingServer } from './support/bridging.js';
+import { deflated, negotiated } from './support/deflate.js';
 import { clientFrame, PING_FRAME } from './support/frames.js';
 import { type RawRequest, rawUpgrade } from './support/raw-client.js';
 import { type TestContext, webSocketUrlOf } from './support/servers.js';
@@ -163,5 +164,26 @@ describe('handOver()', () => {
     await once(webSocket, 'ping');
     assert.deepEqual(Buffer.concat(socket.written), Buffer.from([0x8a, 1, 0x70]));
     assert.ok(!(socket instanceof Socket));
+  });
+
+  it('survives bytes that come behind a compressed message with an error in them', async () => {
+    const socket = new Recorder();
+    const options = { subProtocol: undefined, perMessageDeflate: negotiated(), maxPayload: 1 << 20, closeTimeout: 100 };
+    const webSocket = handOver(socket, Buffer.alloc(0), options);
+    const failed = once(webSocket, 'error');
+    const [message] = await Promise.all([
+      once(webSocket, 'message'),
+      (async () => {
+        socket.push(clientFrame({ rsv: 4, opcode: 2, payload: deflated('x'.repeat(100_000)) }));
+        const bad = clientFrame({ payload: Buffer.concat([Buffer.of(0xff), Buffer.alloc(20, 97)]) });
+        // ws gets each of these while it inflates, and goes on with them when it has found the error.
+        const behind = clientFrame({ payload: 'x'.repeat(30) });
+        for (const chunk of [bad.subarray(0, 10), bad.subarray(10), behind, behind]) socket.push(Buffer.from(chunk));
+      })(),
+    ]);
+    assert.equal(String(message[0]).length, 100_000);
+    const [error] = await failed;
+    assert.match(String(error), /invalid UTF-8/);
+    socket.destroy();
   });
 });

@@ -158,6 +158,7 @@ export class WsBridge {
 interface ServerWebSocket extends WebSocket {
   _protocol: string;
   _extensions: Extensions;
+  _receiver: { _errored: boolean; startLoop(callback: (error?: Error) => void): void };
   setSocket(socket: Duplex, head: Buffer, options: object): void;
 }
 
@@ -202,5 +203,17 @@ export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions)
     maxPayload,
     skipUTF8Validation: false,
   });
+  guardReceiver(webSocket._receiver);
   return webSocket;
+};
+
+/**
+ * The receiver of ws 8.23 goes on with what was written while it inflated after it has found an error, in a state that it
+ * does not expect: an uncaught TypeError, which any client could cause. After an error there is nothing left to read.
+ */
+const guardReceiver = (receiver: ServerWebSocket['_receiver']): void => {
+  const { startLoop } = receiver;
+  receiver.startLoop = (callback) => {
+    if (!receiver._errored) startLoop.call(receiver, callback);
+  };
 };
