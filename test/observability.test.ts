@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { WebSocket } from 'ws';
+import { startSample } from './support/demo.js';
+import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
+import type { TestContext } from './support/servers.js';
+
+/** Has an echo, leaves cleanly and is refused once; a second client stays. */
+async function useEcho(t: TestContext, url: string): Promise<void> {
+  const [client, other] = [await connectWs(t, `${url}/echo`), await connectWs(t, `${url}/echo`)];
+  client.send('hello');
+  assert.equal(await nextMessage(client), 'hello');
+  client.close(4001);
+  await nextClose(client);
+  other.send('still here');
+  assert.equal(await nextMessage(other), 'still here');
+  await once(new WebSocket(`${url}/echo`, { origin: 'https://elsewhere.example' }), 'error');
+}
+
+describe('the samples of docs/observability.md', { timeout: 20_000 }, () => {
+  it('prometheus.ts counts handshakes, connections and traffic', async (t) => {
+    const sample = await startSample(t, 'prometheus');
+    await useEcho(t, sample.socketUrl);
+    const response = await fetch(`${sample.url}/metrics`);
+    const lines = (await response.text()).split('\n');
+
+    assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+    for (const line of [
+      'websocket_accepted_total 2',
+      'websocket_refused_total 1',
+      'websocket_messages_received_total 2',
+      'websocket_messages_sent_total 2',
+      // 5 and 10 bytes behind headers of 2 and masks of 4, and the close with its code.
+      `websocket_bytes_received_total ${6 + 5 + 6 + 10 + 6 + 2}`,
+      `websocket_bytes_sent_total ${2 + 5 + 2 + 10 + 2 + 2}`,
+      'websocket_connections 1',
+      'websocket_duration_seconds_count{code="4001"} 1',
+    ]) {
+      assert.ok(lines.includes(line), `${line} is not in\n${lines.filter((one) => !one.startsWith('#')).join('\n')}`);
+    }
+    // Counters are read, not added up again.
+    const again = await (await fetch(`${sample.url}/metrics`)).text();
+    assert.ok(again.includes('websocket_accepted_total 2\n'));
+  });
+
+  it('opentelemetry.ts exports durations, refusals and connections', async (t) => {
+    const sample = await startSample(t, 'opentelemetry');
+    await useEcho(t, sample.socketUrl);
+    const expected = [
+      'websocket.handshake.refused',
+      "'websocket.close.code': 4001",
+      "'http.response.status_code': 403",
+    ];
+    while (!expected.every((part) => sample.output().includes(part))) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+
+    assert.match(sample.output(), /'websocket\.close\.clean': true/);
+    assert.match(sample.output(), /name: 'websocket\.connections'/);
+    assert.match(sample.output(), /name: 'websocket\.connection\.duration'/);
+  });
+});
