@@ -321,7 +321,7 @@ describe('limits', options, () => {
     const answers = await Promise.all(
       knocking.map(async (client) => {
         const [opened, refused] = [once(client, 'open'), once(client, 'unexpected-response')];
-        return await Promise.race([opened.then(() => 101), refused.then(([, response]) => response.statusCode)]);
+        return Promise.race([opened.then(() => 101), refused.then(([, response]) => response.statusCode)]);
       }),
     );
     assert.deepEqual([...new Set(answers)].sort(), [101, 503]);
