@@ -106,7 +106,7 @@ async function assertSocketIoWorks(t: TestContext, { server }: Company): Promise
   }
 }
 
-describe('beside a hot-reload server and socket.io on one server', { timeout: 30_000, concurrency: true }, () => {
+describe('beside a hot-reload server and socket.io on one server', { timeout: 60_000, concurrency: true }, () => {
   const orders: Readonly<Record<string, ReadonlyArray<'ours' | SetUp>>> = {
     'ours first': ['ours', hotReload, socketIo],
     'ours in between': [hotReload, 'ours', socketIo],

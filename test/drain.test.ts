@@ -76,7 +76,7 @@ async function stop({ server, sockets }: Site): Promise<{ closed: number; aborte
   return result;
 }
 
-describe('a rolling restart under load', { timeout: 30_000 }, () => {
+describe('a rolling restart under load', { timeout: 60_000 }, () => {
   it('loses no message that a send had resolved for, and closes every client cleanly', async (t) => {
     const promised: Promised = new Map();
     const instances = [await serveNumbers(t, promised), await serveNumbers(t, promised)];
@@ -124,7 +124,7 @@ describe('a rolling restart under load', { timeout: 30_000 }, () => {
   });
 });
 
-describe('a drain', { timeout: 30_000 }, () => {
+describe('a drain', { timeout: 60_000 }, () => {
   it('sends what waits for a slow client before it closes', async (t) => {
     const promised: Promised = new Map();
     const site = await serveNumbers(t, promised);
@@ -184,7 +184,7 @@ describe('a drain', { timeout: 30_000 }, () => {
   });
 });
 
-describe('the demo', { timeout: 30_000 }, () => {
+describe('the demo', { timeout: 60_000 }, () => {
   it('answers SIGTERM under load: every client is closed with 1001, and it exits by itself', async (t) => {
     const demo = await startDemo(t);
     const clients = Array.from({ length: 30 }, () => new WebSocket(`${demo.socketUrl}/echo`));

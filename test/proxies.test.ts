@@ -10,7 +10,7 @@ import { type ClientOptions, WebSocket } from 'ws';
 import { type WebSocketOptions, type WebSockets, webSockets } from '../src/index.js';
 import { eventually } from './support/apps.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
-import { hasProxy, IDLE_TIMEOUT, type ProxyName, startProxy } from './support/proxies.js';
+import { hasProxy, type ProxyName, startProxy } from './support/proxies.js';
 import { listen, makeServer, portOf, type TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -22,12 +22,14 @@ interface Site {
   readonly url: string;
 }
 
+type BehindOptions = WebSocketOptions & { secure?: boolean; trust?: boolean; idleTimeout?: number };
+
 const TLS: ClientOptions = { rejectUnauthorized: false };
 
 async function serveBehind(
   t: TestContext,
   name: ProxyName,
-  { secure = false, trust = true, ...options }: WebSocketOptions & { secure?: boolean; trust?: boolean } = {},
+  { secure = false, trust = true, idleTimeout = 60, ...options }: BehindOptions = {},
 ): Promise<Site> {
   const app = express();
   if (trust) app.set('trust proxy', 'loopback');
@@ -66,7 +68,7 @@ async function serveBehind(
   app.get('/private', (_req, res) => void res.status(401).set('WWW-Authenticate', 'Bearer').json({ error: 'private' }));
   const server = await listen(t, makeServer(app));
   sockets.attach(server, app);
-  const { plainPort, securePort } = await startProxy(t, name, portOf(server));
+  const { plainPort, securePort } = await startProxy(t, name, { upstream: portOf(server), idleTimeout });
   return { server, sockets, url: secure ? `wss://127.0.0.1:${securePort}` : `ws://127.0.0.1:${plainPort}` };
 }
 
@@ -79,7 +81,7 @@ async function refusal(url: string, options: ClientOptions = {}): Promise<{ resp
 
 for (const name of ['nginx', 'haproxy'] as const) {
   const skip = hasProxy(name) ? false : `NOT TESTED: ${name} is not installed`;
-  describe(`behind ${name}, configured as the documentation says`, { timeout: 30_000, concurrency: true, skip }, () => {
+  describe(`behind ${name}, configured as the documentation says`, { timeout: 60_000, concurrency: true, skip }, () => {
     for (const secure of [false, true]) {
       const scheme = secure ? 'wss' : 'ws';
 
@@ -151,14 +153,14 @@ for (const name of ['nginx', 'haproxy'] as const) {
     });
 
     it('keeps an idle connection by our pings, longer than the proxy would', async (t) => {
-      const kept = await serveBehind(t, name, { keepAliveInterval: IDLE_TIMEOUT * 300 });
-      const lost = await serveBehind(t, name, { keepAliveInterval: 0 });
+      const kept = await serveBehind(t, name, { idleTimeout: 2, keepAliveInterval: 400 });
+      const lost = await serveBehind(t, name, { idleTimeout: 2, keepAliveInterval: 0 });
       const [keptClient, lostClient] = [await connectWs(t, `${kept.url}/idle`), await connectWs(t, `${lost.url}/idle`)];
       const [context] = lost.sockets.connections;
 
       assert.equal((await nextClose(lostClient)).code, 1006);
       assert.equal((await context?.closed)?.code, 1006);
-      await sleep(IDLE_TIMEOUT * 1500);
+      await sleep(2500);
       assert.equal(keptClient.readyState, WebSocket.OPEN);
       assert.equal(kept.sockets.connectionCount, 1);
     });

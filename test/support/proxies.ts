@@ -14,23 +14,26 @@ export interface Proxy {
   readonly securePort: number;
 }
 
-/** How long a proxy lets a connection be idle, in seconds. */
-export const IDLE_TIMEOUT = 1;
+interface Behind {
+  /** The port of the server behind the proxy. */
+  readonly upstream: number;
+  /** How long the proxy lets a connection be idle, in seconds. */
+  readonly idleTimeout: number;
+}
 
 const page = readFileSync('docs/how-to/behind-a-proxy.md', 'utf8');
 
 /** The configuration that the documentation shows, with the ports and times of a test. */
-function shown(language: string, upstream: number): string {
+function shown(language: string, { upstream, idleTimeout }: Behind): string {
   const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)?.[1];
   if (block === undefined) throw new Error(`docs/how-to/behind-a-proxy.md has no configuration for ${language}`);
   return block
     .replaceAll('127.0.0.1:8080', `127.0.0.1:${upstream}`)
-    .replace('proxy_read_timeout 60s', `proxy_read_timeout ${IDLE_TIMEOUT}s`)
-    .replace('timeout tunnel 60s', `timeout tunnel ${IDLE_TIMEOUT}s`);
+    .replace('proxy_read_timeout 60s', `proxy_read_timeout ${idleTimeout}s`)
+    .replace('timeout tunnel 60s', `timeout tunnel ${idleTimeout}s`);
 }
 
-interface Setting extends Proxy {
-  readonly upstream: number;
+interface Setting extends Proxy, Behind {
   readonly folder: string;
 }
 
@@ -38,7 +41,7 @@ const programs: Readonly<
   Record<ProxyName, { configure: (setting: Setting) => string; args: (file: string) => string[] }>
 > = {
   nginx: {
-    configure: ({ plainPort, securePort, upstream, folder }) => `
+    configure: ({ plainPort, securePort, folder, ...behind }) => `
 daemon off;
 master_process off;
 pid ${folder}/pid;
@@ -49,7 +52,7 @@ http {
   ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
   ssl_certificate ${folder}/cert.pem;
   ssl_certificate_key ${folder}/key.pem;
-  ${shown('nginx', upstream).replace(
+  ${shown('nginx', behind).replace(
     'server {',
     `server {\n  listen 127.0.0.1:${plainPort};\n  listen 127.0.0.1:${securePort} ssl;`,
   )}
@@ -58,8 +61,8 @@ http {
     args: (file) => ['-c', file, '-e', 'stderr'],
   },
   haproxy: {
-    configure: ({ plainPort, securePort, upstream, folder }) => `
-${shown('haproxy', upstream)}
+    configure: ({ plainPort, securePort, folder, ...behind }) => `
+${shown('haproxy', behind)}
 frontend web
   bind 127.0.0.1:${plainPort}
   bind 127.0.0.1:${securePort} ssl crt ${folder}/both.pem
@@ -76,8 +79,8 @@ export function hasProxy(name: ProxyName): boolean {
   return found;
 }
 
-/** Starts a proxy in front of the server on `upstream`, until the end of the test. */
-export async function startProxy(t: TestContext, name: ProxyName, upstream: number): Promise<Proxy> {
+/** Starts a proxy in front of a server, until the end of the test. */
+export async function startProxy(t: TestContext, name: ProxyName, behind: Behind): Promise<Proxy> {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const [plainPort, securePort] = [await freePort(), await freePort()];
@@ -86,7 +89,7 @@ export async function startProxy(t: TestContext, name: ProxyName, upstream: numb
   writeFileSync(join(folder, 'both.pem'), certificate.cert + certificate.key);
   const file = join(folder, 'configuration');
   const program = programs[name];
-  writeFileSync(file, program.configure({ plainPort, securePort, upstream, folder }));
+  writeFileSync(file, program.configure({ plainPort, securePort, folder, ...behind }));
   const child = spawn(name, program.args(file), { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
