@@ -13,6 +13,7 @@ import {
   recycle,
 } from '../framing/frame-writer.js';
 import type { Compression } from './input.js';
+import { NONE, type PendingSend, settle, settleAll } from './pending-send.js';
 
 /**
  * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
@@ -50,21 +51,6 @@ export interface Outgoing {
   readonly whole: boolean;
 }
 
-/** A send that could not be put into the batch at once. */
-interface PendingSend {
-  data: string | Uint8Array;
-  readonly text: boolean;
-  readonly endOfMessage: boolean;
-  compress: boolean;
-  /** A close frame: `data` is its payload. */
-  readonly close: boolean;
-  readonly whole: boolean;
-  readonly size: number;
-  phase: 'queued' | 'compressing' | 'compressed' | 'committed';
-  resolve: (() => void) | undefined;
-  reject: ((reason: unknown) => void) | undefined;
-}
-
 /** Handle of a pending send, for {@link SendQueue.withdraw}. */
 export type SendTicket = object;
 
@@ -87,11 +73,11 @@ export class SendQueue {
   /** Index of the first pending send; the array is cut now and then. */
   #first = 0;
   #queuedBytes = 0;
-  /** Whole messages that wait for the end of a message begun by somebody else. */
-  #held: PendingSend[] = [];
-  /** The batch that the system has not taken completely yet, and the sends in it. */
+  /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
+  #held: PendingSend[] | undefined;
+  /** The batch that the system has not taken completely yet, and the sends in it, if any. */
   #inFlight: Batch | undefined;
-  #committed: PendingSend[] = [];
+  #committed: PendingSend[] | undefined;
   #flushScheduled = false;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
@@ -233,18 +219,17 @@ export class SendQueue {
 
   /** Takes everything back that is not on its way yet; see {@link withdraw}. Close frames stay. */
   withdrawAll(reason: unknown): void {
-    for (const pending of [...this.#queue.slice(this.#first), ...this.#held, ...this.#committed]) {
+    for (const pending of [...this.#queue.slice(this.#first), ...(this.#held ?? NONE), ...(this.#committed ?? NONE)]) {
       if (!pending.close) this.withdraw(pending, reason);
     }
   }
 
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
   fail(reason: unknown): void {
-    const all = [...this.#committed, ...this.#queue.slice(this.#first), ...this.#held];
+    const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#held ?? NONE)];
     this.#queue = [];
     this.#first = 0;
-    this.#held = [];
-    this.#committed = [];
+    this.#held = this.#committed = undefined;
     this.#queuedBytes = 0;
     for (const pending of all) settle(pending, reason);
   }
@@ -308,10 +293,9 @@ export class SendQueue {
     if (batch === undefined) return NONE;
     this.#inFlight = undefined;
     recycle(batch);
-    if (this.#committed.length === 0) return NONE;
     const committed = this.#committed;
-    this.#committed = [];
-    return committed;
+    this.#committed = undefined;
+    return committed ?? NONE;
   }
 
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
@@ -321,7 +305,7 @@ export class SendQueue {
       if (pending.phase === 'compressing') return;
       if (pending.whole && this.#insideMessage) {
         this.#shift();
-        this.#held.push(pending);
+        this.#hold(pending);
         continue;
       }
       if (pending.phase === 'queued' && this.#mustCompress(pending)) {
@@ -338,6 +322,7 @@ export class SendQueue {
     const { data } = pending;
     const compressed = pending.phase === 'compressed';
     pending.phase = 'committed';
+    this.#committed ??= [];
     this.#committed.push(pending);
     if (pending.close) {
       this.#writer.append(OPCODE_CLOSE | FIN, data as Uint8Array);
@@ -361,17 +346,17 @@ export class SendQueue {
   #messageEnded(): void {
     this.messages++;
     this.#insideMessage = this.#messageCompressed = false;
-    if (this.#held.length === 0) return;
+    if (this.#held === undefined) return;
     // Those who waited for this message to end are next.
     this.#queue.splice(this.#first, 0, ...this.#held);
-    this.#held = [];
+    this.#held = undefined;
     this.#scheduleFlush();
   }
 
   /** The message that they wait for will not end any more. */
   #rejectHeld(): void {
-    const held = this.#held;
-    this.#held = [];
+    const held = this.#held ?? NONE;
+    this.#held = undefined;
     for (const pending of held) {
       this.#queuedBytes -= pending.size;
       settle(
@@ -423,13 +408,18 @@ export class SendQueue {
 
   #enqueue(pending: PendingSend): void {
     if (pending.whole && this.#insideMessage && this.#first === this.#queue.length) {
-      this.#held.push(pending);
+      this.#hold(pending);
       this.#queuedBytes += pending.size;
       return;
     }
     this.#queue.push(pending);
     this.#queuedBytes += pending.size;
     this.#scheduleFlush();
+  }
+
+  #hold(pending: PendingSend): void {
+    this.#held ??= [];
+    this.#held.push(pending);
   }
 
   #shift(): void {
@@ -442,23 +432,10 @@ export class SendQueue {
 
   #remove(pending: PendingSend): void {
     this.#queuedBytes -= pending.size;
-    const held = this.#held.indexOf(pending);
-    if (held >= 0) this.#held.splice(held, 1);
+    const held = this.#held?.indexOf(pending) ?? -1;
+    if (held >= 0) this.#held?.splice(held, 1);
     else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
   }
-}
-
-const NONE: readonly PendingSend[] = [];
-
-function settle(pending: PendingSend, reason: unknown): void {
-  const { resolve, reject } = pending;
-  pending.resolve = pending.reject = undefined;
-  if (reason === undefined) resolve?.();
-  else reject?.(reason);
-}
-
-function settleAll(sent: readonly PendingSend[]): void {
-  for (const pending of sent) settle(pending, undefined);
 }
 
 function flushQueue(queue: SendQueue): void {
