@@ -1,5 +1,5 @@
-export { WebSocketCloseStatus } from './connection/close-status.js';
-export type { CloseInfo, Traffic } from './connection/connection.js';
+export { type CloseInfo, WebSocketCloseStatus } from './connection/close-status.js';
+export type { Traffic } from './connection/connection.js';
 export { WebSocketState } from './connection/state.js';
 export type { DrainOptions, DrainResult, WebSocketTotals } from './connections.js';
 export type { WebSocketData } from './context/data.js';

@@ -29,6 +29,16 @@ export const WebSocketCloseStatus: {
 /** A member of {@link WebSocketCloseStatus}: its number. Applications may also use 3000 to 4999. */
 export type WebSocketCloseStatus = (typeof WebSocketCloseStatus)[keyof typeof WebSocketCloseStatus];
 
+/** How a connection ended, as a `CloseEvent` would tell it. */
+export interface CloseInfo {
+  /** The peer's close code; 1005 if its close frame had none, 1006 if there was no clean close. */
+  readonly code: number;
+  /** The peer's reason. */
+  readonly reason: string;
+  /** Whether both close frames were exchanged. */
+  readonly wasClean: boolean;
+}
+
 const NO_PAYLOAD = Buffer.alloc(0);
 
 /** A close frame carries at most 125 bytes, two of which are the status (RFC 6455, section 5.5). */

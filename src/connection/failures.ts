@@ -1,0 +1,75 @@
+import { HRESULT_HANDLE_EOF, WebSocketError } from '../errors.js';
+import { canSend, stateName, type WebSocketState } from './state.js';
+
+/** What an operation has found. */
+interface Found {
+  readonly state: WebSocketState;
+  readonly isHandedOver: boolean;
+  readonly isCloseQueued: boolean;
+}
+
+/** An operation that is not possible any more. */
+export function notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping', found: Found): WebSocketError {
+  const { state, isHandedOver, isCloseQueued } = found;
+  let what = `state is ${stateName(state)}`;
+  if (isHandedOver) what = 'it has been handed over to ws';
+  else if (isCloseQueued && canSend(state)) what = 'a close frame has been queued';
+  const needed = operation === 'close' ? 'must not be Aborted' : 'must be Open or CloseReceived';
+  return new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot ${operation}: ${what}, ${needed}`);
+}
+
+/** A hand-over to `ws` that comes too late, or too early. */
+export function handOverRefused(found: string): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_INVALID_STATE',
+    `Cannot hand the connection over to ws: ${found}, must be Open, not read from and nothing waiting to be sent`,
+  );
+}
+
+/** The application has ended what was pending. */
+export function operationAborted(why: string): WebSocketError {
+  return new WebSocketError('ERR_WEBSOCKET_OPERATION_ABORTED', `Operation aborted: ${why}`);
+}
+
+/** TCP is gone, because of `cause` if there is one. */
+export function connectionLost(cause: Error | undefined): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+    'Connection lost: the peer dropped the TCP connection without a close frame',
+    cause && { cause },
+  );
+}
+
+/** The peer has ended its half of TCP where a close frame is due. */
+export function connectionEnded(): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+    'Connection lost: the peer ended the TCP connection without a close frame',
+    { hresult: HRESULT_HANDLE_EOF },
+  );
+}
+
+/** Nothing has come for `silence` ms, although a ping was sent `timeout` ms ago. */
+export function peerSilent(silence: number, timeout: number): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
+    `Connection lost: the peer has been silent for ${Math.round(silence)} ms and has not answered a ping within keepAliveTimeout, which is ${timeout} ms`,
+  );
+}
+
+/** The rest of a message that was begun in compressed form cannot be sent. */
+export function compressionBroken(cause: Error): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_OPERATION_ABORTED',
+    `Cannot send: the rest of the message could not be compressed (${cause.message}); the connection was aborted`,
+    { cause },
+  );
+}
+
+/** More waits for a slow peer than may. */
+export function sendBufferFull(waiting: number, limit: number): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_SEND_BUFFER_FULL',
+    `Cannot send: ${waiting} bytes are waiting to be sent, more than sendBufferLimit, which is ${limit}; the connection was aborted. Await sendAsync to follow the pace of the peer`,
+  );
+}

@@ -1,0 +1,28 @@
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { Transport } from './transport.js';
+
+/** What a connection is told of the `WebSocket` that it has been handed over to. */
+export interface HandOverOwner {
+  /** Something has come from the peer. */
+  heard(): void;
+  /** `ws` is done with the connection; code and reason as in its 'close' event. */
+  wsClosed(code: number, reason: string): void;
+}
+
+/** Opens a `WebSocket` of `ws` over a socket from which `head` has been read already. */
+export type OpenWs = (socket: Duplex, head: Buffer) => WebSocket;
+
+/** Hands the socket over to `ws`, behind the input that came from it before, and reports what becomes of it. */
+export function handOver(transport: Transport, head: Buffer, open: OpenWs, owner: HandOverOwner): WebSocket {
+  const socket = transport.leave();
+  const ws = open(socket, head);
+  socket.resume();
+  // An error of ws that nobody listens for must not end the process: its 'close' follows.
+  ws.on('error', ignore);
+  socket.on('data', () => owner.heard());
+  ws.once('close', (code, reason) => owner.wsClosed(code, reason.toString()));
+  return ws;
+}
+
+function ignore(): void {}

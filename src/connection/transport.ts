@@ -1,0 +1,153 @@
+import type { Duplex } from 'node:stream';
+import type { Batch } from '../framing/frame-writer.js';
+
+/** What a transport reports to its connection. */
+export interface TransportOwner {
+  /** A chunk has come from the socket. */
+  received(chunk: Buffer): void;
+  /** The peer has ended its half of TCP. */
+  ended(): void;
+  /** The system has taken all that was written. */
+  flushed(): void;
+  /** TCP is gone. */
+  socketClosed(): void;
+}
+
+const kTransport: unique symbol = Symbol('transport');
+
+/** A socket and the transport that owns it; one symbol instead of a closure per listener. */
+interface OwnedSocket extends Duplex {
+  [kTransport]: Transport | undefined;
+}
+
+/** The parts of `net.Socket` that a `Duplex` need not have. */
+interface NetSocketExtras {
+  setTimeout?(ms: number): void;
+  setNoDelay?(on: boolean): void;
+  setKeepAlive?(on: boolean, initialDelay: number): void;
+  destroySoon?(): void;
+}
+
+/** The socket of a connection, from the end of the handshake until TCP is gone or `ws` takes over. */
+export class Transport {
+  readonly #socket: OwnedSocket & NetSocketExtras;
+  readonly owner: TransportOwner;
+  #writesOutstanding = 0;
+  #writeDone: ((error?: Error | null) => void) | undefined;
+  /** Why TCP has failed, if it has. */
+  error: Error | undefined;
+
+  constructor(socket: Duplex, owner: TransportOwner) {
+    this.#socket = Object.assign(socket, { [kTransport]: this });
+    this.owner = owner;
+  }
+
+  /** Whether the TCP connection still stands in both directions. */
+  get isPeerConnected(): boolean {
+    return this.#socket.readable;
+  }
+
+  get isPaused(): boolean {
+    return this.#socket.isPaused();
+  }
+
+  /**
+   * Begins to report what comes.
+   *
+   * @param head bytes that have been read from the socket already
+   * @param keepAliveInterval ms without traffic after which TCP itself looks for the peer; 0: never
+   * @returns false if the peer has left already, so that nothing will come
+   */
+  open(head: Buffer, keepAliveInterval: number): boolean {
+    const socket = this.#socket;
+    socket.on('error', onError).on('close', onClose).on('end', onEnd);
+    if (socket.destroyed || !socket.readable) return false;
+    socket.setTimeout?.(0);
+    socket.setNoDelay?.(true);
+    // Notices a dead peer while our own backpressure keeps pongs from being read.
+    if (keepAliveInterval > 0) socket.setKeepAlive?.(true, keepAliveInterval);
+    if (head.length > 0) socket.unshift(head);
+    socket.on('data', onData);
+    return true;
+  }
+
+  /** Lets go of the socket, which is somebody else's from now on; it is paused. */
+  leave(): Duplex {
+    const socket = this.#socket;
+    socket[kTransport] = undefined;
+    socket.off('data', onData).off('error', onError).off('close', onClose).off('end', onEnd);
+    return socket.pause();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /**
+   * Gives a batch to the system.
+   *
+   * @returns true if the system took all of it at once; `flushed` is reported in any case
+   */
+  write(batch: Batch): boolean {
+    const socket = this.#socket;
+    const { chunks } = batch;
+    // Nothing will be taken any more; 'close' follows, and settles what waits.
+    if (socket.destroyed || socket.writableEnded) return false;
+    this.#writeDone ??= (error) => this.#written(error);
+    this.#writesOutstanding++;
+    const last = chunks.length - 1;
+    if (last > 0) socket.cork();
+    for (let at = 0; at < last; at++) socket.write(chunks[at]);
+    socket.write(chunks[last], this.#writeDone);
+    if (last > 0) socket.uncork();
+    // What the system refuses in this very call is gone from the stream as well; 'close' follows.
+    return socket.writableLength === 0 && socket.errored === null;
+  }
+
+  /** Ends our half of TCP. What the peer still sends is read until it ends its half too; then the socket goes. */
+  end(): void {
+    if (this.#socket.readableEnded) this.destroySoon();
+    else if (!this.#socket.writableEnded) this.#socket.end();
+  }
+
+  /** Destroys the socket when what was written to it is out. */
+  destroySoon(): void {
+    const socket = this.#socket;
+    if (socket.destroySoon !== undefined) socket.destroySoon();
+    else socket.end(() => socket.destroy());
+  }
+
+  /** Drops TCP now. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #written(error: Error | null | undefined): void {
+    this.#writesOutstanding--;
+    if (this.#writesOutstanding > 0) return;
+    // Node reports writes that a destroyed socket has dropped as done; 'close' follows, and settles what waits.
+    if (error || this.#socket.destroyed) return;
+    this.owner.flushed();
+  }
+}
+
+function onData(this: Duplex, chunk: Buffer): void {
+  (this as OwnedSocket)[kTransport]?.owner.received(chunk);
+}
+
+function onEnd(this: Duplex): void {
+  (this as OwnedSocket)[kTransport]?.owner.ended();
+}
+
+function onClose(this: Duplex): void {
+  (this as OwnedSocket)[kTransport]?.owner.socketClosed();
+}
+
+function onError(this: Duplex, error: Error): void {
+  const transport = (this as OwnedSocket)[kTransport];
+  if (transport !== undefined) transport.error = error;
+}

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { failure, Harness, rejectsWith } from './support/connections.js';
+import { settle } from './support/fake-socket.js';
+
+const LARGE = 200 * 1024;
+
+describe('Closing', () => {
+  it('joins a second close to the first', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const both = [h.close(4000), h.close(4001)];
+    h.arriveClose(1000);
+    await Promise.all(both);
+    await h.close(4002);
+    assert.equal(socket.sent.length, 1);
+  });
+
+  it('takes back the frame of a cancelled close that waits, and loses no input', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const controller = new AbortController();
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    h.arrive('unread');
+    await settle();
+    const closed = h.close(1000, controller.signal);
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    socket.unstall();
+    await Promise.all(sends);
+    await h.send('still open');
+    assert.equal(await h.receiveText(), 'unread');
+    await settle();
+    assert.deepEqual(
+      socket.sent.map(({ opcode }) => opcode),
+      [2, 2, 1],
+    );
+    assert.equal(connection.state, 2);
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('leaves the frame for others who close when the first of them cancels', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const [first, third] = [new AbortController(), new AbortController()];
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const cancelled = h.close(4000, first.signal);
+    const closed = h.close(4001);
+    const alsoCancelled = h.close(4002, third.signal);
+    third.abort('third');
+    first.abort('first');
+    await rejectsWith(cancelled, 'first');
+    await rejectsWith(alsoCancelled, 'third');
+    assert.equal(connection.state, 2);
+    socket.unstall();
+    await Promise.all(sends);
+    h.arriveClose(1000);
+    await closed;
+  });
+
+  it('aborts when a close is cancelled whose frame is out', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const controller = new AbortController();
+    const closed = h.close(1000, controller.signal);
+    await settle();
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    assert.equal(connection.state, 6);
+    assert.equal(socket.destroyed, true);
+    assert.deepEqual(connection.closeInfo, { code: 1006, reason: '', wasClean: false });
+  });
+
+  it('does nothing for a signal that has fired', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await rejectsWith(h.close(1000, AbortSignal.abort('no')), 'no');
+    await rejectsWith(h.closeOutput(1000, AbortSignal.abort('no')), 'no');
+    await settle();
+    assert.deepEqual(socket.sentText, []);
+    assert.equal(h.connection.state, 2);
+  });
+
+  it('withdraws a cancelled closeOutput that waits, and rejects one that does not get out', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const [first, second] = [new AbortController(), new AbortController()];
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const withdrawn = h.closeOutput(1000, first.signal);
+    first.abort('first');
+    await rejectsWith(withdrawn, 'first');
+    socket.takeWaiting();
+    await settle();
+    const rejected = h.closeOutput(1000, second.signal);
+    assert.equal(connection.state, 3);
+    second.abort('second');
+    await rejectsWith(rejected, 'second');
+    socket.unstall();
+    await Promise.all(sends);
+    await settle();
+    assert.equal(socket.sent.at(-1)?.opcode, 8);
+  });
+
+  it('aborts when the peer does not acknowledge within closeTimeout', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT', { hresult: 0x800705b4 }));
+    await settle();
+    h.clock.advance(9_999);
+    assert.equal(connection.state, 3);
+    h.clock.advance(1);
+    await rejected;
+    assert.equal(connection.state, 6);
+    assert.equal(socket.destroyed, true);
+    await settle();
+    assert.equal(h.clock.pending, 0);
+  });
+
+  it('destroys the socket after closeTimeout if the peer does not end TCP after closeTcp', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    connection.closeTcp();
+    await settle();
+    h.clock.advance(9_999);
+    assert.equal(socket.destroyed, false);
+    h.clock.advance(1);
+    assert.equal(socket.destroyed, true);
+  });
+
+  it('waits for the peer only in a closeAsync after closeOutput', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    await h.closeOutput(4000);
+    await h.closeOutput(4001);
+    const closed = h.close(4002);
+    h.arriveClose();
+    await closed;
+    assert.equal(socket.sent.length, 1);
+  });
+
+  for (const [given, sent] of [
+    [[4001, 'why'], '8 \x0f\xa1why'],
+    [[], '8 '],
+  ] as Array<[[code?: number, reason?: string], string]>) {
+    it(`acknowledges with the peer's own code, ${given[0] ?? 'none'}, closeTimeout after the last read or write`, async (t) => {
+      const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+      h.arrive('a');
+      h.arriveClose(...given);
+      await settle();
+      h.clock.advance(60);
+      await h.send('x');
+      h.clock.advance(60);
+      connection.trySend('y');
+      h.clock.advance(60);
+      await h.receive();
+      h.clock.advance(60);
+      assert.equal(connection.state, 4);
+      h.clock.advance(40);
+      assert.equal(connection.state, 5);
+      await settle();
+      assert.deepEqual(socket.sentText, ['1 x', '1 y', sent]);
+      assert.equal(socket.destroyed, true);
+    });
+  }
+
+  it('drops the connection if the peer does not take the late acknowledgement either', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    socket.stall();
+    const lost = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
+      assert.rejects(sent, failure('ERR_WEBSOCKET_CLOSE_TIMEOUT')),
+    );
+    h.arriveClose(1000);
+    await settle();
+    h.clock.advance(100);
+    assert.equal(connection.state, 4);
+    h.clock.advance(100);
+    assert.equal(connection.state, 6);
+    await Promise.all(lost);
+  });
+
+  it('sends one acknowledgement only when closeTimeout passes behind a close that waits', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await settle();
+    const closed = h.closeOutput();
+    h.arriveClose(1000);
+    await settle();
+    assert.equal(connection.state, 4);
+    h.clock.advance(60);
+    socket.takeWaiting();
+    await settle();
+    h.clock.advance(60);
+    socket.unstall();
+    await Promise.all([...sends, closed]);
+    await settle();
+    assert.equal(connection.state, 5);
+    assert.equal(socket.sent.filter(({ opcode }) => opcode === 8).length, 1);
+  });
+
+  it('gives the application its time again when it cancels an acknowledgement that waits', async (t) => {
+    const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    const controller = new AbortController();
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    h.arriveClose(1000);
+    await settle();
+    const closed = h.closeOutput(1000, controller.signal);
+    controller.abort('no');
+    await rejectsWith(closed, 'no');
+    socket.unstall();
+    await Promise.all(sends);
+    await h.send('x');
+    h.clock.advance(99);
+    assert.equal(connection.state, 4);
+    h.clock.advance(1);
+    assert.equal(connection.state, 5);
+  });
+
+  it('resolves the close of a peer that is gone before it takes the acknowledgement', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    h.arriveClose(1001);
+    await settle();
+    socket.stall();
+    const sent = assert.rejects(h.send(Buffer.alloc(50_000)), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
+    const closed = h.close();
+    await settle();
+    assert.equal(h.connection.state, 5);
+    socket.reset();
+    await closed;
+    await sent;
+    assert.equal(h.connection.state, 5);
+    await settle();
+    assert.equal(h.clock.pending, 0);
+  });
+});

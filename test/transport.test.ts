@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Transport } from '../src/connection/transport.js';
+import { FakeSocket, settle } from './support/fake-socket.js';
+
+const NO_HEAD = Buffer.alloc(0);
+
+/** A transport over a fake socket, and what it reports. */
+function start(head = NO_HEAD, keepAliveInterval = 0, socket = new FakeSocket()) {
+  const reports: string[] = [];
+  const transport = new Transport(socket, {
+    received: (chunk) => reports.push(`received ${chunk}`),
+    ended: () => reports.push('ended'),
+    flushed: () => reports.push('flushed'),
+    socketClosed: () => reports.push('closed'),
+  });
+  return { socket, reports, transport, open: transport.open(head, keepAliveInterval) };
+}
+
+/** A batch of text in these pieces. */
+function batch(...pieces: string[]) {
+  const chunks = pieces.map((piece) => Buffer.from(piece, 'latin1'));
+  return { chunks, byteLength: Buffer.concat(chunks).length, blocks: [] };
+}
+
+describe('Transport', () => {
+  it('reports what had come before, what comes, and the end', async () => {
+    const { socket, reports, transport, open } = start(Buffer.from('head'), 1000);
+    assert.equal(open, true);
+    assert.equal(socket.keepAlive, 1000);
+    socket.arrive(Buffer.from('more'));
+    await settle();
+    assert.equal(transport.isPeerConnected, true);
+    socket.arriveEnd();
+    await settle();
+    assert.equal(transport.isPeerConnected, false);
+    transport.end();
+    await settle();
+    assert.deepEqual(reports, ['received head', 'received more', 'ended', 'closed']);
+    assert.equal(transport.error, undefined);
+  });
+
+  it('says so if the peer has left already', async () => {
+    const gone = new FakeSocket();
+    gone.destroy();
+    assert.equal(start(NO_HEAD, 1000, gone).open, false);
+    assert.equal(gone.keepAlive, undefined);
+  });
+
+  it('keeps the error with which TCP fails', async () => {
+    const { socket, reports, transport } = start();
+    socket.reset();
+    await settle();
+    assert.match(String(transport.error), /ECONNRESET/);
+    assert.deepEqual(reports, ['closed']);
+  });
+
+  it('stops and starts the flow', async () => {
+    const { socket, reports, transport } = start();
+    transport.pause();
+    assert.equal(transport.isPaused, true);
+    socket.arrive(Buffer.from('a'));
+    await settle();
+    assert.deepEqual(reports, []);
+    transport.resume();
+    assert.equal(transport.isPaused, false);
+    await settle();
+    assert.deepEqual(reports, ['received a']);
+  });
+
+  it('writes a batch of several pieces in one call, and says whether the system has taken it', async () => {
+    const { socket, reports, transport } = start();
+    assert.equal(transport.write(batch('\x81\x01', 'a', '\x81\x00')), true);
+    assert.deepEqual([socket.writes, socket.sentText], [1, ['1 a', '1 ']]);
+    await settle();
+    assert.deepEqual(reports, ['flushed']);
+    socket.stall();
+    assert.equal(transport.write(batch('\x81\x00')), false);
+    await settle();
+    assert.deepEqual(reports, ['flushed']);
+    socket.unstall();
+    await settle();
+    assert.deepEqual(reports, ['flushed', 'flushed']);
+  });
+
+  it('reports several batches as taken when the last one is', async () => {
+    const { socket, reports, transport } = start();
+    socket.stall();
+    transport.write(batch('a'));
+    transport.write(batch('b'));
+    socket.takeWaiting();
+    await settle();
+    assert.deepEqual(reports, []);
+    socket.unstall();
+    await settle();
+    assert.deepEqual(reports, ['flushed']);
+  });
+
+  it('never reports as taken what a socket has dropped, and gives it nothing more', async () => {
+    for (const end of [
+      (socket: FakeSocket) => socket.failWrite(new Error('write EPIPE')),
+      (socket: FakeSocket) => socket.destroy(),
+    ]) {
+      const { socket, reports, transport } = start();
+      socket.stall();
+      transport.write(batch('a'));
+      end(socket);
+      await settle();
+      assert.deepEqual(reports, ['closed']);
+      assert.equal(transport.write(batch('b')), false);
+      assert.equal(socket.writes, 1);
+    }
+  });
+
+  it('ends our half once, takes nothing more, and goes on reading until the peer has ended its half', async () => {
+    const { socket, reports, transport } = start();
+    transport.end();
+    transport.end();
+    assert.equal(transport.write(batch('a')), false);
+    socket.arrive(Buffer.from('late'));
+    await settle();
+    assert.equal(socket.finSent, true);
+    assert.equal(socket.destroyed, false);
+    assert.deepEqual(reports, ['received late']);
+  });
+
+  for (const [what, adapt] of [
+    ['a socket', () => {}],
+    [
+      'a stream that has no destroySoon',
+      (socket: FakeSocket) => Object.defineProperty(socket, 'destroySoon', { value: undefined }),
+    ],
+  ] as const) {
+    it(`destroys ${what} when its last bytes are out, or at once`, async () => {
+      const { socket, transport } = start();
+      adapt(socket);
+      socket.stall();
+      transport.write(batch('\x81\x01a'));
+      transport.destroySoon();
+      await settle();
+      assert.equal(socket.destroyed, false);
+      socket.unstall();
+      await settle();
+      assert.equal(socket.destroyed, true);
+      assert.deepEqual(socket.sentText, ['1 a']);
+
+      const another = start();
+      another.transport.destroy();
+      assert.equal(another.socket.destroyed, true);
+    });
+  }
+
+  it('leaves a socket without a listener, paused, and still reports what was written to it', async () => {
+    const { socket, reports, transport } = start();
+    const before = new FakeSocket();
+    socket.stall();
+    transport.write(batch('a'));
+    assert.equal(transport.leave(), socket);
+    assert.equal(socket.isPaused(), true);
+    for (const event of ['data', 'end', 'close', 'error']) {
+      assert.equal(socket.listenerCount(event), before.listenerCount(event), event);
+    }
+    socket.unstall();
+    await settle();
+    assert.deepEqual(reports, ['flushed']);
+  });
+
+  it('reports nothing of a socket that it leaves while the event is on its way to it', async () => {
+    const reports: string[] = [];
+    const socket = new FakeSocket();
+    const report = (): void => void reports.push('report');
+    const transport = new Transport(socket, { received: report, ended: report, flushed: report, socketClosed: report });
+    for (const event of ['data', 'end', 'close', 'error']) socket.prependListener(event, () => transport.leave());
+    for (const event of ['data', 'end', 'close', 'error']) {
+      transport.open(NO_HEAD, 0);
+      socket.emit(event, Buffer.from('a'));
+    }
+    assert.deepEqual(reports, []);
+    assert.equal(transport.error, undefined);
+  });
+});
