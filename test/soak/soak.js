@@ -22,6 +22,8 @@ const { values: args } = parseArgs({
 });
 const duration = Number(args.minutes) * 60_000;
 const interval = Number(args.every) * 1000;
+// Express and the library print what is refused, except in tests.
+process.env.NODE_ENV = 'test';
 const unhandled = [];
 for (const event of ['uncaughtException', 'unhandledRejection']) {
   process.on(event, (error) => void unhandled.push(`${event}: ${error instanceof Error ? error.stack : error}`));
@@ -74,6 +76,11 @@ server.listen(0, '127.0.0.1', 4096);
 await once(server, 'listening');
 const { port } = server.address();
 const load = fork(new URL('clients.js', import.meta.url), [String(port), args.connections], { execArgv: [] });
+const onLoadExit = (code, signal) => {
+  console.error(`The clients have ended before their time, with ${signal ?? code}`);
+  process.exit(1);
+};
+load.once('exit', onLoadExit);
 
 console.log(
   `${args.connections} connections for ${args.minutes} min, node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`,
@@ -98,6 +105,7 @@ const live = sockets.connectionCount;
 const result = await sockets.close({ timeout: 5000 });
 server.close();
 await once(server, 'close');
+load.off('exit', onLoadExit);
 load.disconnect();
 await once(load, 'exit');
 await new Promise((resolve) => setTimeout(resolve, 200));
