@@ -78,7 +78,7 @@ describe('a connection', { timeout: 20_000 }, () => {
       if (!client.raw.socket.write(frame)) await once(client.raw.socket, 'drain');
     };
     let received = 0;
-    const total = 64 * MIB;
+    const total = 128 * MIB;
     const reading = (async () => {
       while (received < total) {
         const { count, endOfMessage } = await socket.receiveAsync();
@@ -92,7 +92,8 @@ describe('a connection', { timeout: 20_000 }, () => {
     await reading;
 
     const held = growth();
-    assert.ok(held < 16 * MIB, `${Math.round(held / MIB)} MiB were held`);
+    // Client and server share the process, and its garbage.
+    assert.ok(held < 32 * MIB, `${Math.round(held / MIB)} MiB were held`);
   });
 
   it('refuses a message that never ends where whole messages are read', async (t) => {

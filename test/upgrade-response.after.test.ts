@@ -122,11 +122,9 @@ describe('the response behind the 101', () => {
       const server = await attached(t, app);
       const client = await rawUpgrade(t, server);
       await client.readHead();
+      // The file is read while the chain comes to its end.
       const events = await record.until(6);
-      assert.deepEqual(
-        events.slice(0, 5).map((event) => (Array.isArray(event) ? event[0] : event)),
-        ['response', 'response', 'response', 'response', 'response'],
-      );
+      assert.equal(events.filter((event) => Array.isArray(event) && event[0] === 'response').length, 5);
       assert.deepEqual(events[0], ['response', 201]);
       assert.ok(events.some((event) => Array.isArray(event) && event[0] === 'chain' && /late/.test(String(event[1]))));
       await assertClean(client);

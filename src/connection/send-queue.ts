@@ -268,8 +268,11 @@ export class SendQueue {
       }
       if (!this.#write()) return;
       const committed = this.#finishBatch();
+      if (committed.length === 0) continue;
+      // A close frame is sent once; whoever has sent it goes on before the peer's answer comes.
+      settleAll(committed.filter((pending) => pending.close));
       // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
-      if (committed.length > 0) setImmediate(settleAll, committed);
+      setImmediate(settleAll, committed);
     }
   }
 
