@@ -199,6 +199,13 @@ function loadTable(results) {
   return markdown(['', 'websocket-context', 'its load', 'raw `ws`', 'its load'], rows);
 }
 
+/** @param {Results} results */
+function describeRun({ node, cores, generator, rounds, quick, load }) {
+  const kind = quick ? 'A quick run: smaller messages, fewer connections, short rounds. ' : '';
+  const busy = load > 1 ? ` Other programs were running (load ${load.toFixed(1)}): the spread is wide.` : '';
+  return `${kind}Node ${node}, ${cores} cores, load generator in ${generator}, ${rounds} rounds.${busy}`;
+}
+
 /**
  * @param {Results} results
  * @returns {Record<string, string>} Markdown by the name of the marker that it belongs between
@@ -208,7 +215,7 @@ export function tables(results) {
   const streams = scenarios.filter(({ fresh, unit }) => fresh && unit === 'MiB/s');
   const memory = scenarios.filter(({ unit }) => unit === 'KiB/connection');
   return {
-    machine: `Node ${results.node}, ${results.cores} cores, load generator in ${results.generator}, ${results.rounds} rounds.`,
+    machine: describeRun(results),
     goals: goalTable(results),
     speed: ratioTable(results, speed),
     streams: ratioTable(results, streams),

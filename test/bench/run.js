@@ -19,10 +19,11 @@ import { startServer } from './server-process.js';
  *   processor: string,
  *   cores: number,
  *   generator: string,
+ *   load: number,
  *   quick: boolean,
  *   rounds: number,
  *   outcomes: Record<string, Record<string, Outcome>>,
- * }} Results `outcomes`: by scenario, then by contestant
+ * }} Results `load`: processes that wanted to run before the run began; `outcomes`: by scenario, then by contestant
  */
 
 /** @param {string} path */
@@ -97,17 +98,18 @@ async function run(options) {
   const generator = findGenerator(options.load);
   mkdirSync(here('.bench-build'), { recursive: true });
   if (options.cpuProf) rmSync(here('.bench-build/profiles'), { recursive: true, force: true });
+  const [load = 0] = loadavg();
   /** @type {Results} */
   const results = {
     node: process.version,
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     generator: generator.name,
+    load,
     quick: options.quick,
     rounds: options.rounds,
     outcomes: {},
   };
-  const [load = 0] = loadavg();
   if (load > 1)
     console.log(`The machine is busy (load ${load.toFixed(1)}, ${cpus().length} cores): ratios will scatter`);
   const began = performance.now();
