@@ -123,9 +123,9 @@ describe('the response behind the 101', () => {
       const server = await attached(t, app);
       const client = await rawUpgrade(t, server);
       await client.readHead();
-      // Before, amid or behind them: the package that sends files finds that headers have been sent, which is an error.
-      const events = await record.until(7);
-      assert.equal(events.filter((event) => Array.isArray(event) && event[0] === 'response').length, 5);
+      // The package that sends files may find later that headers have been sent, which is an error, or that all is over.
+      const events = await record.until(6);
+      assert.equal(events.slice(0, 5).filter((event) => Array.isArray(event) && event[0] === 'response').length, 5);
       assert.deepEqual(events[0], ['response', 201]);
       assert.ok(events.some((event) => Array.isArray(event) && event[0] === 'chain' && /late/.test(String(event[1]))));
       await assertClean(client);
