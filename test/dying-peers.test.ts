@@ -239,6 +239,22 @@ describe('a reader that pauses', { timeout: 60_000 }, () => {
   });
 });
 
+/**
+ * The share of a core that this process takes while the test does nothing: the least of several moments, because the
+ * runtime has collecting and compiling of its own to do, for longer on a machine that is busy.
+ */
+async function idleShare(): Promise<number> {
+  const shares: number[] = [];
+  for (let moment = 0; moment < 8; moment++) {
+    const before = process.cpuUsage();
+    const began = performance.now();
+    await sleep(200);
+    const { user, system } = process.cpuUsage(before);
+    shares.push((user + system) / 1000 / (performance.now() - began));
+  }
+  return Math.min(...shares);
+}
+
 describe('idle connections', { timeout: 60_000 }, () => {
   it('cost one timer and no measurable CPU, ten thousand of them', async (t) => {
     const timers = t.mock.method(globalThis, 'setTimeout');
@@ -254,16 +270,12 @@ describe('idle connections', { timeout: 60_000 }, () => {
     );
     const tickets = peers.map((peer) => keepAlive.watch(peer, 30_000, 20_000));
     const armed = timers.mock.callCount();
-    // Lets the runtime finish what making them has begun.
-    await sleep(500);
-    const before = process.cpuUsage();
-    await sleep(1000);
-    const { user, system } = process.cpuUsage(before);
+    const share = await idleShare();
     for (const ticket of tickets) keepAlive.unwatch(ticket);
 
     assert.equal(armed, 1);
-    t.diagnostic(`${(user + system) / 1000} ms of CPU in a second`);
-    assert.ok(user + system < 100_000);
+    t.diagnostic(`${(share * 100).toFixed(2)} % of a core`);
+    assert.ok(share < 0.1);
   });
 
   it('cost next to nothing in earnest, two thousand of them', async (t) => {
@@ -274,14 +286,10 @@ describe('idle connections', { timeout: 60_000 }, () => {
     }
     await eventually(() => sockets.connectionCount === 2000);
     const armed = timers.mock.callCount();
-    // Lets the runtime finish what opening them has begun.
-    await sleep(500);
-    const before = process.cpuUsage();
-    await sleep(1000);
-    const { user, system } = process.cpuUsage(before);
+    const share = await idleShare();
 
     assert.ok(armed < 20, `${armed} timers were set for 2000 connections`);
-    t.diagnostic(`${(user + system) / 1000} ms of CPU in a second`);
-    assert.ok(user + system < 150_000);
+    t.diagnostic(`${(share * 100).toFixed(2)} % of a core`);
+    assert.ok(share < 0.15);
   });
 });
