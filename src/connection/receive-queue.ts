@@ -277,6 +277,8 @@ export class ReceiveQueue {
 
   #shift(piece: Piece): void {
     this.#head = piece.next;
+    // A dead piece that V8 has moved to its old generation would keep all that came after it, chunks included.
+    piece.next = undefined;
     if (this.#head === undefined) this.#tail = undefined;
     if (this.#settled === piece) this.#settled = undefined;
     this.#pieces--;
