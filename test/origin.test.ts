@@ -70,12 +70,16 @@ describe('isOriginAllowed()', () => {
       ['refuses null, though the host be called so', { origin: 'null', host: 'null' }, false],
       ['refuses an empty Origin', { origin: '', host: 'example.com' }, false],
       ['refuses without a Host', { origin: 'http://example.com' }, false],
+      ['refuses without a Host, whatever the origin be called', { origin: 'http://undefined' }, false],
       ['refuses with an empty Host', { origin: 'http://', host: '' }, false],
       ['refuses several origins', { origin: 'http://example.com, http://x', host: 'example.com' }, false],
       ['refuses a path behind the origin', { origin: 'http://example.com/', host: 'example.com' }, false],
       ['refuses a user in the origin', { origin: 'http://example.com@x', host: 'example.com' }, false],
       ['refuses a malformed origin, though Host be alike', { origin: 'http://a b', host: 'a b' }, false],
+      ['refuses two that are malformed, each in its way', { origin: 'null', host: 'a b' }, false],
+      ['refuses a query instead of a host in both', { origin: 'http://?', host: '?' }, false],
       ['refuses a path in both', { origin: 'http://example.com/x', host: 'example.com/x' }, false],
+      ['refuses a path behind an empty port in both', { origin: 'http://example.com:/', host: 'example.com:/' }, false],
       ['refuses another scheme', { origin: 'ws://example.com', host: 'example.com' }, false],
     ];
     for (const [promise, given, allowed] of cases) it(promise, () => assert.equal(sameOrigin(given), allowed));
@@ -172,6 +176,10 @@ describe('isOriginAllowed()', () => {
 });
 
 describe('normalizeOrigin()', () => {
+  it('takes schemes literally that the URL parser gives no origin', () => {
+    assert.equal(normalizeOrigin('Capacitor://LocalHost'), 'capacitor://localhost');
+  });
+
   it('is undefined for what is no origin', () => {
     for (const origin of [
       '',
@@ -180,6 +188,7 @@ describe('normalizeOrigin()', () => {
       'http://',
       '//x',
       'x',
+      ' http://x',
       'http://x\\y',
       'http://x#',
       '1http://x',

@@ -99,18 +99,21 @@ describe('a request for another protocol', () => {
     const server = await telling(t);
     const headers = {
       Upgrade: 'h2c',
-      connection: ['keep-alive , upgrade', 'X-Hop,Http2-Settings'],
+      connection: ['keep-alive , upgrade', 'X-Hop,Http2-Settings,X-Other', 'Upgrade'],
       'HTTP2-Settings': 'AAMAAABk',
       'X-Latin': '\u00e9\u00ff',
+      'X-List': 'a,upgrade',
       'X-Twice': ['1', '2'],
     };
     const { body } = await responseTo(t, server, h2c({ headers: { ...headers, Connection: undefined } }));
     const rawHeaders: string[] = JSON.parse(body)[3];
-    // Up to which versions of Node the request reaches the server as it was sent, because it is never taken for an upgrade
-    const kept = rawHeaders.includes('Upgrade')
-      ? ['X-Latin', '\u00e9\u00ff', 'X-Twice', '1', 'X-Twice', '2']
-      : ['connection', 'keep-alive', 'connection', 'X-Hop', 'X-Latin', '\u00e9\u00ff', 'X-Twice', '1', 'X-Twice', '2'];
-    assert.deepEqual(rawHeaders.slice(-kept.length), kept);
+    const others = ['X-Latin', '\u00e9\u00ff', 'X-List', 'a,upgrade', 'X-Twice', '1', 'X-Twice', '2'];
+    // Newer versions of Node hand the request over as it was sent, because it is never taken for an upgrade
+    if ('shouldUpgradeCallback' in server) assert.deepEqual(rawHeaders.slice(-others.length), others);
+    else {
+      const connection = ['connection', 'keep-alive', 'connection', 'X-Hop,X-Other'];
+      assert.deepEqual(rawHeaders, ['Host', 'localhost', ...connection, ...others]);
+    }
   });
 
   it('closes the connection if the client asks for it', async (t) => {

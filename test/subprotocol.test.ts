@@ -23,7 +23,7 @@ describe('parseSubProtocols()', () => {
     [undefined, [], 'is empty without a header'],
     ['chat', ['chat'], 'reads one name'],
     ['v2.chat, v1.chat', ['v2.chat', 'v1.chat'], "keeps the client's order"],
-    [' \ta\t,\t b ', ['a', 'b'], 'ignores spaces and tabs around a name'],
+    [' \ta\t ,\t b  ', ['a', 'b'], 'ignores spaces and tabs around a name'],
     [',a,, ,b,', ['a', 'b'], 'skips empty items'],
     ['Chat, chat', ['Chat', 'chat'], 'takes names that differ in case for different ones'],
     ['', [], 'is empty for an empty header'],

@@ -18,7 +18,7 @@ export const normalizeOrigin = (origin: string): string | undefined => {
 
 const isSameOrigin = (origin: string, req: IncomingMessage): boolean => {
   const host = clientHost(req);
-  if (host === undefined || host === '') return false;
+  if (host === undefined) return false;
   const own = `${clientScheme(req)}://${host}`;
   // Browsers send lower case and no default port, and mostly so does Host
   if (origin === own) return PLAIN_HOST.test(host) || normalizeOrigin(own) !== undefined;

@@ -38,11 +38,9 @@ export const selectSubProtocol = (
   supported: ResolvedRouteOptions['subProtocols'],
   req: IncomingMessage,
 ): string | undefined => {
-  if (typeof supported !== 'function') {
-    return requested.length === 0 ? undefined : supported.find((protocol) => requested.includes(protocol));
-  }
-  const chosen: unknown = supported(requested, req);
-  if (chosen === undefined || (typeof chosen === 'string' && requested.includes(chosen))) return chosen;
+  if (typeof supported !== 'function') return supported.find((protocol) => requested.includes(protocol));
+  const chosen = supported(requested, req);
+  if (chosen === undefined || requested.includes(chosen)) return chosen;
   const found = typeof chosen === 'string' ? JSON.stringify(chosen) : typeof chosen;
   throw new TypeError(
     `Cannot select the subprotocol: subProtocols() returned ${found}, must be one of [${requested.join(', ')}] or undefined`,
