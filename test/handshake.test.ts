@@ -333,11 +333,12 @@ describe('performHandshake()', () => {
   });
 
   it('closes the connection and throws if open throws', async (t) => {
+    const cause = new Error('open');
     const errors: unknown[] = [];
     const server = await attached(t, (req, _res, next) => {
       try {
         void performHandshake(req, defaults, bridge, () => {
-          throw new Error('open');
+          throw cause;
         });
       } catch (error) {
         errors.push(error);
@@ -346,7 +347,7 @@ describe('performHandshake()', () => {
     });
     const client = await rawUpgrade(t, server);
     await client.closed();
-    assert.match(String(errors[0]), /open/);
+    assert.equal(errors[0], cause);
     assert.match(client.received.toString(), /^HTTP\/1\.1 101 [\s\S]*\r\n\r\n$/);
   });
 

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { createWebSocketStream, WebSocket } from 'ws';
+import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
 import { handOver } from '../src/upgrade/ws-bridge.js';
 import { Recorder, shakingServer } from './support/bridging.js';
 import { deflated, negotiated } from './support/deflate.js';
 import { clientFrame, PING_FRAME } from './support/frames.js';
-import { type RawRequest, rawUpgrade } from './support/raw-client.js';
+import { KEY, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import { type TestContext, webSocketUrlOf } from './support/servers.js';
 
 describe('handOver()', () => {
@@ -130,6 +130,38 @@ describe('handOver()', () => {
       assert.equal(message.length, 100_000);
       client.terminate();
     }
+  });
+
+  it('hands the longest limit over that ws can count to, and no limit beyond it', () => {
+    for (const [maxPayload, limit] of [
+      [2 ** 31 - 1, 2 ** 31 - 1],
+      [2 ** 31, 0],
+    ] as const) {
+      const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload, closeTimeout: 0 };
+      const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+      assert.equal(Reflect.get(Reflect.get(webSocket, '_receiver'), '_maxPayload'), limit);
+    }
+  });
+
+  it('makes a WebSocket with the settings of one that a server of ws makes by default', () => {
+    const settingsOf = (webSocket: object): unknown[] =>
+      [webSocket, Reflect.get(webSocket, '_receiver')].map((part: object) =>
+        Object.entries(part).filter(([, value]) => ['boolean', 'number', 'string'].includes(typeof value)),
+      );
+    const made: WebSocket[] = [];
+    const headers = { upgrade: 'websocket', 'sec-websocket-key': KEY, 'sec-websocket-version': '13' };
+    const server = new WebSocketServer({ noServer: true, clientTracking: false });
+    const head = Buffer.alloc(0);
+    const opened = (webSocket: WebSocket): unknown => made.push(webSocket);
+    Reflect.apply(server.handleUpgrade, server, [{ method: 'GET', headers }, new Recorder(), head, opened]);
+
+    const options = {
+      subProtocol: undefined,
+      perMessageDeflate: undefined,
+      maxPayload: server.options.maxPayload ?? 0,
+      closeTimeout: Reflect.get(server.options, 'closeTimeout'),
+    };
+    assert.deepEqual(made.map(settingsOf), [settingsOf(handOver(new Recorder(), head, options))]);
   });
 
   it('limits the wait for the acknowledgement of a close', async (t) => {

@@ -16,12 +16,11 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const VERSION = '13';
 
 /** Whether a comma-separated header contains `token`, which is in lower case. */
-const hasToken = (header: string | undefined, token: string): boolean => {
-  if (header === undefined) return false;
-  if (header === token) return true;
-  const value = header.toLowerCase();
-  return value === token || (value.length > token.length && value.split(',').some((item) => item.trim() === token));
-};
+const hasToken = (header: string | undefined, token: string): boolean =>
+  header
+    ?.toLowerCase()
+    .split(',')
+    .some((item) => item.trim() === token) === true;
 
 /** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
 export const isWebSocketRequest = (req: IncomingMessage): boolean =>

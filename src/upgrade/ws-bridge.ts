@@ -46,11 +46,8 @@ interface Extensions {
 class Takeover {
   _protocol: string | undefined = undefined;
   _extensions: Extensions = {};
-  socket: Duplex | undefined = undefined;
 
-  setSocket(socket: Duplex): void {
-    this.socket = socket;
-  }
+  setSocket(): void {}
 }
 
 /** A request as far as `ws` looks at it; it comes back with the 'headers' event. */
@@ -85,8 +82,6 @@ interface HandshakeServer {
 const MAX_DELAY = 0x7fffffff;
 
 const MAX_INT = 0x7fffffff;
-
-const BEYOND_ASCII = /[\x80-\xff]/;
 
 /** ws knows no limit of its own above 2 GiB, and 0 as none. */
 const wsLimit = (maxPayload: number): number => (maxPayload > MAX_INT ? 0 : maxPayload);
@@ -138,13 +133,9 @@ export class WsBridge {
       { noServer: true, clientTracking: false, WebSocket: Takeover, perMessageDeflate },
     ]);
     server.on('headers', (lines: string[], view: RequestView) => {
-      const further = view.announce();
-      if (further.length === 0) return;
-      for (const line of further) {
-        // Values may hold any byte, and Node writes headers as they are
-        if (BEYOND_ASCII.test(line)) view.socket.setDefaultEncoding('latin1');
-        lines.push(line);
-      }
+      lines.push(...view.announce());
+      // Values may hold any byte, and Node writes headers as they are
+      view.socket.setDefaultEncoding('latin1');
     });
     // Without a listener ws would write a refusal of its own
     server.on('wsClientError', (error: Error) => {
