@@ -141,6 +141,35 @@ describe('attach() beside other upgrade listeners', () => {
     await assertClean(client);
   });
 
+  it('leaves a socket alone that another has ended at once', async (t) => {
+    const ended = new Deferred<Duplex>();
+    const server = await shared(
+      t,
+      () => assert.fail('reached'),
+      (_req, socket) => {
+        socket.end();
+        ended.resolve(socket);
+      },
+    );
+    const client = await rawUpgrade(t, server);
+    const socket = await ended.promise;
+    await client.closed();
+    assert.equal(socket.destroyed, false);
+  });
+
+  it('answers 503 if the application has made a head but no answer when the chain ends', async (t) => {
+    const server = await shared(
+      t,
+      (_req, res, next) => {
+        res.writeHead(200);
+        next();
+      },
+      () => {},
+      { handshakeTimeout: 30 },
+    );
+    assert.equal((await responseTo(t, server)).status, 503);
+  });
+
   it('answers 503 if the application has not answered in time', async (t) => {
     const server = await shared(t, silent, () => {}, { handshakeTimeout: 30 });
     assert.equal((await responseTo(t, server)).status, 503);
@@ -197,11 +226,25 @@ describe('attach() beside other upgrade listeners', () => {
     });
 
     it('is not destroyed if somebody uses it, or if there is no time limit', async (t) => {
-      const using = await shared(t, silent, (_req, socket) => void socket.pipe(socket), { handshakeTimeout: 20 });
+      let used: Duplex | undefined;
+      let before = 0;
+      const use = (_req: unknown, socket: Duplex): void => {
+        used = socket.pipe(socket);
+        before = socket.listenerCount('close');
+      };
+      const write = (_req: unknown, socket: Duplex): unknown =>
+        setImmediate(() => socket.write('HTTP/1.1 101 h2c\r\n'));
+      const using = await shared(t, silent, use, { handshakeTimeout: 20 });
+      const writing = await shared(t, silent, write, { handshakeTimeout: 20 });
       const ignoring = await shared(t, silent, () => {}, { handshakeTimeout: 0 });
-      const clients = [await rawUpgrade(t, using, h2c), await rawUpgrade(t, ignoring, h2c)];
+      const patient = await shared(t, silent, () => {}, { handshakeTimeout: 20 });
+      attach(patient, notFound, { handshakeTimeout: 60_000 });
+      const clients = [];
+      for (const server of [using, writing, ignoring, patient]) clients.push(await rawUpgrade(t, server, h2c));
       await new Promise((resolve) => setTimeout(resolve, 50));
       for (const client of clients) assert.equal(client.ended, false);
+      // Ours, which was there before theirs, has gone
+      assert.equal(used?.listenerCount('close'), before - 1);
       await assertClean(clients[0] as (typeof clients)[0]);
     });
 

@@ -108,6 +108,17 @@ describe('attach()', () => {
       }
     });
 
+    it('may return anything', async (t) => {
+      for (const value of [null, 1, 'then', {}, Object.fromEntries([['then', 'soon']]), () => {}]) {
+        const app: AppFunction = (_req, res) => {
+          setImmediate(() => res.end('answer'));
+          return value;
+        };
+        const response = await responseTo(t, await attached(t, app));
+        assert.deepEqual([response.status, response.body], [200, 'answer']);
+      }
+    });
+
     it('may take its time', async (t) => {
       const app: AppFunction = async (_req, res) => {
         await new Promise(setImmediate);
@@ -259,7 +270,7 @@ describe('attach()', () => {
       attach(
         server,
         (req) => {
-          order.push('upgrade');
+          order.push(`upgrade, ${req.socket.listenerCount('drain')} listeners`);
           return accept(req);
         },
         options,
@@ -275,7 +286,7 @@ describe('attach()', () => {
       assert.equal((await slow.readResponse()).body, 'answer to /2');
       assert.equal((await slow.readHead()).status, 101);
       assert.equal((await slow.read(5)).toString(), 'early');
-      assert.deepEqual(order, ['/1', '/2', 'upgrade']);
+      assert.deepEqual(order, ['/1', '/2', 'upgrade, 0 listeners']);
     });
 
     it('does not keep a large response from being written', async (t) => {
@@ -331,6 +342,18 @@ describe('attach()', () => {
       assert.equal((await responseTo(t, server, { path: '/a' })).body, 'a');
       assert.equal((await responseTo(t, server, { path: '/b' })).body, 'b');
       assert.equal((await responseTo(t, server, { path: '/c' })).body, 'rest');
+    });
+
+    it('may be one application with several filters', async (t) => {
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      const app = answering('app');
+      attach(server, app, { ...options, filter: under('/a') });
+      const detach = attach(server, app, { ...options, filter: under('/b') });
+      assert.equal((await responseTo(t, server, { path: '/a' })).body, 'app');
+      assert.equal((await responseTo(t, server, { path: '/b' })).body, 'app');
+      detach();
+      assert.equal((await responseTo(t, server, { path: '/a' })).body, 'app');
+      assert.equal((await responseTo(t, server, { path: '/b' })).body, 'plain');
     });
 
     it('may be one application on several servers', async (t) => {
@@ -407,7 +430,7 @@ describe('attach()', () => {
   it('throws a TypeError for what is no server, no application and no filter', () => {
     const server = createServer();
     const app = express();
-    for (const bad of [undefined, {}, app, 8080]) {
+    for (const bad of [undefined, null, {}, { on() {} }, { listenerCount() {} }, app, 8080]) {
       assert.throws(() => attach(bad as never, app, options), {
         name: 'TypeError',
         message: 'Cannot attach: the first argument is no server, must be an http.Server or https.Server',

@@ -83,9 +83,16 @@ describe('UpgradeRequest', () => {
       assert.equal((await client.readHead()).reason, 'Mine');
     });
 
-    it('is refused once something else reads from the socket', async (t) => {
-      const { error } = await failure(t, (req) => void req.socket.on('data', () => {}));
-      assertState(error, /something else has written to its socket or reads from it/);
+    it('is refused once something else reads from the socket, in whichever way', async (t) => {
+      for (const read of [
+        (req: IncomingMessage) => req.socket.on('data', () => {}),
+        (req: IncomingMessage) => req.socket.on('readable', () => {}),
+        (req: IncomingMessage) => req.socket.on('data', () => {}).pause(),
+        (req: IncomingMessage) => req.socket.resume(),
+      ]) {
+        const { error } = await failure(t, (req) => void read(req));
+        assertState(error, /something else has written to its socket or reads from it/);
+      }
     });
 
     it('is refused once the socket has been destroyed', async (t) => {
@@ -176,9 +183,9 @@ describe('UpgradeRequest', () => {
     it('may be decided by a function that has answered instead', async (t) => {
       const errors: unknown[] = [];
       const server = await attached(t, async (req, res) => {
-        const origin = async (): Promise<boolean> => {
+        const origin = (): Promise<boolean> => {
           res.writeHead(402).end('pay');
-          return true;
+          return new Promise(() => {});
         };
         await Promise.resolve(accept(req, { origin })).catch((error: unknown) => errors.push(error));
       });
@@ -200,10 +207,14 @@ describe('UpgradeRequest', () => {
 
     it('is given up by the time limit of the route with 503, and the handshake rejects', async (t) => {
       const rejected = new Deferred<unknown>();
-      const server = await attached(t, (req) => {
-        const never = new Promise<boolean>(() => {});
-        Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 20 })).catch(rejected.resolve);
-      });
+      const never = new Promise<boolean>(() => {});
+      const server = await attached(
+        t,
+        (req) => {
+          Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 20 })).catch(rejected.resolve);
+        },
+        { handshakeTimeout: 0 },
+      );
       assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 503);
       const error = await rejected.promise;
       assert.ok(error instanceof WebSocketError);

@@ -113,6 +113,7 @@ describe('the headers of the response', () => {
         ],
       ],
       [undefined, []],
+      [null, []],
     ] as const) {
       const server = await attached(t, (req, res) => {
         const inner = res.writeHead;

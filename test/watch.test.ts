@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Duplex, Readable } from 'node:stream';
+import { type Duplex, duplexPair, Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import session, { Store } from 'express-session';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
-import { rawUpgrade } from './support/raw-client.js';
+import { rawUpgrade, requestBytes } from './support/raw-client.js';
 import { accept, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
 
 /** Resolves with the names of the events of `emitter`, each time it is emitted, until `last`. */
@@ -258,6 +258,59 @@ describe('a refusal', () => {
     await once(socket, 'close');
   });
 
+  it('does not wait for ever for a client that reads it a little now and then', async (t) => {
+    const ended = new Deferred<Duplex>();
+    const server = await attached(t, (req, res) => {
+      t.mock.timers.enable({ apis: ['setTimeout'] });
+      res.end(Buffer.alloc(64 * 1024 * 1024));
+      ended.resolve(req.socket);
+    });
+    const client = await rawUpgrade(t, server);
+    client.socket.pause();
+    const socket = await ended.promise;
+    t.mock.timers.tick(299_999);
+    assert.equal(socket.destroyed, false);
+    t.mock.timers.tick(1);
+    assert.ok(socket.destroyed);
+  });
+
+  it('reaches a client over a stream that is no socket', async (t) => {
+    const server = await attached(t, (_req, res) => res.end('no'));
+    for (const [headers, status] of [
+      [{}, 'HTTP/1.1 200 OK'],
+      [{ 'Content-Length': '1' }, 'HTTP/1.1 400 Bad Request'],
+    ] as const) {
+      const [ours, theirs] = duplexPair();
+      server.emit('connection', theirs);
+      ours.write(requestBytes({ headers }));
+      let answer = '';
+      for await (const chunk of ours) answer += chunk;
+      assert.equal(answer.split('\r\n')[0], status);
+    }
+  });
+
+  it('leaves an error unreported of which the client cannot know any more', async (t) => {
+    const printed = t.mock.method(console, 'error', () => {});
+    t.after(() => {
+      process.env['NODE_ENV'] = 'test';
+    });
+    const arrived = new Deferred<void>();
+    const done = new Deferred<void>();
+    const server = await attached(t, async (_req, res, next) => {
+      arrived.resolve();
+      await once(res, 'close');
+      process.env['NODE_ENV'] = 'production';
+      next(new Error('late'));
+      process.env['NODE_ENV'] = 'test';
+      done.resolve();
+    });
+    const client = await rawUpgrade(t, server);
+    await arrived.promise;
+    client.reset();
+    await done.promise;
+    assert.equal(printed.mock.callCount(), 0);
+  });
+
   it('has the headers and trailers of any response', async (t) => {
     const server = await attached(t, (_req, res) => {
       res.setHeaders(new Map([['X-One', '1']]));
@@ -423,17 +476,60 @@ describe('handshakeTimeout', () => {
   });
 
   it('runs from the arrival of the request, also if a route sets its own', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     const never = new Promise<boolean>(() => {});
+    const arrived = new Deferred<void>();
     const server = await attached(
       t,
       async (req) => {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        await Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 40 })).catch(() => {});
+        await new Promise(setImmediate);
+        t.mock.timers.tick(30);
+        const accepted = Promise.resolve(accept(req, { origin: () => never, handshakeTimeout: 40 }));
+        accepted.catch(() => {});
+        arrived.resolve();
       },
       { handshakeTimeout: 60_000 },
     );
-    const started = Date.now();
-    assert.equal((await responseTo(t, server, { headers: { Origin: 'http://x' } })).status, 503);
-    assert.ok(Date.now() - started < 5000);
+    const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+    await arrived.promise;
+    t.mock.timers.tick(9);
+    await new Promise(setImmediate);
+    assert.equal(client.received.length, 0);
+    t.mock.timers.tick(1);
+    assert.equal((await client.readHead()).status, 503);
+  });
+
+  it('is that of the route, though it be longer than that of the server', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+    const decided = new Deferred<boolean>();
+    const asked = new Deferred<void>();
+    const server = await attached(
+      t,
+      async (req) => {
+        await new Promise(setImmediate);
+        void accept(req, { origin: () => decided.promise, handshakeTimeout: 60_000 });
+        asked.resolve();
+      },
+      { handshakeTimeout: 20 },
+    );
+    const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+    await asked.promise;
+    t.mock.timers.tick(59_999);
+    decided.resolve(true);
+    assert.equal((await client.readHead()).status, 101);
+  });
+
+  it('leaves no timer behind with what is accepted or answered in time', async (t) => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const settled = new Deferred<number>();
+    const server = await attached(t, async (req) => {
+      const before = timers();
+      await new Promise(setImmediate);
+      assert.equal(timers(), before + 1);
+      await accept(req);
+      settled.resolve(timers() - before);
+    });
+    await (await rawUpgrade(t, server)).readHead();
+    assert.equal(await settled.promise, 0);
   });
 });

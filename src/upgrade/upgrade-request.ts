@@ -56,11 +56,10 @@ export const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }
   socket.bytesWritten;
 
 /**
- * Whether anybody reads from a socket that has been upgraded. Node leaves it with `readableFlowing` null and without
- * such listeners, and so do we.
+ * Whether anybody reads from a socket that has been upgraded, or has said that it will. Node leaves it with
+ * `readableFlowing` null, and so do we; a listener for 'data' or 'readable' changes that.
  */
-export const isRead = (socket: Duplex): boolean =>
-  socket.readableFlowing !== null || socket.listenerCount('data') > 0 || socket.listenerCount('readable') > 0;
+export const isRead = (socket: Duplex): boolean => socket.readableFlowing !== null;
 
 /** One upgrade request from its arrival to its answer. */
 export class UpgradeRequest {
@@ -134,7 +133,7 @@ export class UpgradeRequest {
     this.#phase = phase;
     this.watch?.settled(phase);
     // A connection lives long and keeps its request
-    if (phase === 'accepted') this.watch = undefined;
+    this.watch = undefined;
     this.#interrupt?.(this.refusal());
   }
 

@@ -53,9 +53,9 @@ const rememberHeaders = (res: ServerResponse, args: readonly unknown[]): void =>
   if (headers === undefined) return;
   const entries: unknown[] = Array.isArray(headers) ? headers : Object.entries(headers).flat();
   // Node takes a flat list of names and values, and pairs
-  const flat = entries.length > 0 && Array.isArray(entries[0]) ? entries.flat() : entries;
+  const flat = Array.isArray(entries[0]) ? entries.flat() : entries;
   for (let i = 0; i < flat.length; i += 2) res.removeHeader(String(flat[i]));
-  for (let i = 0; i + 1 < flat.length; i += 2) {
+  for (let i = 0; i < flat.length; i += 2) {
     const value = flat[i + 1];
     res.appendHeader(String(flat[i]), Array.isArray(value) ? value.map(String) : String(value));
   }

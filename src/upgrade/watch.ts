@@ -127,7 +127,7 @@ export class Watch implements UpgradeWatch {
     const { phase, req, res } = this.#upgrade;
     if (phase === 'waiting') this.#upgrade.settle('gone');
     emitClose(res);
-    if (!req.destroyed) req.destroy(aborted());
+    req.destroy(aborted());
   }
 
   #expired(): void {
