@@ -1,0 +1,29 @@
+/**
+ * What is mutated, and which tests would notice: those of the file itself, and those of a promise that it keeps. More of
+ * them would notice little more, and each survivor runs them all.
+ */
+export const modules = [
+  { room: 'upgrade', name: 'origin', tests: ['origin'] },
+  { room: 'upgrade', name: 'subprotocol', tests: ['subprotocol', 'handshake'] },
+  { room: 'upgrade', name: 'replay', tests: ['replay'] },
+  { room: 'upgrade', name: 'handshake', tests: ['handshake', 'upgrade-request', 'middleware.members'] },
+  {
+    room: 'upgrade',
+    name: 'ws-bridge',
+    tests: ['ws-bridge', 'ws-bridge.hand-over', 'handshake', 'middleware.members'],
+  },
+  { room: 'upgrade', name: 'upgrade-request', tests: ['upgrade-request', 'attach.company', 'attach', 'watch'] },
+  {
+    room: 'upgrade',
+    name: 'upgrade-response',
+    tests: ['upgrade-response', 'upgrade-response.after', 'attach', 'watch'],
+  },
+  { room: 'upgrade', name: 'attach', tests: ['attach.company', 'attach', 'replay', 'traps'] },
+  { room: 'upgrade', name: 'watch', tests: ['watch', 'attach.company', 'attach'] },
+  { room: 'framing', name: 'utf8', tests: ['utf8'] },
+  { room: 'framing', name: 'deflate-pool', tests: ['deflate', 'deflate.inflater'] },
+  { room: 'framing', name: 'deflate', tests: ['deflate', 'deflate.inflater', 'framing.fuzz'] },
+  { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
+  { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'framing.fuzz'] },
+  { room: 'framing', name: 'mask', tests: ['mask', 'frame-reader'] },
+];
