@@ -50,6 +50,19 @@ describe('attach() beside other upgrade listeners', () => {
       client.reset();
     });
 
+    it(`does not ask the application when another has begun an answer at once (${order})`, async (t) => {
+      let reached = false;
+      const app: AppFunction = () => {
+        reached = true;
+      };
+      const server = await shared(t, app, (_req, socket) => void socket.write('HTTP/1.1 101 Theirs\r\n\r\n'), {
+        first,
+      });
+      const client = await rawUpgrade(t, server);
+      assert.equal((await client.readHead()).reason, 'Theirs');
+      assert.equal(reached, false);
+    });
+
     it(`does not add to an answer that another has written at once (${order})`, async (t) => {
       const server = await shared(
         t,
@@ -189,7 +202,12 @@ describe('attach() beside other upgrade listeners', () => {
     assert.equal((await client.readToEnd()).toString(), 'HTTP/1.1 101 Theirs\r\n\r\n');
   });
 
-  it('takes a filter that throws for one that refuses', async (t) => {
+  it('takes a filter that throws for one that refuses, and prints its error', async (t) => {
+    const printed = t.mock.method(console, 'error', () => {});
+    t.after(() => {
+      process.env['NODE_ENV'] = 'test';
+    });
+    process.env['NODE_ENV'] = 'production';
     const server = await serve(t, (_req, res) => res.end('plain'));
     attach(server, () => assert.fail('reached'), {
       ...options,
@@ -198,6 +216,7 @@ describe('attach() beside other upgrade listeners', () => {
       },
     });
     assert.equal((await responseTo(t, server)).body, 'plain');
+    assert.match(String(printed.mock.calls[0]?.arguments[0]), /Error: filter/);
   });
 
   describe('a request for another protocol', () => {

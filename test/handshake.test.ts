@@ -341,10 +341,13 @@ describe('performHandshake()', () => {
     });
   });
 
-  it('closes the connection and throws if open throws', async (t) => {
+  it('closes the connection and throws if open throws, also if nothing can end the response', async (t) => {
     const cause = new Error('open');
     const errors: unknown[] = [];
-    const server = await attached(t, (req, _res, next) => {
+    const server = await attached(t, (req, res, next) => {
+      res.end = () => {
+        throw new Error('end');
+      };
       try {
         void performHandshake(req, defaults, bridge, () => {
           throw cause;

@@ -146,6 +146,32 @@ describe('a request for another protocol', () => {
     assert.equal((await client.readResponse()).body, '/next');
   });
 
+  it('is given up when the client resets while it waits for its turn', async (t) => {
+    const arrived = new Deferred<void>();
+    const closed = new Deferred<void>();
+    const server = await serve(t, (req) => {
+      assert.equal(req.url, '/slow');
+      req.socket.on('close', () => closed.resolve());
+      arrived.resolve();
+    });
+    attach(server, () => {}, { handshakeTimeout: 1000 });
+    const client = await rawConnect(t, server);
+    client.write(Buffer.concat([Buffer.from('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n'), requestBytes(h2c())]));
+    await arrived.promise;
+    client.reset();
+    await closed.promise;
+  });
+
+  it('leaves as many listeners for errors on its connection as any request', async (t) => {
+    const server = await serve(t, (req, res) => res.end(String(req.socket.listenerCount('error'))));
+    const [plain, replayed] = [await rawConnect(t, server), await rawConnect(t, server)];
+    plain.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const expected = (await plain.readResponse()).body;
+    attach(server, () => {}, { handshakeTimeout: 1000 });
+    replayed.request(h2c());
+    assert.equal((await replayed.readResponse()).body, expected);
+  });
+
   it('is not replayed without end on one connection', async (t) => {
     const warnings: string[] = [];
     const onWarning = (warning: Error): void => {
@@ -215,6 +241,12 @@ describe('shouldUpgradeCallback of newer versions of Node', () => {
     assert.equal(server.shouldUpgradeCallback?.(requestFor('h2c')), false);
     server.on('upgrade', () => {});
     assert.equal(server.shouldUpgradeCallback?.(requestFor('h2c')), true);
+  });
+
+  it('is not made where Node has none', () => {
+    const server = Object.assign(make(), { shouldUpgradeCallback: undefined });
+    attach(server, () => {}, { handshakeTimeout: 0 });
+    assert.equal(server.shouldUpgradeCallback, undefined);
   });
 
   it('respects what was there, and puts it back', () => {

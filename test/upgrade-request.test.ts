@@ -102,6 +102,16 @@ describe('UpgradeRequest', () => {
       assert.equal(error.status, 400);
     });
 
+    it('has a property webSocket like those that it is made with', async (t) => {
+      let descriptor: PropertyDescriptor | undefined;
+      const server = await attached(t, (req, res) => {
+        descriptor = Object.getOwnPropertyDescriptor(req, 'webSocket');
+        res.end();
+      });
+      await responseTo(t, server);
+      assert.deepEqual([descriptor?.configurable, descriptor?.enumerable], [true, true]);
+    });
+
     it('may be accepted after a refusal that was not sent', async (t) => {
       const server = await attached(t, async (req) => {
         await assert.rejects(async () => accept(req, { origin: ['http://other'] }), { status: 403 });

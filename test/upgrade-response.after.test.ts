@@ -62,7 +62,7 @@ describe('the response behind the 101', () => {
       assert.equal(res.appendHeader('X-Late', '1'), res);
       res.removeHeader('X-Late');
       Reflect.get(res, 'setHeaders').call(res, new Map([['x', 'y']]));
-      res.addTrailers({ x: 'y' });
+      res.addTrailers({ x: 'y\n' });
       assert.equal(res.writeHead(200, { 'X-Late': '1' }), res);
       res.flushHeaders();
       res.writeContinue(count);
@@ -190,12 +190,32 @@ describe('the response behind the 101', () => {
       void accept(req, {}, record);
       res.end('late');
       Reflect.apply(inner, res, []);
+      Reflect.apply(inner, res, []);
     });
     const client = await rawUpgrade(t, server);
     await client.readHead();
     await finished.promise;
     assert.equal(finishes, 1);
     assert.deepEqual(record.events, [['response', 101]]);
+    await assertClean(client);
+  });
+
+  it('does not finish if it was destroyed before its end', async (t) => {
+    const events: string[] = [];
+    const done = new Deferred<void>();
+    const server = await attached(t, (req, res) => {
+      const inner = res.end;
+      res.end = () => res;
+      for (const event of ['finish', 'close'] as const) res.on(event, () => events.push(event));
+      void accept(req);
+      res.destroy();
+      Reflect.apply(inner, res, []);
+      setImmediate(done.resolve);
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    await done.promise;
+    assert.ok(!events.includes('finish'));
     await assertClean(client);
   });
 

@@ -112,17 +112,24 @@ describe('the headers of the response', () => {
           ['X-Other', '2'],
         ],
       ],
-      [undefined, []],
-      [null, []],
+      [undefined, [['X-Added', '0']]],
+      [null, [['X-Added', '0']]],
     ] as const) {
       const server = await attached(t, (req, res) => {
         const inner = res.writeHead;
+        res.setHeader('X-Added', '0');
         res.writeHead = (status: number) => Reflect.apply(inner, res, [status, 'Reason', headers]);
         return accept(req);
       });
       const { lines } = await (await rawUpgrade(t, server)).readHead();
       assert.deepEqual(lines.slice(3), expected);
     }
+  });
+
+  it('go out with any other status as Node writes them', async (t) => {
+    const server = await attached(t, (_req, res) => res.writeHead(402, 'Pay First', { 'X-Price': '1' }).end('pay'));
+    const response = await responseTo(t, server);
+    assert.deepEqual([response.status, response.reason, response.headers['x-price']], [402, 'Pay First', '1']);
   });
 
   it('cannot smuggle in a line, though a list be changed behind the back of Node', async (t) => {

@@ -111,7 +111,7 @@ describe('a client that leaves while its request waits', () => {
       arrived.resolve();
       await once(res, 'close');
       res.setHeader('X', '1');
-      res.write('x');
+      assert.equal(res.write('x'), true);
       res.end('x');
       res.end('x');
       next();
@@ -141,7 +141,9 @@ describe('a client that leaves while its request waits', () => {
     const begun = new Deferred<void>();
     const closed = new Deferred<void>();
     const seen = { req: [] as string[], res: [] as string[] };
+    let upgrade: UpgradeRequest | undefined;
     const server = await attached(t, (req, res) => {
+      upgrade = UpgradeRequest.of(req);
       eventsOf(req, ['aborted', 'close'], seen.req);
       eventsOf(res, ['finish', 'close'], seen.res);
       req.on('close', closed.resolve);
@@ -152,6 +154,26 @@ describe('a client that leaves while its request waits', () => {
     client.reset();
     await closed.promise;
     assert.deepEqual(seen, { req: ['aborted', 'close'], res: ['close'] });
+    assert.equal(upgrade?.phase, 'answering');
+  });
+
+  it('does not let a response finish that is ended when it has left', async (t) => {
+    const listening = new Deferred<void>();
+    const closed = new Deferred<void>();
+    const events: string[] = [];
+    const server = await attached(t, async (req, res) => {
+      eventsOf(res, EVENTS, events);
+      res.on('close', () => setImmediate(closed.resolve));
+      await new Promise(setImmediate);
+      // Behind the listener that notices it
+      req.socket.on('end', () => res.end());
+      listening.resolve();
+    });
+    const client = await rawUpgrade(t, server);
+    await listening.promise;
+    client.end();
+    await closed.promise;
+    assert.deepEqual(events, ['close']);
   });
 });
 
@@ -215,10 +237,11 @@ describe('a refusal', () => {
     const drained = new Deferred<void>();
     const server = await attached(t, (_req, res) => {
       res.once('drain', drained.resolve);
-      for (let i = 0; i < 40; i++) res.write(chunk);
+      assert.equal(res.write('x'), true);
+      for (let i = 0; i < 40; i++) assert.equal(res.write(chunk), false);
       void drained.promise.then(() => res.end());
     });
-    assert.equal((await responseTo(t, server)).body.length, 40 * chunk.length);
+    assert.equal((await responseTo(t, server)).body.length, 1 + 40 * chunk.length);
     await new Promise(setImmediate);
     assert.deepEqual(warnings, []);
   });
@@ -339,14 +362,17 @@ describe('a refusal', () => {
   });
 
   it('can be flushed and continued', async (t) => {
+    const arrived = new Deferred<void>();
     const server = await attached(t, async (_req, res) => {
       res.statusCode = 402;
       res.flushHeaders();
-      await new Promise(setImmediate);
+      await arrived.promise;
       assert.equal(await new Promise((resolve) => res.end('pay', () => resolve('called'))), 'called');
     });
-    const response = await responseTo(t, server);
-    assert.deepEqual([response.status, response.body], [402, 'pay']);
+    const client = await rawUpgrade(t, server);
+    assert.equal((await client.readHead()).status, 402);
+    arrived.resolve();
+    assert.equal((await client.readToEnd()).toString(), '3\r\npay\r\n0\r\n\r\n');
   });
 });
 

@@ -20,13 +20,11 @@ export interface AttachOptions {
   readonly handshakeTimeout: number;
 }
 
-/** One application that is attached to a server. */
+/** One call of `attach`. */
 interface Attachment {
   readonly app: AppFunction;
   readonly filter: ((req: IncomingMessage) => boolean) | undefined;
   readonly handshakeTimeout: number;
-  /** How many calls of `attach` it stands for. */
-  references: number;
 }
 
 // In the global registry, because one process may load the ESM and the CommonJS build; both share what is on a server.
@@ -59,12 +57,8 @@ class Attachments {
 
   add(app: AppFunction, { filter, handshakeTimeout }: AttachOptions): () => void {
     if (this.#list.length === 0) this.#listen();
-    let attachment = this.#list.find((one) => one.app === app && one.filter === filter);
-    if (attachment === undefined) {
-      attachment = { app, filter, handshakeTimeout, references: 0 };
-      this.#list.push(attachment);
-    }
-    attachment.references++;
+    const attachment: Attachment = { app, filter, handshakeTimeout };
+    this.#list.push(attachment);
     let detached = false;
     return () => {
       if (detached) return;
@@ -74,8 +68,6 @@ class Attachments {
   }
 
   #release(attachment: Attachment): void {
-    attachment.references--;
-    if (attachment.references > 0) return;
     this.#list.splice(this.#list.indexOf(attachment), 1);
     if (this.#list.length > 0) return;
     const server = this.#server;

@@ -10,10 +10,13 @@ const SWITCHING_PROTOCOLS = 101;
 const inherited = (res: ServerResponse, method: string, args: readonly unknown[]): unknown =>
   Reflect.apply(Reflect.get(Object.getPrototypeOf(res), method), res, args);
 
+/** What a response belongs to: `attach` makes both at once. */
+const upgradeOf = (res: ServerResponse): UpgradeRequest => UpgradeRequest.of(res.req) as UpgradeRequest;
+
 /** Whether bytes of `res` may go to the socket now; the first time this decides that the answer is plain HTTP. */
 const mayWrite = (res: ServerResponse): boolean => {
-  const upgrade = UpgradeRequest.of(res.req);
-  if (upgrade === undefined || upgrade.res !== res || !upgrade.isOurs()) return false;
+  const upgrade = upgradeOf(res);
+  if (!upgrade.isOurs()) return false;
   if (upgrade.phase === 'waiting') upgrade.settle('answering');
   return true;
 };
@@ -38,10 +41,10 @@ export const emitClose = (res: ServerResponse): void => {
 const finishSilently = (res: ServerResponse): void => {
   if (res.finished) return;
   res.finished = true;
-  if (res.destroyed || UpgradeRequest.of(res.req)?.gone) return;
+  if (res.destroyed || upgradeOf(res).gone) return;
   process.nextTick(() => {
     // Newer versions of Node keep it in a field that only the way through a socket sets
-    if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });
+    if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });
     res.emit('finish');
     emitClose(res);
   });
@@ -98,7 +101,7 @@ function flushHeaders(this: ServerResponse): void {
 
 /** Whether headers can still be of use, so that it is worth telling the application that they cannot be set. */
 const takesHeaders = (res: ServerResponse): boolean => {
-  const phase = UpgradeRequest.of(res.req)?.phase;
+  const { phase } = upgradeOf(res);
   return phase === 'waiting' || phase === 'answering';
 };
 
@@ -136,7 +139,7 @@ function ignoreAndCallBack(this: ServerResponse, ...args: unknown[]): boolean {
 
 function endAgain(this: ServerResponse, ...args: unknown[]): ServerResponse {
   callBack(args);
-  UpgradeRequest.of(this.req)?.aftermath?.responseEnded(this.statusCode);
+  upgradeOf(this).aftermath?.responseEnded(this.statusCode);
   return this;
 }
 
@@ -192,7 +195,6 @@ const unfit: ReadonlySet<string> = new Set([
   'keep-alive',
   'proxy-connection',
   'te',
-  'trailer',
   'transfer-encoding',
   'upgrade',
   'content-length',

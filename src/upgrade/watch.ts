@@ -110,7 +110,6 @@ export class Watch implements UpgradeWatch {
   #answered(): void {
     const { req, res, socket } = this.#upgrade;
     res.detachSocket(socket as Socket);
-    socket.removeListener('close', this.#onClose);
     process.nextTick(emitClose, res);
     // Ends and closes the request too; it has no body
     req.resume();
