@@ -117,6 +117,11 @@ describe('Utf8Validator', () => {
       // The same within one piece that is long enough for native code, and whose end cuts the character.
       const bytes = Buffer.concat([PADDING, Buffer.from(hex, 'hex').subarray(0, index + 1)]);
       assert.equal(new Utf8Validator().write(bytes, 0, bytes.length), false, `padded ${hex}`);
+      // And where a long piece begins with the byte.
+      const validator = new Utf8Validator();
+      assert.ok(validator.write(bytes, 0, bytes.length - 1));
+      const rest = Buffer.concat([bytes.subarray(-1), PADDING]);
+      assert.equal(validator.write(rest, 0, rest.length), false, `cut ${hex}`);
     }
   });
 

@@ -70,15 +70,13 @@ export class Utf8Validator {
   }
 }
 
-/** Where the character begins that `end` cuts; `end` if it cuts none. Looks at the last three bytes, of four or more. */
+/**
+ * Where the last character begins that is not ASCII, if that is among the last three bytes, of four or more; `end`
+ * otherwise. Only such a character can be cut.
+ */
 function completeUntil(chunk: Buffer, end: number): number {
   for (let back = 1; back <= 3; back++) {
-    const byte = chunk[end - back] as number;
-    if (byte >= 0xc0) {
-      const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-      return length > back ? end - back : end;
-    }
-    if (byte < 0x80) return end;
+    if ((chunk[end - back] as number) >= 0xc0) return end - back;
   }
   return end;
 }

@@ -25,7 +25,7 @@ export const modules = [
   { room: 'upgrade', name: 'attach', tests: ['attach.company', 'attach', 'replay', 'upgrade-response.after', 'watch'] },
   { room: 'upgrade', name: 'watch', tests: ['watch', 'attach.company', 'attach', 'handshake'] },
   { room: 'framing', name: 'utf8', tests: ['utf8'] },
-  { room: 'framing', name: 'deflate-pool', tests: ['deflate', 'deflate.inflater'] },
+  { room: 'framing', name: 'deflate-pool', tests: ['deflate-pool', 'deflate', 'deflate.inflater'] },
   { room: 'framing', name: 'deflate', tests: ['deflate', 'deflate.inflater', 'framing.fuzz'] },
   { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
   { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'framing.fuzz'] },
