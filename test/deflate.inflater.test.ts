@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { constants, createDeflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type DeflateParameters, MessageInflater, type MessageInflaterOptions } from '../src/framing/deflate.js';
+import { DeflatePool } from '../src/framing/deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
 
@@ -69,6 +70,13 @@ function write(
     inflater.write(payload, at, end, COMPRESSED | flags | start | (end === payload.length ? MESSAGE_END : 0));
     at = end;
   } while (at < payload.length);
+}
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  assert.ok(typeof collect === 'function');
+  collect();
 }
 
 function idle(inflater: MessageInflater): Promise<void> {
@@ -204,6 +212,78 @@ describe('MessageInflater', () => {
     assert.equal(received.messages.length, pieces);
   });
 
+  it('passes nothing on while paused, however long that is, and then all of it', async (t) => {
+    for (const message of [Buffer.from('short'), Buffer.alloc(300_000, 'long')]) {
+      const { inflater, received } = inflate(t);
+      const other = inflate(t);
+      write(inflater, deflated(message));
+      inflater.pause();
+      // By then zlib has made all that it can of the first one
+      write(other.inflater, deflated(Buffer.alloc(3_000_000, 'longer')));
+      await idle(other.inflater);
+      assert.deepEqual(received.pieces, []);
+      inflater.resume();
+      await idle(inflater);
+      assert.deepEqual(received.messages, [message]);
+    }
+  });
+
+  it('gives its codec back behind each message, unless it keeps the context', async (t) => {
+    const given = t.mock.method(DeflatePool.prototype, 'giveInflater').mock;
+    for (const [params, count] of [
+      [NO_TAKEOVER, 1],
+      [{}, 1],
+    ] as const) {
+      const { inflater } = inflate(t, { params });
+      write(inflater, deflated('abc'));
+      await idle(inflater);
+      assert.equal(given.callCount(), count);
+    }
+  });
+
+  it('holds nothing of what it has passed on', async (t) => {
+    const { inflater } = inflate(t);
+    const passed = (() => {
+      const chunk = Buffer.alloc(100_000);
+      inflater.write(chunk, 0, chunk.length, MESSAGE_START | MESSAGE_END);
+      return new WeakRef(chunk);
+    })();
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    assert.equal(passed.deref(), undefined);
+  });
+
+  it('minds input that waits beyond 64 KiB, until it is half of that, with 64 bytes for each piece', (t) => {
+    const plain = (inflater: MessageInflater, size: number): void =>
+      inflater.write(Buffer.alloc(size), 0, size, MESSAGE_START | MESSAGE_END);
+    const { inflater, received } = inflate(t, { onPiece: () => inflater.pause() });
+    inflater.pause();
+    plain(inflater, 0);
+    plain(inflater, 32 * 1024 - 64);
+    plain(inflater, 32 * 1024 - 128);
+    assert.deepEqual(received.pressure, [], '64 KiB wait');
+    plain(inflater, 0);
+    assert.deepEqual(received.pressure, [true]);
+    inflater.resume();
+    assert.deepEqual(received.pressure, [true], '64 KiB wait');
+    inflater.resume();
+    assert.deepEqual(received.pressure, [true, false], '32 KiB wait');
+  });
+
+  it('minds no input that it has passed on', (t) => {
+    let pieces = 0;
+    const { inflater, received } = inflate(t, {
+      onPiece: () => {
+        if (++pieces === 900) inflater.pause();
+      },
+    });
+    inflater.pause();
+    for (let i = 0; i < 1000; i++) inflater.write(Buffer.of(i), 0, 1, MESSAGE_START | MESSAGE_END);
+    inflater.resume();
+    assert.equal(pieces, 900);
+    assert.deepEqual(received.pressure, []);
+  });
+
   it('asks for no more input while much of it waits', async (t) => {
     const { inflater, received } = inflate(t);
     inflater.pause();
@@ -221,7 +301,10 @@ describe('MessageInflater', () => {
   it('does not need anybody to listen to that', async (t) => {
     const inflater = new MessageInflater(negotiated(), { maxPayload: 1e9, onData: () => {}, onFault: assert.fail });
     t.after(() => inflater.destroy());
+    inflater.pause();
     write(inflater, deflated(noise(200_000)));
+    inflater.resume();
+    write(inflater, deflated(noise(200_000)), 1000);
     await idle(inflater);
   });
 
@@ -316,9 +399,6 @@ describe('MessageInflater', () => {
   });
 
   it('keeps no more of a client that takes its context over than the window', async (t) => {
-    setFlagsFromString('--expose-gc');
-    const collect: unknown = runInNewContext('gc');
-    assert.ok(typeof collect === 'function');
     const inflater = new MessageInflater(negotiated({}), { maxPayload: 1e9, onData: () => {}, onFault: assert.fail });
     t.after(() => inflater.destroy());
     const payload = deflated(Buffer.alloc(5_000_000, 'abc'));
@@ -326,7 +406,7 @@ describe('MessageInflater', () => {
       write(inflater, payload);
       await idle(inflater);
       for (let i = 0; i < 3; i++) {
-        collect();
+        collectGarbage();
         await new Promise((resolve) => setImmediate(resolve));
       }
       return process.memoryUsage().arrayBuffers;

@@ -8,6 +8,7 @@ import {
   MessageDeflater,
   type NegotiatedDeflate,
 } from '../src/framing/deflate.js';
+import { DeflatePool } from '../src/framing/deflate-pool.js';
 import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
 describe('MessageDeflater', () => {
@@ -84,11 +85,27 @@ describe('MessageDeflater', () => {
 
   it('shares compressors between connections, as many as are needed at once', async (t) => {
     const connections = Array.from({ length: 40 }, () => deflater(t));
-    const heads = await Promise.all(connections.map((connection) => compress(connection, 'head ', false)));
-    const tails = await Promise.all(connections.map((connection) => compress(connection, 'tail')));
+    // The tail of each refers to its own head
+    const texts = connections.map((_connection, i) => noise(200, i + 1));
+    const each = (end: boolean): Promise<Buffer[]> =>
+      Promise.all(connections.map((connection, i) => compress(connection, texts[i] as Buffer, end)));
+    const heads = await each(false);
+    const tails = await each(true);
     heads.forEach((head, i) => {
-      assert.equal(String(inflated(Buffer.concat([head, tails[i] as Buffer]))), 'head tail');
+      const text = texts[i] as Buffer;
+      assert.deepEqual(inflated(Buffer.concat([head, tails[i] as Buffer])), Buffer.concat([text, text]));
     });
+  });
+
+  it('gives its compressor back behind each message, unless it keeps the context', async (t) => {
+    const given = t.mock.method(DeflatePool.prototype, 'giveDeflater').mock;
+    await compress(deflater(t, {}), 'abc');
+    assert.equal(given.callCount(), 0);
+    const connection = deflater(t);
+    await compress(connection, 'abc', false);
+    assert.equal(given.callCount(), 0);
+    await compress(connection, 'abc');
+    assert.equal(given.callCount(), 1);
   });
 
   it('reports an error and can compress the next message', async (t) => {

@@ -242,7 +242,6 @@ export class MessageInflater implements InflateOwner {
     if (this.#endsMessage) parts.push(TRAILER);
     // What follows a final block (RFC 7692 section 7.2.3.4) is of no use: zlib would not take it.
     if (this.#finished) {
-      this.#begun = !this.#endsMessage;
       this.#endJob();
       return;
     }
