@@ -4,7 +4,7 @@
  */
 const explained = [
   {
-    why: 'Only decides between a short way and a long one that come to the same',
+    why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
         file: 'src/upgrade/origin.ts',
@@ -20,15 +20,182 @@ const explained = [
         line: 'if (origin === own) return PLAIN_HOST.test(host) || normalizeOrigin(own) !== undefined;',
         changes: [['origin === own', 'false']],
       },
+      {
+        file: 'src/upgrade/ws-bridge.ts',
+        line: 'if (server === undefined) {',
+        changes: [['server === undefined', 'true']],
+      },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: "if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });",
+        changes: [['!res.writableFinished', 'true']],
+      },
+      {
+        file: 'src/framing/utf8.ts',
+        line: 'if (end - start < NATIVE_FROM) return this.#walk(chunk, start, end);',
+        changes: [
+          ['end - start < NATIVE_FROM', 'true'],
+          ['end - start < NATIVE_FROM', 'end - start <= NATIVE_FROM'],
+          ['end - start', 'end + start'],
+        ],
+      },
     ],
   },
   {
-    why: 'Stands for "none" where anything would do that can never be given',
+    why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'const LARGEST_JOB = 64 * 1024;',
+        changes: [['64 * 1024', '64 / 1024']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'zlibDeflateOptions: Object.freeze({ level: 3, memLevel: 7 }),',
+        changes: [['{ level: 3, memLevel: 7 }', '{}']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'while (this.#next < this.#waiting.length && size < LARGEST_JOB && (flags & MESSAGE_END) === 0) {',
+        changes: [
+          ['size < LARGEST_JOB', 'true'],
+          ['size < LARGEST_JOB', 'size <= LARGEST_JOB'],
+        ],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'const input = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);',
+        changes: [['parts.length === 1', 'false']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'if (this.#takeover) this.#remember(chunk);',
+        changes: [['this.#takeover', 'true']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'const fresh = chunk.subarray(Math.max(0, chunk.length - size));',
+        changes: [['Math.max(0, chunk.length - size)', 'Math.min(0, chunk.length - size)']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));',
+        changes: [['this.#window.length + fresh.length', 'this.#window.length - fresh.length']],
+      },
+    ],
+  },
+  {
+    why: 'Behind it, another check has the same answer',
+    mutants: [
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'if (this.#busy) {',
+        changes: [['this.#busy', 'true']],
+      },
+      {
+        file: 'src/upgrade/handshake.ts',
+        line: 'if (key === undefined || !KEY.test(key)) {',
+        changes: [['key === undefined', 'false']],
+      },
+      {
+        file: 'src/framing/utf8.ts',
+        line: 'if ((chunk[end - back] as number) >= 0xc0) return end - back;',
+        changes: [['(chunk[end - back] as number) >= 0xc0', '(chunk[end - back] as number) > 0xc0']],
+      },
+      {
+        file: 'src/framing/deflate-pool.ts',
+        line: 'if (!error) this.owner?.consumed();',
+        changes: [['!error', 'true']],
+      },
+    ],
+  },
+  {
+    why: 'The compiler wants it, for a case that does not arise',
+    mutants: [
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'if (codec === undefined || !this.#consumed || this.#paused || codec.stream.readableLength > 0) return;',
+        changes: [['codec === undefined', 'false']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'this.#open()?.write(again);',
+        changes: [['this.#open()?.write', 'this.#open().write']],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'if (this.#shouldUpgrade !== undefined && server.shouldUpgradeCallback === this.#decideUpgrade) {',
+        changes: [['this.#shouldUpgrade !== undefined', 'true']],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'this.#shouldUpgrade?.call(this.#server, req) === true;',
+        changes: [['this.#shouldUpgrade?.call', 'this.#shouldUpgrade.call']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: 'this.watch?.settled(phase);',
+        changes: [['this.watch?.settled', 'this.watch.settled']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: 'this.watch?.limit(timeout);',
+        changes: [['this.watch?.limit', 'this.watch.limit']],
+      },
+      {
+        file: 'src/framing/deflate-pool.ts',
+        line: 'if (this.#owners.size > MOST_IDLE_CONTEXTS && oldest !== undefined) {',
+        changes: [['oldest !== undefined', 'true']],
+      },
+      {
+        file: 'src/framing/deflate-pool.ts',
+        line: "stream.on('data', (chunk: Buffer) => this.owner?.inflated(chunk));",
+        changes: [['this.owner?.inflated', 'this.owner.inflated']],
+      },
+      {
+        file: 'src/framing/deflate-pool.ts',
+        line: "stream.on('error', (error) => this.owner?.failed(error));",
+        changes: [['this.owner?.failed', 'this.owner.failed']],
+      },
+    ],
+  },
+  {
+    why: 'Stands where anything would do that means nothing',
+    mutants: [
+      {
+        file: 'src/framing/deflate.ts',
+        line: '#consumed = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: '#begun = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: 'if (this.#takeover) idleContexts.take(this);',
+        changes: [['this.#takeover', 'true']],
+      },
       {
         file: 'src/upgrade/origin.ts',
         line: "return policy.has(origin) || policy.has(normalizeOrigin(origin) ?? '');",
         changes: [["''", '"Stryker was here!"']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: "const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');",
+        changes: [["'websocket-context.upgradeRequest'", '""']],
+      },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: 'for (let i = 0; i < flat.length; i += 2) res.removeHeader(String(flat[i]));',
+        changes: [['i < flat.length', 'i <= flat.length']],
+      },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: "if (mayWrite(this)) inherited(this, 'flushHeaders', []);",
+        changes: [['[]', '["Stryker was here"]']],
       },
     ],
   },
