@@ -95,11 +95,13 @@ describe('UpgradeRequest', () => {
       }
     });
 
-    it('is refused once the socket has been destroyed', async (t) => {
-      const { error } = await failure(t, (req) => void req.socket.destroy());
-      assert.ok(error instanceof WebSocketError && isHttpError(error));
-      assert.equal(error.code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
-      assert.equal(error.status, 400);
+    it('is refused once the socket has been destroyed or ended', async (t) => {
+      for (const end of ['destroy', 'end'] as const) {
+        const { error } = await failure(t, (req) => void req.socket[end]());
+        assert.ok(error instanceof WebSocketError && isHttpError(error));
+        assert.equal(error.code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+        assert.equal(error.status, 400);
+      }
     });
 
     it('has a property webSocket like those that it is made with', async (t) => {

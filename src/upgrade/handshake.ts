@@ -204,7 +204,7 @@ const accept = <T>(
 const assertAcceptable = (upgrade: UpgradeRequest): void => {
   const { socket } = upgrade;
   if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.settle('gone');
-  if (upgrade.phase !== 'waiting' || upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
+  if (upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
     throw upgrade.refusal();
   }
 };
