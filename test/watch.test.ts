@@ -502,7 +502,6 @@ describe('handshakeTimeout', () => {
   });
 
   it('runs from the arrival of the request, also if a route sets its own', async (t) => {
-    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     const never = new Promise<boolean>(() => {});
     const arrived = new Deferred<void>();
     const server = await attached(
@@ -516,6 +515,8 @@ describe('handshakeTimeout', () => {
       },
       { handshakeTimeout: 60_000 },
     );
+    // Not earlier: timers of the test before are still to be cleared
+    server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
     const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
     await arrived.promise;
     t.mock.timers.tick(9);
@@ -526,7 +527,6 @@ describe('handshakeTimeout', () => {
   });
 
   it('is that of the route, though it be longer than that of the server', async (t) => {
-    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     const decided = new Deferred<boolean>();
     const asked = new Deferred<void>();
     const server = await attached(
@@ -538,6 +538,8 @@ describe('handshakeTimeout', () => {
       },
       { handshakeTimeout: 20 },
     );
+    // Not earlier: timers of the test before are still to be cleared
+    server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
     const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
     await asked.promise;
     t.mock.timers.tick(59_999);

@@ -81,7 +81,8 @@ class Attachments {
 
   #listen(): void {
     const server = this.#server;
-    server.on('upgrade', this.#listener);
+    // First, so that what another listener writes at once is seen, see unlessTaken()
+    server.prependListener('upgrade', this.#listener);
     if (typeof server.shouldUpgradeCallback !== 'function' || this.#shouldUpgrade !== undefined) return;
     this.#shouldUpgrade = server.shouldUpgradeCallback;
     server.shouldUpgradeCallback = this.#decideUpgrade;
