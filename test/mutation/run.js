@@ -53,7 +53,12 @@ const scores = [];
 for (const { room, name, tests, wish: [, range] = [] } of chosen) {
   const began = Date.now();
   const file = `src/${room}/${name}.ts`;
-  const mutants = await mutate(file, range, tests);
+  const mutants = await mutate(file, range, tests).catch((error) => {
+    // Mostly a test that fails by itself; the other files may still be worth their time
+    console.error(`${file} was not mutated: ${error.message}`);
+    process.exitCode = 1;
+  });
+  if (mutants === undefined) continue;
   const count = (...statuses) => mutants.filter(({ status }) => statuses.includes(status)).length;
   const survived = mutants.filter(({ status }) => ['Survived', 'NoCoverage'].includes(status));
   const unexplained = survived.filter((mutant) => explain(mutant) === undefined);
