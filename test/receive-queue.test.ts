@@ -21,7 +21,7 @@ function start(limit = 100_000) {
   const queue = new ReceiveQueue(owner, limit);
   const push = (text: string, flags = TEXT | MESSAGE_END): void => {
     const bytes = Buffer.from(text);
-    queue.push(bytes, 0, bytes.length, flags);
+    queue.push(bytes, 0, bytes.length, flags, 0);
   };
   /** All fragments that are there: text, `+` if the message goes on. */
   const fragments = (): string[] => {
@@ -90,9 +90,9 @@ describe('ReceiveQueue, fragments', () => {
   it('gives out large pieces without a copy, and copies small ones out of their chunk', () => {
     const { queue } = start();
     const chunk = Buffer.allocUnsafeSlow(64 * 1024);
-    queue.push(chunk, 0, 40_000, MESSAGE_END);
-    queue.push(chunk, 40_000, 40_100, MESSAGE_END);
-    queue.push(chunk, 50_000, 50_100, MESSAGE_END);
+    queue.push(chunk, 0, 40_000, MESSAGE_END, 0);
+    queue.push(chunk, 40_000, 40_100, MESSAGE_END, 0);
+    queue.push(chunk, 50_000, 50_100, MESSAGE_END, 0);
     assert.equal(queue.takeFragment(undefined)?.data.buffer, chunk.buffer);
     assert.ok((queue.takeFragment(undefined)?.data.buffer.byteLength ?? Infinity) <= 8192);
     const message = queue.takeMessage();
@@ -122,8 +122,8 @@ describe('ReceiveQueue, messages', () => {
     push('grün');
     push('plain', TEXT | MESSAGE_END | ASCII);
     const bytes = Buffer.from('x€y');
-    queue.push(bytes, 0, 2, TEXT);
-    queue.push(bytes, 2, bytes.length, TEXT | MESSAGE_END);
+    queue.push(bytes, 0, 2, TEXT, 0);
+    queue.push(bytes, 2, bytes.length, TEXT | MESSAGE_END, 0);
     assert.deepEqual([queue.takeMessage(), queue.takeMessage(), queue.takeMessage()], ['grün', 'plain', 'x€y']);
   });
 
@@ -173,6 +173,102 @@ describe('ReceiveQueue, messages', () => {
     push('x'.repeat(1001), TEXT);
     queue.wait({ onReadable: () => assert.fail() }, true);
     assert.deepEqual(owner.calls.slice(2), ['pause', 'too big 1000']);
+  });
+});
+
+describe('ReceiveQueue, a large frame that a reader of messages waits for', () => {
+  /** A frame of `total` bytes, as its chunks arrive. */
+  function* arriving(total: number, flags: number, chunkSize = 64 * 1024) {
+    for (let at = 0; at < total; at += chunkSize) {
+      const size = Math.min(chunkSize, total - at);
+      const rest = total - at - size;
+      const chunk = Buffer.allocUnsafeSlow(size).fill(at / chunkSize + 1);
+      yield { chunk, size, rest, flags: rest === 0 ? flags | MESSAGE_END : flags };
+    }
+  }
+
+  function startWaiting(limit = 100_000_000) {
+    const { owner, queue, fragments } = start(limit);
+    const messages: unknown[] = [];
+    const read = () => queue.wait({ onReadable: () => messages.push(queue.takeMessage()) }, true);
+    read();
+    return { owner, queue, fragments, messages, read };
+  }
+
+  it('is put together in one buffer as it arrives, and its chunks are free', () => {
+    const { queue, messages } = startWaiting();
+    for (const { chunk, size, flags, rest } of arriving(1_000_000, 0)) {
+      queue.settle();
+      queue.push(chunk, 0, size, flags, rest);
+      chunk.fill(255);
+    }
+    const [message] = messages;
+    assert.ok(Buffer.isBuffer(message));
+    assert.equal(message.length, 1_000_000);
+    assert.equal(message.buffer.byteLength, 1_000_000);
+    assert.deepEqual([message[0], message[65_536], message[999_999]], [1, 2, 16]);
+    assert.equal(queue.held, 0);
+  });
+
+  it('reserves no more for what is announced than sixteen times what has arrived', () => {
+    const { queue } = startWaiting();
+    const before = process.memoryUsage().arrayBuffers;
+    queue.push(Buffer.allocUnsafeSlow(20_000), 0, 20_000, 0, 2_000_000_000);
+    assert.ok(process.memoryUsage().arrayBuffers - before < 1_000_000);
+  });
+
+  it('makes room when more comes at once than was reserved', () => {
+    const { queue, messages } = startWaiting();
+    const parts = [20_000, 900_000, 80_000];
+    let rest = 1_000_000;
+    for (const [at, size] of parts.entries()) {
+      rest -= size;
+      queue.push(Buffer.alloc(size, at), 0, size, rest === 0 ? MESSAGE_END : 0, rest);
+    }
+    assert.deepEqual(messages, [Buffer.concat(parts.map((size, at) => Buffer.alloc(size, at)))]);
+  });
+
+  it('may be the last of several frames, and be text with characters beyond ASCII', () => {
+    const { queue, messages } = startWaiting();
+    queue.push(Buffer.from('begin '), 0, 6, TEXT | ASCII, 0);
+    const text = 'ü'.repeat(20_000);
+    const bytes = Buffer.from(text);
+    queue.push(Buffer.alloc(30_000, 'a'), 0, 30_000, TEXT | ASCII, bytes.length);
+    queue.push(bytes, 0, bytes.length, TEXT | MESSAGE_END, 0);
+    queue.push(Buffer.from('next'), 0, 4, TEXT | ASCII | MESSAGE_END, 0);
+    assert.deepEqual(messages, [`begin ${'a'.repeat(30_000)}${text}`]);
+    assert.equal(queue.takeMessage(), 'next');
+  });
+
+  it('stays readable as fragments when the reader gives up, none of which changes or spans two frames afterwards', () => {
+    const { queue, fragments } = startWaiting();
+    const push = (letter: string, size: number, flags: number, rest: number) =>
+      queue.push(Buffer.alloc(size, letter), 0, size, TEXT | flags, rest);
+    push('a', 20_000, 0, 20_004);
+    push('b', 20_000, 0, 4);
+    queue.unwait();
+    push('cccc', 4, 0, 0);
+    push('d', 20_000, 0, 20_000);
+    const taken = fragments();
+    push('e', 20_000, MESSAGE_END, 0);
+    assert.deepEqual(taken, [`${'a'.repeat(20_000)}${'b'.repeat(20_000)}+`, 'cccc+', `${'d'.repeat(20_000)}+`]);
+    assert.deepEqual(fragments(), ['e'.repeat(20_000)]);
+    assert.equal(queue.held, 0);
+  });
+
+  it('is refused when it passes the limit', () => {
+    const { owner, queue, messages } = startWaiting(100_000);
+    for (const { chunk, size, flags, rest } of arriving(200_000, 0)) queue.push(chunk, 0, size, flags, rest);
+    assert.equal(owner.calls[0], 'too big 100000');
+    assert.deepEqual(messages, []);
+  });
+
+  it('can be dropped while it arrives', () => {
+    const { queue, messages } = startWaiting();
+    queue.push(Buffer.alloc(20_000), 0, 20_000, 0, 20_000);
+    queue.clear();
+    queue.push(Buffer.alloc(20_000, 1), 0, 20_000, MESSAGE_END, 0);
+    assert.deepEqual(messages, [Buffer.alloc(20_000, 1)]);
   });
 });
 
@@ -270,12 +366,12 @@ describe('ReceiveQueue, memory', () => {
   it('does not pin chunks of which small pieces stay unread', () => {
     const { queue } = start();
     const chunk = inChunk('abc');
-    queue.push(chunk, 0, 1, TEXT);
-    queue.push(chunk, 1, 2, TEXT);
+    queue.push(chunk, 0, 1, TEXT, 0);
+    queue.push(chunk, 1, 2, TEXT, 0);
     queue.settle();
     queue.settle();
     const second = inChunk('defg');
-    queue.push(second, 0, 4, TEXT | MESSAGE_END);
+    queue.push(second, 0, 4, TEXT | MESSAGE_END, 0);
     queue.settle();
     const sizes: number[] = [];
     const taken: string[] = [];
@@ -291,8 +387,8 @@ describe('ReceiveQueue, memory', () => {
   it('keeps a view of a chunk that is mostly unread, and copies long pieces of a longer one', () => {
     const { queue } = start();
     const chunk = Buffer.allocUnsafeSlow(4000);
-    queue.push(chunk, 0, 4000, MESSAGE_END);
-    queue.push(Buffer.allocUnsafeSlow(64 * 1024), 0, 5000, MESSAGE_END);
+    queue.push(chunk, 0, 4000, MESSAGE_END, 0);
+    queue.push(Buffer.allocUnsafeSlow(64 * 1024), 0, 5000, MESSAGE_END, 0);
     queue.settle();
     assert.equal(queue.takeFragment(undefined)?.data.buffer, chunk.buffer);
     assert.equal(queue.takeFragment(undefined)?.data.buffer.byteLength, 5000);
@@ -302,7 +398,7 @@ describe('ReceiveQueue, memory', () => {
     const { queue } = start();
     for (const text of ['a', 'b', 'c']) {
       const chunk = inChunk(text);
-      queue.push(chunk, 0, 1, TEXT | MESSAGE_END);
+      queue.push(chunk, 0, 1, TEXT | MESSAGE_END, 0);
       queue.settle();
       if (text === 'a') queue.takeFragment(undefined);
     }
@@ -336,10 +432,10 @@ describe('ReceiveQueue, memory', () => {
     let message: unknown;
     queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
     const large = Buffer.alloc(70_000, 'a');
-    queue.push(large, 0, large.length, TEXT | ASCII);
-    for (let i = 0; i < 1100; i++) queue.push(Buffer.from('ü'), i % 2, (i % 2) + 1, TEXT | (i % 2 ? ASCII : 0));
+    queue.push(large, 0, large.length, TEXT | ASCII, 0);
+    for (let i = 0; i < 1100; i++) queue.push(Buffer.from('ü'), i % 2, (i % 2) + 1, TEXT | (i % 2 ? ASCII : 0), 0);
     queue.settle();
-    queue.push(large, 0, large.length, TEXT | ASCII | MESSAGE_END);
+    queue.push(large, 0, large.length, TEXT | ASCII | MESSAGE_END, 0);
     assert.equal(message, `${'a'.repeat(70_000)}${'ü'.repeat(550)}${'a'.repeat(70_000)}`);
   });
 

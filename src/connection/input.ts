@@ -104,7 +104,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
       this.#inflater = new MessageInflater(deflate.negotiated, {
         maxPayload: limits.maxPayload,
         options: deflate.options,
-        onData: (chunk, start, end, flags) => this.#accept(chunk, start, end, flags),
+        onData: (chunk, start, end, flags) => this.#accept(chunk, start, end, flags, 0),
         onFault: (closeCode, message) => this.#broken(closeCode, message),
         onBackpressure: (full) => {
           this.#inflaterFull = full;
@@ -200,10 +200,10 @@ export class Input implements FrameSink, ReceiveQueueOwner {
 
   // FrameSink
 
-  onData(chunk: Buffer, start: number, end: number, flags: number): void {
+  onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     this.#sawData = true;
     const inflater = this.#inflater;
-    if (inflater === undefined) this.#accept(chunk, start, end, flags);
+    if (inflater === undefined) this.#accept(chunk, start, end, flags, rest);
     else inflater.write(chunk, start, end, flags);
   }
 
@@ -251,13 +251,13 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     }
   }
 
-  #accept(chunk: Buffer, start: number, end: number, flags: number): void {
+  #accept(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     if ((flags & TEXT) !== 0 && !this.#isText(chunk, start, end, flags)) {
       this.#broken(1007, 'Cannot receive: the peer sent a text message that is not valid UTF-8');
       return;
     }
     if ((flags & MESSAGE_END) !== 0) this.messages++;
-    this.#queue.push(chunk, start, end, flags);
+    this.#queue.push(chunk, start, end, flags, rest);
   }
 
   /** Whether the message is valid UTF-8 so far. A piece of ASCII needs no look, unless a character is cut before it. */

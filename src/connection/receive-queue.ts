@@ -45,6 +45,12 @@ const POOLED_BELOW = 1024;
 /** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
 const JOIN_FROM = 1024;
 
+/** From this size on, the rest of a frame that a reader of messages waits for is put together as it arrives. */
+const GROW_FROM = 16 * 1024;
+
+/** At most so many times as much as has arrived is reserved for the rest that a peer has announced. */
+const TRUST = 16;
+
 /** About how large a joined piece becomes: large enough that few remain, small enough to be copied but a few times. */
 const JOINED_SIZE = 64 * 1024;
 
@@ -61,6 +67,8 @@ export class ReceiveQueue {
   #tail: Piece | undefined;
   /** The last piece that no longer refers to the chunk it came in. */
   #settled: Piece | undefined;
+  /** The last piece, in a buffer of its own that has room for what follows in its frame. */
+  #growing: Piece | undefined;
   #pieces = 0;
   /** Complete messages among the pieces. */
   #messages = 0;
@@ -99,21 +107,17 @@ export class ReceiveQueue {
     return this.#held;
   }
 
-  /** Adds a piece; a waiting reader is told at once. */
-  push(chunk: Buffer, start: number, end: number, flags: number): void {
+  /** Adds a piece, behind which `rest` bytes of the same frame are to come; a waiting reader is told at once. */
+  push(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     if (this.#discarding) return;
     if (this.#shedding && this.#reader === undefined && this.#held >= this.#limit) {
       this.#discarding = true;
       return;
     }
     const last = (flags & MESSAGE_END) !== 0;
-    const piece: Piece = { chunk, start, end, flags, next: undefined };
-    if (this.#tail === undefined) this.#head = piece;
-    else this.#tail.next = piece;
-    this.#tail = piece;
-    this.#pieces++;
+    if (this.#growing === undefined) this.#append(chunk, start, end, flags, rest);
+    else this.#grow(this.#growing, chunk, start, end, flags, rest);
     if (last) this.#messages++;
-    this.#held += end - start + PIECE_OVERHEAD;
 
     const reader = this.#reader;
     if (reader !== undefined && (last || !this.#readerWantsMessage)) {
@@ -142,7 +146,7 @@ export class ReceiveQueue {
       let size = 0;
       let end: Piece | undefined = piece;
       for (; end !== undefined && end.chunk === chunk; end = end.next) size += end.end - end.start;
-      if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2)) {
+      if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2) && piece !== this.#growing) {
         const own = size < POOLED_BELOW ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
         let at = 0;
         for (let moved: Piece | undefined = piece; moved !== end && moved !== undefined; moved = moved.next) {
@@ -229,7 +233,7 @@ export class ReceiveQueue {
   /** Removes the waiting reader and returns it. */
   unwait(): Reader | undefined {
     const reader = this.#reader;
-    this.#reader = undefined;
+    this.#reader = this.#growing = undefined;
     if (this.#discardNext) this.discard();
     return reader;
   }
@@ -250,7 +254,7 @@ export class ReceiveQueue {
 
   /** Drops everything that is unread. */
   clear(): void {
-    this.#head = this.#tail = this.#settled = undefined;
+    this.#head = this.#tail = this.#settled = this.#growing = undefined;
     this.#pieces = this.#messages = this.#held = 0;
     this.#resume();
   }
@@ -258,6 +262,43 @@ export class ReceiveQueue {
   /** Bytes held, without the overhead of the pieces. While a reader waits for a message, they are all of that message. */
   get #payload(): number {
     return this.#held - this.#pieces * PIECE_OVERHEAD;
+  }
+
+  #append(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+    const piece: Piece = { chunk, start, end, flags, next: undefined };
+    if (this.#tail === undefined) this.#head = piece;
+    else this.#tail.next = piece;
+    this.#tail = piece;
+    this.#pieces++;
+    const size = end - start;
+    this.#held += size + PIECE_OVERHEAD;
+    // Moved out of its chunk while the processor still has it at hand, and the chunk is free at once.
+    if (rest > 0 && size >= GROW_FROM && this.#reader !== undefined && this.#readerWantsMessage) {
+      this.#reserve(piece, 0, rest);
+      this.#growing = piece;
+    }
+  }
+
+  /** Adds to a piece what follows in the same frame. */
+  #grow(piece: Piece, chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+    const size = end - start;
+    if (piece.chunk.length - piece.end < size) this.#reserve(piece, size, rest);
+    chunk.copy(piece.chunk, piece.end, start, end);
+    piece.end += size;
+    piece.flags = (piece.flags & (flags | ~ASCII)) | (flags & MESSAGE_END);
+    this.#held += size;
+    if (rest === 0) this.#growing = undefined;
+  }
+
+  /** Moves a piece to a buffer with room for `more` bytes behind it, and for the announced `rest` as far as it is trusted. */
+  #reserve(piece: Piece, more: number, rest: number): void {
+    const { chunk, start, end } = piece;
+    const size = end - start;
+    const own = Buffer.allocUnsafeSlow(size + more + Math.min(rest, size * TRUST));
+    chunk.copy(own, 0, start, end);
+    piece.chunk = own;
+    piece.start = 0;
+    piece.end = size;
   }
 
   #overflow(): void {
@@ -299,6 +340,7 @@ export class ReceiveQueue {
 
   /** Joins the pieces of the message that the reader waits for. */
   #join(): void {
+    this.#growing = undefined;
     for (let piece = this.#head; piece !== undefined; piece = piece.next) {
       let size = piece.end - piece.start;
       let { next, flags } = piece;

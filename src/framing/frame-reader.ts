@@ -16,9 +16,10 @@ export const ASCII = 16;
 export interface FrameSink {
   /**
    * A piece of a data message: `chunk[start, end)`, already unmasked in place. It is one frame or a part of one, never
-   * more. It is empty only if it is the end of a message and nothing precedes it in the same frame.
+   * more. It is empty only if it is the end of a message and nothing precedes it in the same frame. `rest` bytes of the
+   * same frame are still to come.
    */
-  onData(chunk: Buffer, start: number, end: number, flags: number): void;
+  onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void;
   /** A ping. `payload` may be a view of the chunk being pushed: copy what has to outlive the call. */
   onPing(payload: Buffer): void;
   /** A pong. `payload` may be a view of the chunk being pushed: copy what has to outlive the call. */
@@ -169,7 +170,7 @@ export class FrameReader {
               (opcode & TEXT) |
               ((first & RSV1) >>> 3) |
               (isAscii(bits) ? MESSAGE_START | MESSAGE_END | ASCII : MESSAGE_START | MESSAGE_END);
-            sink.onData(chunk, start, stop, flags);
+            sink.onData(chunk, start, stop, flags, 0);
             pos = stop;
             continue;
           }
@@ -330,7 +331,7 @@ export class FrameReader {
       this.open = false;
       flags |= MESSAGE_END;
     }
-    this.sink.onData(chunk, start, end, flags);
+    this.sink.onData(chunk, start, end, flags, this.remaining);
   }
 
   /** Collects the payload of a control frame that chunks cut; it is only reported as a whole. */
