@@ -197,10 +197,12 @@ describe('ReceiveQueue, a large frame that a reader of messages waits for', () =
 
   it('is put together in one buffer as it arrives, and its chunks are free', () => {
     const { queue, messages } = startWaiting();
+    let previous = Buffer.alloc(0);
     for (const { chunk, size, flags, rest } of arriving(1_000_000, 0)) {
       queue.settle();
       queue.push(chunk, 0, size, flags, rest);
-      chunk.fill(255);
+      previous.fill(255);
+      previous = chunk;
     }
     const [message] = messages;
     assert.ok(Buffer.isBuffer(message));
@@ -213,7 +215,8 @@ describe('ReceiveQueue, a large frame that a reader of messages waits for', () =
   it('reserves no more for what is announced than sixteen times what has arrived', () => {
     const { queue } = startWaiting();
     const before = process.memoryUsage().arrayBuffers;
-    queue.push(Buffer.allocUnsafeSlow(20_000), 0, 20_000, 0, 2_000_000_000);
+    queue.push(Buffer.alloc(20_000), 0, 20_000, 0, 2_000_000_000);
+    queue.push(Buffer.alloc(20_000), 0, 20_000, 0, 1_999_980_000);
     assert.ok(process.memoryUsage().arrayBuffers - before < 1_000_000);
   });
 
@@ -263,8 +266,34 @@ describe('ReceiveQueue, a large frame that a reader of messages waits for', () =
     assert.deepEqual(messages, []);
   });
 
+  it('takes over what had arrived before there was a reader, and is put together from then on', () => {
+    const { queue } = start(100_000_000);
+    const parts = [...arriving(400_000, 0)];
+    let message: unknown;
+    for (const [at, { chunk, size, flags, rest }] of parts.entries()) {
+      if (at === 3) {
+        assert.equal(String(queue.takeFragment(Buffer.alloc(2))?.data), '\x01\x01');
+        queue.wait({ onReadable: () => (message = queue.takeMessage()) }, true);
+      }
+      queue.settle();
+      queue.push(chunk, 0, size, flags, rest);
+    }
+    assert.deepEqual(message, Buffer.concat(parts.map(({ chunk }) => chunk)).subarray(2));
+    assert.equal(queue.held, 0);
+  });
+
+  it('goes on as fragments when its beginning has been read as such', () => {
+    const { queue, fragments } = start();
+    queue.push(Buffer.from('ab'), 0, 2, TEXT, 4);
+    assert.deepEqual(fragments(), ['ab+']);
+    queue.push(Buffer.from('cd'), 0, 2, TEXT, 2);
+    queue.push(Buffer.from('ef'), 0, 2, TEXT | MESSAGE_END, 0);
+    assert.deepEqual(fragments(), ['cd+', 'ef']);
+  });
+
   it('can be dropped while it arrives', () => {
     const { queue, messages } = startWaiting();
+    queue.push(Buffer.alloc(20_000), 0, 20_000, 0, 40_000);
     queue.push(Buffer.alloc(20_000), 0, 20_000, 0, 20_000);
     queue.clear();
     queue.push(Buffer.alloc(20_000, 1), 0, 20_000, MESSAGE_END, 0);

@@ -45,10 +45,7 @@ const POOLED_BELOW = 1024;
 /** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
 const JOIN_FROM = 1024;
 
-/** From this size on, the rest of a frame that a reader of messages waits for is put together as it arrives. */
-const GROW_FROM = 16 * 1024;
-
-/** At most so many times as much as has arrived is reserved for the rest that a peer has announced. */
+/** At most so many times as much as has arrived of a frame is reserved for the rest that a peer has announced. */
 const TRUST = 16;
 
 /** About how large a joined piece becomes: large enough that few remain, small enough to be copied but a few times. */
@@ -67,8 +64,8 @@ export class ReceiveQueue {
   #tail: Piece | undefined;
   /** The last piece that no longer refers to the chunk it came in. */
   #settled: Piece | undefined;
-  /** The last piece, in a buffer of its own that has room for what follows in its frame. */
-  #growing: Piece | undefined;
+  /** The first unread piece of the frame that is arriving. */
+  #frame: Piece | undefined;
   #pieces = 0;
   /** Complete messages among the pieces. */
   #messages = 0;
@@ -115,8 +112,11 @@ export class ReceiveQueue {
       return;
     }
     const last = (flags & MESSAGE_END) !== 0;
-    if (this.#growing === undefined) this.#append(chunk, start, end, flags, rest);
-    else this.#grow(this.#growing, chunk, start, end, flags, rest);
+    if (this.#frame !== undefined && this.#reader !== undefined && this.#readerWantsMessage) {
+      this.#extend(this.#frame, chunk, start, end, flags, rest);
+    } else {
+      this.#append(chunk, start, end, flags, rest);
+    }
     if (last) this.#messages++;
 
     const reader = this.#reader;
@@ -146,8 +146,8 @@ export class ReceiveQueue {
       let size = 0;
       let end: Piece | undefined = piece;
       for (; end !== undefined && end.chunk === chunk; end = end.next) size += end.end - end.start;
-      if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2) && piece !== this.#growing) {
-        const own = size < POOLED_BELOW ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
+      if (size < chunk.buffer.byteLength - (chunk.buffer.byteLength >> 2)) {
+        const own = allocate(size);
         let at = 0;
         for (let moved: Piece | undefined = piece; moved !== end && moved !== undefined; moved = moved.next) {
           const length = moved.end - moved.start;
@@ -210,7 +210,7 @@ export class ReceiveQueue {
       if ((piece.flags & MESSAGE_END) !== 0) break;
     }
     if (size > this.#limit) return this.#refuse();
-    const message = size > Buffer.poolSize >>> 1 ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
+    const message = allocate(size);
     let at = 0;
     for (let piece: Piece | undefined = first; piece !== undefined; piece = this.#head) {
       const { chunk, start, end, flags }: Piece = piece;
@@ -233,7 +233,7 @@ export class ReceiveQueue {
   /** Removes the waiting reader and returns it. */
   unwait(): Reader | undefined {
     const reader = this.#reader;
-    this.#reader = this.#growing = undefined;
+    this.#reader = undefined;
     if (this.#discardNext) this.discard();
     return reader;
   }
@@ -254,7 +254,7 @@ export class ReceiveQueue {
 
   /** Drops everything that is unread. */
   clear(): void {
-    this.#head = this.#tail = this.#settled = this.#growing = undefined;
+    this.#head = this.#tail = this.#settled = this.#frame = undefined;
     this.#pieces = this.#messages = this.#held = 0;
     this.#resume();
   }
@@ -270,35 +270,48 @@ export class ReceiveQueue {
     else this.#tail.next = piece;
     this.#tail = piece;
     this.#pieces++;
-    const size = end - start;
-    this.#held += size + PIECE_OVERHEAD;
-    // Moved out of its chunk while the processor still has it at hand, and the chunk is free at once.
-    if (rest > 0 && size >= GROW_FROM && this.#reader !== undefined && this.#readerWantsMessage) {
-      this.#reserve(piece, 0, rest);
-      this.#growing = piece;
-    }
+    this.#held += end - start + PIECE_OVERHEAD;
+    if (rest === 0) this.#frame = undefined;
+    else this.#frame ??= piece;
   }
 
-  /** Adds to a piece what follows in the same frame. */
-  #grow(piece: Piece, chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+  /**
+   * Adds what follows in the frame that begins with `piece`, which takes over all that is there of it: while the processor
+   * still has the bytes at hand, and the chunk that they came in is free at once.
+   */
+  #extend(piece: Piece, chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     const size = end - start;
-    if (piece.chunk.length - piece.end < size) this.#reserve(piece, size, rest);
+    if (piece.next !== undefined || piece.chunk.length - piece.end < size) this.#reserve(piece, size, rest);
     chunk.copy(piece.chunk, piece.end, start, end);
     piece.end += size;
     piece.flags = (piece.flags & (flags | ~ASCII)) | (flags & MESSAGE_END);
     this.#held += size;
-    if (rest === 0) this.#growing = undefined;
+    if (rest === 0) this.#frame = undefined;
   }
 
-  /** Moves a piece to a buffer with room for `more` bytes behind it, and for the announced `rest` as far as it is trusted. */
+  /**
+   * Moves `piece` and all behind it to one buffer, with room for `more` bytes and for the `rest` that the peer has
+   * announced, as far as it is trusted.
+   */
   #reserve(piece: Piece, more: number, rest: number): void {
-    const { chunk, start, end } = piece;
-    const size = end - start;
-    const own = Buffer.allocUnsafeSlow(size + more + Math.min(rest, size * TRUST));
-    chunk.copy(own, 0, start, end);
+    let size = 0;
+    for (let part: Piece | undefined = piece; part !== undefined; part = part.next) size += part.end - part.start;
+    const own = allocate(size + more + Math.min(rest, (size + more) * TRUST));
+    let at = 0;
+    for (let part: Piece | undefined = piece; part !== undefined; part = part.next) {
+      at += part.chunk.copy(own, at, part.start, part.end);
+      piece.flags &= part.flags | ~ASCII;
+      this.#pieces--;
+      this.#held -= PIECE_OVERHEAD;
+    }
+    this.#pieces++;
+    this.#held += PIECE_OVERHEAD;
     piece.chunk = own;
     piece.start = 0;
-    piece.end = size;
+    piece.end = at;
+    piece.next = undefined;
+    // All that is unread has been settled before the chunk was parsed that goes on with the frame.
+    this.#tail = this.#settled = piece;
   }
 
   #overflow(): void {
@@ -318,6 +331,7 @@ export class ReceiveQueue {
 
   #shift(piece: Piece): void {
     this.#head = piece.next;
+    if (this.#frame === piece) this.#frame = piece.next;
     // A dead piece that V8 has moved to its old generation would keep all that came after it, chunks included.
     piece.next = undefined;
     if (this.#head === undefined) this.#tail = undefined;
@@ -340,7 +354,7 @@ export class ReceiveQueue {
 
   /** Joins the pieces of the message that the reader waits for. */
   #join(): void {
-    this.#growing = undefined;
+    this.#frame = undefined;
     for (let piece = this.#head; piece !== undefined; piece = piece.next) {
       let size = piece.end - piece.start;
       let { next, flags } = piece;
@@ -362,6 +376,11 @@ export class ReceiveQueue {
       if (next === undefined) this.#tail = piece;
     }
   }
+}
+
+/** Memory for bytes that are kept, of which each is going to be written. */
+function allocate(size: number): Buffer {
+  return size < POOLED_BELOW ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
 }
 
 /** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
