@@ -169,7 +169,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         host,
         request: req,
         items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
-        timestamp: receivedAt,
+        receivedAt,
         subProtocol,
         compression: compressionOf(perMessageDeflate, route),
       },

@@ -116,7 +116,7 @@ describe('performHandshake()', () => {
     await (await rawUpgrade(t, server)).readHead();
     assert.ok(seen?.accepted);
     assert.equal(seen.gone, false);
-    assert.ok(seen.receivedAt.getTime() >= before && seen.receivedAt.getTime() <= Date.now());
+    assert.ok(seen.receivedAt >= before && seen.receivedAt <= Date.now());
   });
 
   for (const [when, wait] of [

@@ -10,7 +10,8 @@ import {
   type WebSocketRequest,
   webSockets,
 } from '../src/index.js';
-import { frameworks, serveApp } from './support/apps.js';
+import { anyFramework, frameworks, serveApp } from './support/apps.js';
+import { collectGarbage } from './support/memory.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
 import { rawConnect, rawUpgrade } from './support/raw-client.js';
 import { serve, urlOf, webSocketUrlOf } from './support/servers.js';
@@ -50,6 +51,31 @@ describe('webSockets', () => {
     for (const options of [{ maxConnections: 0 }, { closeTimeout: -1 }, { origin: 'nonsense' }, { maxPayload: 0.5 }]) {
       assert.throws(() => webSockets(options as WebSocketOptions), RangeError);
     }
+  });
+});
+
+describe('a handler', () => {
+  it('keeps no response alive that it does not use itself', { timeout: 20_000 }, async (t) => {
+    let response: WeakRef<ServerResponse> | undefined;
+    let request: (IncomingMessage & { res?: unknown }) | undefined;
+    const { url } = await serveApp(t, anyFramework, (app, sockets) => {
+      const handle = sockets.handler(async (socket) => echo(socket));
+      app.use('/', (req, res, next) => {
+        request = req;
+        response = new WeakRef(res);
+        assert.equal(request.res, res);
+        handle(req, res, next);
+      });
+    });
+    const client = await connectWs(t, url);
+    do {
+      // What a WeakRef has given out lives to the end of the turn.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      collectGarbage();
+    } while (response?.deref() !== undefined);
+    assert.equal(request?.res, undefined);
+    client.send('alive');
+    assert.equal(String(await nextMessage(client)), 'alive');
   });
 });
 

@@ -27,7 +27,6 @@ describe('Transport', () => {
   it('reports what had come before, what comes, and the end', async () => {
     const { socket, reports, transport, open } = start(Buffer.from('head'), 1000);
     assert.equal(open, true);
-    assert.equal(socket.keepAlive, 1000);
     socket.arrive(Buffer.from('more'));
     await settle();
     assert.equal(transport.isPeerConnected, true);
@@ -53,6 +52,21 @@ describe('Transport', () => {
     await settle();
     assert.match(String(transport.error), /ECONNRESET/);
     assert.deepEqual(reports, ['closed']);
+  });
+
+  it('lets TCP look for the peer as soon as it is not read from, or is somebody else’s', () => {
+    for (const stop of ['pause', 'leave'] as const) {
+      const { socket, transport } = start(NO_HEAD, 1000);
+      assert.equal(socket.keepAlive, undefined);
+      transport[stop]();
+      assert.equal(socket.keepAlive, 1000);
+      socket.keepAlive = undefined;
+      transport.pause();
+      assert.equal(socket.keepAlive, undefined);
+    }
+    const { socket, transport } = start(NO_HEAD, 0);
+    transport.pause();
+    assert.equal(socket.keepAlive, undefined);
   });
 
   it('stops and starts the flow', async () => {

@@ -1,13 +1,60 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
+import express from 'express';
 import { isHttpError } from 'http-errors';
 import { WebSocketError } from '../src/errors.js';
+import type { AppFunction } from '../src/upgrade/attach.js';
+import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';
 import { accept, accepting, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
 
 describe('UpgradeRequest', () => {
+  describe('once it has been accepted', () => {
+    it('keeps nothing of what came with it', async (t) => {
+      const accepted = new Deferred<IncomingMessage>();
+      const server = await attached(t, (req) => {
+        void accept(req);
+        accepted.resolve(req);
+      });
+      const client = await rawUpgrade(t, server, { tail: 'early' });
+      await client.readHead();
+      assert.equal(String(await client.read(5)), 'early');
+      assert.equal(UpgradeRequest.of(await accepted.promise)?.head.length, 0);
+      await assertClean(client);
+    });
+
+    it('shows another response on req.res if the application puts one there', async (t) => {
+      const other = {};
+      const seen = new Deferred<unknown[]>();
+      const server = await attached(t, (req: IncomingMessage & { res?: unknown }, res) => {
+        const before = req.res;
+        req.res = res;
+        req.res = other;
+        seen.resolve([before === res, req.res === other]);
+        res.end();
+      });
+      await responseTo(t, server);
+      assert.deepEqual(await seen.promise, [true, true]);
+    });
+
+    it('has what the router of Express adds before it is there, as what comes later costs 1 KiB each', async (t) => {
+      const before: boolean[] = [];
+      const app = express();
+      app.get('/', (req) => void accept(req));
+      const handle: AppFunction = app;
+      const isRouters = (key: symbol): boolean => key.description === 'router.tracing.matchedRoute';
+      const server = await attached(t, (req, res, next) => {
+        before.push(Object.getOwnPropertySymbols(req).some(isRouters));
+        handle(req, res, next);
+        assert.ok(Object.getOwnPropertySymbols(req).some(isRouters));
+      });
+      for (let i = 0; i < 2; i++) await (await rawUpgrade(t, server)).readHead();
+      assert.equal(before[1], true);
+    });
+  });
+
   describe('as a state', () => {
     /** Runs `act` on an attached request, and returns what a handshake then fails with. */
     const failure = async (

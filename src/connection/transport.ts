@@ -32,6 +32,8 @@ interface NetSocketExtras {
 export class Transport {
   readonly #socket: OwnedSocket & NetSocketExtras;
   readonly owner: TransportOwner;
+  /** Ms without traffic after which TCP itself is to look for the peer; 0: never, or it does so already. */
+  #keepAliveDelay = 0;
   #writesOutstanding = 0;
   #writeDone: ((error?: Error | null) => void) | undefined;
   /** Why TCP has failed, if it has. */
@@ -55,7 +57,8 @@ export class Transport {
    * Begins to report what comes.
    *
    * @param head bytes that have been read from the socket already
-   * @param keepAliveInterval ms without traffic after which TCP itself looks for the peer; 0: never
+   * @param keepAliveInterval ms without traffic after which TCP itself looks for the peer while it is not read from; 0:
+   *   never
    * @returns false if the peer has left already, so that nothing will come
    */
   open(head: Buffer, keepAliveInterval: number): boolean {
@@ -64,8 +67,7 @@ export class Transport {
     if (socket.destroyed || !socket.readable) return false;
     socket.setTimeout?.(0);
     socket.setNoDelay?.(true);
-    // Notices a dead peer while our own backpressure keeps pongs from being read.
-    if (keepAliveInterval > 0) socket.setKeepAlive?.(true, keepAliveInterval);
+    this.#keepAliveDelay = keepAliveInterval;
     if (head.length > 0) socket.unshift(head);
     socket.on('data', onData);
     return true;
@@ -76,10 +78,14 @@ export class Transport {
     const socket = this.#socket;
     socket[kTransport] = undefined;
     socket.off('data', onData).off('error', onError).off('close', onClose).off('end', onEnd);
-    return socket.pause();
+    this.pause();
+    return socket;
   }
 
   pause(): void {
+    // Notices a dead peer while pongs are not read. Four system calls, which a handshake can do without.
+    if (this.#keepAliveDelay > 0) this.#socket.setKeepAlive?.(true, this.#keepAliveDelay);
+    this.#keepAliveDelay = 0;
     this.#socket.pause();
   }
 

@@ -64,7 +64,8 @@ export interface ContextParts {
   readonly host: ContextHost;
   readonly request: IncomingMessage;
   readonly items: Record<string, unknown>;
-  readonly timestamp: Date;
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number;
   readonly subProtocol: string | undefined;
   readonly compression: Compression | undefined;
 }
@@ -520,7 +521,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** When the upgrade request arrived. */
   get timestamp(): Date {
-    return this.#parts.timestamp;
+    return new Date(this.#parts.receivedAt);
   }
 
   /** Returns a promise, or nothing if there is a callback to be called instead. */

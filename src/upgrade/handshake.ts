@@ -189,6 +189,7 @@ const accept = <T>(
           throw error;
         }
         concludeResponse(res, upgrade);
+        upgrade.release(res);
         return opened;
       },
     );

@@ -38,7 +38,6 @@ interface Carrier {
   originalUrl?: string | undefined;
   params?: object | undefined;
   next?: unknown;
-  res?: unknown;
   route?: unknown;
   _parsedUrl?: unknown;
 }
@@ -50,6 +49,26 @@ const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier
     return this[carried]?.aftermath?.claim();
   },
 };
+
+/** The property of that name of Express's requests, which keeps no response alive that nobody uses any more. */
+const resProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[carried]?.res;
+  },
+  set(value) {
+    if (value === this[carried]?.res) return;
+    Object.defineProperty(this, 'res', { configurable: true, enumerable: true, writable: true, value });
+  },
+};
+
+/** A symbol of its own that the router of Express 5 adds to requests, once it has been seen. */
+let matchedRoute: symbol | undefined;
+
+const isMatchedRoute = ({ description }: symbol): boolean => description === 'router.tracing.matchedRoute';
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
 export const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined =>
@@ -64,14 +83,15 @@ export const isRead = (socket: Duplex): boolean => socket.readableFlowing !== nu
 /** One upgrade request from its arrival to its answer. */
 export class UpgradeRequest {
   readonly req: IncomingMessage;
-  readonly res: ServerResponse;
   readonly socket: Duplex;
   /** What had arrived behind the request in the same chunk: frames of an eager client. */
-  readonly head: Buffer;
-  readonly receivedAt: Date = new Date();
+  head: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number = Date.now();
   aftermath: Aftermath | undefined = undefined;
   watch: UpgradeWatch | undefined = undefined;
 
+  #res: ServerResponse | WeakRef<ServerResponse>;
   #phase: UpgradePhase = 'waiting';
   readonly #bytesWrittenBefore: number | undefined;
   /** Rejects the handshake that waits for an asynchronous decision. */
@@ -79,23 +99,37 @@ export class UpgradeRequest {
 
   constructor(req: IncomingMessage, res: ServerResponse, socket: Duplex, head: Buffer) {
     this.req = req;
-    this.res = res;
+    this.#res = res;
     this.socket = socket;
     this.head = head;
     this.#bytesWrittenBefore = bytesWritten(socket);
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
     Object.defineProperty(req, 'webSocket', webSocketProperty);
+    Object.defineProperty(req, 'res', resProperty);
     // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
     // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
-    carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = carrier.res = undefined;
+    carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = undefined;
     carrier.route = carrier._parsedUrl = undefined;
+    if (matchedRoute !== undefined) Reflect.set(req, matchedRoute, undefined);
   }
 
   /** The upgrade request behind `req`; `undefined` if `req` did not come through `attach`. */
   static of(req: IncomingMessage): UpgradeRequest | undefined {
     const carrier: IncomingMessage & Carrier = req;
     return carrier[carried];
+  }
+
+  /** Its response. Once it has been released it is there only for those who have it anyway. */
+  get res(): ServerResponse {
+    return this.#res instanceof WeakRef ? (this.#res.deref() as ServerResponse) : this.#res;
+  }
+
+  /** Lets go of what a connection does not need, which lives long and keeps its request. */
+  release(res: ServerResponse): void {
+    this.#res = new WeakRef(res);
+    this.head = NO_BYTES;
+    matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
   }
 
   get phase(): UpgradePhase {

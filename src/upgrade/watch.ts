@@ -85,7 +85,7 @@ export class Watch implements UpgradeWatch {
     this.#limited = true;
     clearTimeout(this.#timer);
     if (timeout === 0) return;
-    const elapsed = Date.now() - this.#upgrade.receivedAt.getTime();
+    const elapsed = Date.now() - this.#upgrade.receivedAt;
     this.#timer = setTimeout(() => this.#expired(), Math.max(0, timeout - elapsed));
   }
 

@@ -3,11 +3,12 @@ import { runInNewContext } from 'node:vm';
 
 // As `node --expose-gc` would give it, which tests are not run with.
 setFlagsFromString('--expose-gc');
-const collect: () => void = runInNewContext('gc');
+/** Collects everything that nobody holds. */
+export const collectGarbage: () => void = runInNewContext('gc');
 
 /** Bytes that are in use, on the heap and outside it, once everything that nobody holds has been collected. */
 export const memoryInUse = (): number => {
-  collect();
+  collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 };
