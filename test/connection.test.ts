@@ -309,5 +309,6 @@ describe('Connection, keep-alive', () => {
     await settle();
     assert.equal(connection.state, 3);
     assert.equal(socket.sent.length, 1);
+    assert.equal(socket.keepAlive, 30_000);
   });
 });

@@ -335,7 +335,10 @@ export class Connection
       return true;
     }
     // Nothing comes behind the peer's close, and behind ours it need not answer: closeTimeout sees to that.
-    if (this.#state !== Open) return false;
+    if (this.#state !== Open) {
+      this.#transport.keepAlive();
+      return false;
+    }
     this.#sends.sendControl(OPCODE_PING, NO_PAYLOAD);
     return true;
   }

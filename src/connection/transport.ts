@@ -57,8 +57,7 @@ export class Transport {
    * Begins to report what comes.
    *
    * @param head bytes that have been read from the socket already
-   * @param keepAliveInterval ms without traffic after which TCP itself looks for the peer while it is not read from; 0:
-   *   never
+   * @param keepAliveInterval ms without traffic after which {@link keepAlive} makes TCP look for the peer; 0: never
    * @returns false if the peer has left already, so that nothing will come
    */
   open(head: Buffer, keepAliveInterval: number): boolean {
@@ -82,10 +81,15 @@ export class Transport {
     return socket;
   }
 
-  pause(): void {
-    // Notices a dead peer while pongs are not read. Four system calls, which a handshake can do without.
+  /** Lets TCP itself look for the peer, from when on pings cannot: four system calls, which a handshake can do without. */
+  keepAlive(): void {
     if (this.#keepAliveDelay > 0) this.#socket.setKeepAlive?.(true, this.#keepAliveDelay);
     this.#keepAliveDelay = 0;
+  }
+
+  pause(): void {
+    // Pongs are not read.
+    this.keepAlive();
     this.#socket.pause();
   }
 
