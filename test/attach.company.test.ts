@@ -258,8 +258,10 @@ describe('attach() beside other upgrade listeners', () => {
       const ignoring = await shared(t, silent, () => {}, { handshakeTimeout: 0 });
       const patient = await shared(t, silent, () => {}, { handshakeTimeout: 20 });
       attach(patient, notFound, { handshakeTimeout: 60_000 });
+      const endless = await shared(t, silent, () => {}, { handshakeTimeout: 20 });
+      attach(endless, notFound, { handshakeTimeout: 0 });
       const clients = [];
-      for (const server of [using, writing, ignoring, patient]) clients.push(await rawUpgrade(t, server, h2c));
+      for (const server of [using, writing, ignoring, patient, endless]) clients.push(await rawUpgrade(t, server, h2c));
       await new Promise((resolve) => setTimeout(resolve, 50));
       for (const client of clients) assert.equal(client.ended, false);
       // Ours, which was there before theirs, has gone

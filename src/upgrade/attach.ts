@@ -103,7 +103,7 @@ class Attachments {
     const attachment = wanted ? this.#list.find(({ filter }) => accepts(filter, req)) : undefined;
     if (attachment === undefined) {
       if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
-      else if (!wanted) leaveToOthers(socket, Math.max(...this.#list.map((one) => one.handshakeTimeout)));
+      else if (!wanted) leaveToOthers(socket, longest(this.#list));
       return;
     }
     // Node has taken its own away, and the application may take its time
@@ -216,6 +216,12 @@ const unlessTaken = (socket: Duplex, proceed: () => void): void => {
   process.nextTick(() => {
     if (socket.writable && bytesWritten(socket) === before && !isRead(socket)) proceed();
   });
+};
+
+/** The time limit of the most patient application; 0, which is none, is more patient than any. */
+const longest = (attachments: readonly Attachment[]): number => {
+  const limits = attachments.map(({ handshakeTimeout }) => handshakeTimeout);
+  return limits.includes(0) ? 0 : Math.max(...limits);
 };
 
 /** Does not let a request stay without an answer for ever that is none of our business, and perhaps of nobody's. */
