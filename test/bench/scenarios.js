@@ -207,8 +207,8 @@ export const scenarios = [
     },
   ),
   echo(
-    // While the others have their turn V8 takes the chance to shrink the heap, and then collects it again and again for
-    // the buffers of large messages: in some servers, by chance, which are five times slower then.
+    // In processes that had waited for their turn some servers, not always the same, had a fraction of their speed at more
+    // than a whole core; see docs/performance.md.
     { id: 'echo-1m', title: 'echo 1 MiB', goal: 4.5, fresh: true, includes: ({ variant }) => variant !== 'deflate' },
     'binary',
     noise(1 << 20),

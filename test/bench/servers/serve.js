@@ -10,9 +10,9 @@ export const deflate = process.env.BENCH_DEFLATE === '1';
 export const PUSHED = PUSHED_TEXT.toString();
 
 /**
- * What an application remembers: some 24 MiB of objects. V8 does not collect the old generation at all as long as it is
- * below 8 MiB, does so again and again for buffers alone when it is little more than that, and rarely above 11 MiB. Servers
- * that remember nothing lie on either side of the first threshold by chance; no application does.
+ * What an application remembers: some 24 MiB of objects. Servers with a heap of little more than 8 MiB were seen to collect
+ * the old generation again and again for the sake of buffers, smaller ones not at all: which side of it a server without
+ * any state is on says nothing about it. See docs/performance.md.
  */
 export const state = Array.from({ length: 200_000 }, (_, id) => ({ id, name: `user ${id}`, roles: [id] }));
 
