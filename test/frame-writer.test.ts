@@ -32,17 +32,47 @@ describe('FrameWriter', () => {
     ['surrogate pairs', '😀'],
     ['lone surrogates', '\ud800'],
   ] as const) {
-    it(`writes text of every length as UTF-8: ${what}`, () => {
-      for (const length of [...LENGTHS, 41, 42, 43, 62, 63, 21_843, 21_844, 21_845]) {
+    it(`writes text of every length as UTF-8, first in a block and further behind: ${what}`, () => {
+      const before = serverFrame({ payload: 'before'.repeat(100) });
+      for (const length of [...LENGTHS, 41, 42, 43, 62, 63, 1364, 1365, 1366, 21_843, 21_844, 21_845]) {
         const writer = new FrameWriter();
         const text = character.repeat(length);
+        const expected = serverFrame({ payload: text });
         writer.appendText(FIN | OPCODE_TEXT, text);
-        const { frames, rest } = parseFrames(taken(writer));
-        assert.equal(rest.length, 0);
-        assert.ok(frames[0]?.payload.equals(Buffer.from(text)), `${length}`);
+        assert.ok(taken(writer).equals(expected), `${length}`);
+        writer.appendText(FIN | OPCODE_TEXT, 'before'.repeat(100));
+        writer.appendText(FIN | OPCODE_TEXT, text);
+        assert.ok(taken(writer).equals(Buffer.concat([before, expected])), `${length}, further behind`);
       }
     });
   }
+
+  it('writes text into the block itself as long as its UTF-8 form is sure to fit', () => {
+    for (const [length, chunks] of [
+      [COPY_LIMIT + 1, 1],
+      [21_844, 1],
+      [21_845, 2],
+    ] as const) {
+      const writer = new FrameWriter();
+      writer.appendText(FIN | OPCODE_TEXT, 'a'.repeat(length));
+      assert.equal(writer.take().chunks.length, chunks, `${length}`);
+    }
+  });
+
+  it('begins with a block of 4 KiB if that is enough, fills it to its end, and goes on with 64 KiB', () => {
+    const writer = new FrameWriter();
+    const sizes = (...lengths: number[]): number[] => {
+      for (const length of lengths) writer.append(FIN | OPCODE_BINARY, Buffer.alloc(length));
+      const batch = writer.take();
+      recycle(batch);
+      return batch.blocks.map((block) => block.length);
+    };
+    assert.deepEqual(sizes(4092), [4096]);
+    assert.deepEqual(sizes(4093), [65_536]);
+    assert.deepEqual(sizes(2000, 2088), [4096]);
+    assert.deepEqual(sizes(2000, 2089), [4096, 65_536]);
+    assert.deepEqual(sizes(2000, 2088, 1), [4096, 65_536]);
+  });
 
   it('puts many frames into one chunk, and begins a further block when one is full', () => {
     const writer = new FrameWriter();
@@ -71,6 +101,8 @@ describe('FrameWriter', () => {
     const { chunks } = writer.take();
     assert.equal(chunks.length, 3);
     assert.equal(chunks[1]?.buffer, large.buffer);
+    writer.append(FIN | OPCODE_BINARY, large);
+    assert.equal(writer.take().chunks.length, 2, 'nothing is behind the last one');
     const { frames } = parseFrames(Buffer.concat(chunks));
     assert.deepEqual([String(frames[0]?.payload), String(frames[2]?.payload)], ['small', 'small']);
   });
@@ -83,6 +115,7 @@ describe('FrameWriter', () => {
     assert.equal(writer.byteLength, 0);
     writer.appendText(FIN | OPCODE_TEXT, 'b');
     assert.deepEqual(taken(writer), serverFrame({ payload: 'b' }));
+    assert.deepEqual(writer.take(), { chunks: [], byteLength: 0, blocks: [] });
   });
 
   it('uses the blocks of a batch again once they have been given back, and not before', () => {
