@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, it } from 'node:test';
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import {
   advanceKey,
   isAscii,
@@ -145,5 +151,61 @@ describe('native unmasking', () => {
     const chunk = mask(plain, KEY);
     unmaskWords(chunk, wordsOf(chunk), 0, large, readKey(KEY, 0));
     assert.ok(chunk.equals(plain));
+  });
+});
+
+describe('the optional package', () => {
+  // A package of that name, which only this copy of the module sees.
+  let folder = '';
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'bufferutil-'));
+    const found = join(folder, 'node_modules', 'bufferutil');
+    await mkdir(found, { recursive: true });
+    await writeFile(join(found, 'package.json'), '{ "type": "module", "exports": "./found.js" }');
+    await writeFile(join(found, 'found.js'), 'export const unmask = () => {};');
+    await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+    await copyFile(fileURLToPath(new URL('../src/framing/mask.js', import.meta.url)), join(folder, 'mask.js'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  /**
+   * What a new process prints whose program may `unmask` as many bytes, natively or not, and `settle`: wait until the
+   * package would be there if anybody had looked for it before.
+   */
+  async function run(program: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+    const file = join(folder, 'program.js');
+    await writeFile(
+      file,
+      `import { setImmediate as turn } from 'node:timers/promises';
+       import { loadNativeUnmask, unmaskWords, useNativeUnmask, wordsOf } from './mask.js';
+       const unmask = (size) => {
+         const chunk = Buffer.alloc(size);
+         console.log(unmaskWords(chunk, wordsOf(chunk), 0, size, 0) === -1 ? 'native' : 'here');
+       };
+       const settle = async () => {
+         await import('bufferutil');
+         await turn();
+       };
+       ${program}`,
+    );
+    const { stdout } = await promisify(execFile)(process.execPath, [file], {
+      env: { ...process.env, WS_NO_BUFFER_UTIL: '', ...env },
+    });
+    return stdout.trim().replaceAll('\n', ' ');
+  }
+
+  const twice = `unmask(${48 * 1024}); await settle(); unmask(${48 * 1024});`;
+
+  it('is looked for when the first large piece comes, and used as soon as it is there', async () => {
+    assert.equal(await run(`unmask(${48 * 1024 - 1}); ${twice}`), 'here here native');
+  });
+
+  it('is not looked for if the environment forbids it', async () => {
+    assert.equal(await run(twice, { WS_NO_BUFFER_UTIL: '1' }), 'here here');
+  });
+
+  it('is not looked for once it has been said what to use', async () => {
+    assert.equal(await run(`useNativeUnmask(undefined); ${twice}`), 'here here');
+    assert.equal(await run(`await loadNativeUnmask('no-such-package'); ${twice}`), 'here here');
   });
 });
