@@ -39,6 +39,58 @@ const explained = [
           ['end - start', 'end + start'],
         ],
       },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'if (characters <= SHORT_TEXT) {',
+        changes: [
+          ['characters <= SHORT_TEXT', 'false'],
+          ['characters <= SHORT_TEXT', 'characters < SHORT_TEXT'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'for (; length < characters; length++) {',
+        changes: [['length < characters', 'false']],
+      },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'if (unit > 0x7f) break;',
+        changes: [
+          ['unit > 0x7f', 'true'],
+          ['unit > 0x7f', 'unit >= 0x7f'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'if (length < characters) length = block.write(text, at + 2);',
+        changes: [
+          ['length < characters', 'true'],
+          ['length < characters', 'length <= characters'],
+        ],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'for (; at + 15 < end; at += 16) {',
+        changes: [['at + 15 < end', 'false']],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'for (; at + 7 < last; at += 8) {',
+        changes: [['at + 7 < last', 'false']],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'const to = ((shift + end) & ~3) - shift;',
+        changes: [['shift + end', 'shift - end']],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'if (from >= to) return unmaskBytes(chunk, start, end, key);',
+        changes: [
+          ['from >= to', 'true'],
+          ['from >= to', 'from > to'],
+        ],
+      },
     ],
   },
   {
@@ -107,6 +159,21 @@ const explained = [
         line: 'if (!error) this.owner?.consumed();',
         changes: [['!error', 'true']],
       },
+      {
+        file: 'src/framing/mask.ts',
+        line: "if (typeof exported !== 'object' || exported === null || !('unmask' in exported)) return false;",
+        changes: [
+          ["typeof exported !== 'object' || exported === null || !('unmask' in exported)", 'false'],
+          [
+            "typeof exported !== 'object' || exported === null || !('unmask' in exported)",
+            "(typeof exported !== 'object' || exported === null) && !('unmask' in exported)",
+          ],
+          ["typeof exported !== 'object' || exported === null", 'false'],
+          ["typeof exported !== 'object' || exported === null", "typeof exported !== 'object' && exported === null"],
+          ["typeof exported !== 'object'", 'false'],
+          ['exported === null', 'false'],
+        ],
+      },
     ],
   },
   {
@@ -157,6 +224,11 @@ const explained = [
         line: "stream.on('error', (error) => this.owner?.failed(error));",
         changes: [['this.owner?.failed', 'this.owner.failed']],
       },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'if (this.#block === undefined || this.#end === this.#start) return;',
+        changes: [['this.#block === undefined', 'false']],
+      },
     ],
   },
   {
@@ -196,6 +268,16 @@ const explained = [
         file: 'src/upgrade/upgrade-response.ts',
         line: "if (mayWrite(this)) inherited(this, 'flushHeaders', []);",
         changes: [['[]', '["Stryker was here"]']],
+      },
+    ],
+  },
+  {
+    why: 'A machine of another kind would notice',
+    mutants: [
+      {
+        file: 'src/framing/mask.ts',
+        line: "const HOST_IS_LITTLE_ENDIAN = endianness() === 'LE';",
+        changes: [["endianness() === 'LE'", 'true']],
       },
     ],
   },
