@@ -1,24 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { readFile } from 'node:fs/promises';
+import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import {
-  advanceKey,
-  isAscii,
-  keyWord,
-  loadNativeUnmask,
-  readKey,
-  unmaskBytes,
-  unmaskView,
-  unmaskWords,
-  useNativeUnmask,
-  viewOf,
-  wordsOf,
-} from '../src/framing/mask.js';
+import wabt from 'wabt';
+import { advanceKey, isAscii, readKey, unmaskBytes, unmaskLong, unmaskView, viewOf } from '../src/framing/mask.js';
 
 const KEY = Buffer.of(0x12, 0x34, 0xd6, 0xf8);
 
@@ -37,7 +23,7 @@ type Unmask = (chunk: Buffer, start: number, end: number, key: number) => number
 const ways: Record<string, Unmask> = {
   unmaskBytes,
   unmaskView: (chunk, start, end, key) => unmaskView(viewOf(chunk), start, end, key),
-  unmaskWords: (chunk, start, end, key) => unmaskWords(chunk, wordsOf(chunk), start, end, key),
+  unmaskLong,
 };
 
 for (const [name, unmask] of Object.entries(ways)) {
@@ -83,129 +69,54 @@ describe('advanceKey', () => {
   });
 });
 
-describe('keyWord', () => {
-  it('has the bytes of the key in order when a host of either byte order stores it', () => {
+describe('unmaskLong', () => {
+  const PAGE = 64 * 1024;
+
+  it('unmasks pieces around the size of its memory, and of several times that', () => {
     const key = readKey(KEY, 0);
-    const stored = Buffer.alloc(4);
-    stored.writeInt32LE(keyWord(key, true));
-    assert.deepEqual(stored, KEY);
-    stored.writeInt32BE(keyWord(key, false));
-    assert.deepEqual(stored, KEY);
-    assert.deepEqual(Buffer.from(Int32Array.of(keyWord(key)).buffer), KEY);
-  });
-});
-
-describe('native unmasking', () => {
-  afterEach(() => useNativeUnmask(undefined));
-  after(() => useNativeUnmask(undefined));
-
-  const large = 48 * 1024;
-  const nativeModule = (body: string): string => `data:text/javascript,${encodeURIComponent(body)}`;
-
-  it('is used from 48 KiB on, for exactly the piece and with the key as four bytes', () => {
-    const calls: [number, Buffer][] = [];
-    useNativeUnmask((piece, key) => {
-      calls.push([piece.length, Buffer.from(key)]);
-      unmaskBytes(piece, 0, piece.length, readKey(key, 0));
-    });
-    for (const size of [large - 1, large, large + 3]) {
-      const plain = Buffer.alloc(size, 'abc');
-      const chunk = Buffer.concat([Buffer.from('x'), mask(plain, KEY), Buffer.from('x')]);
-      unmaskWords(chunk, wordsOf(chunk), 1, size + 1, readKey(KEY, 0));
-      assert.ok(chunk.equals(Buffer.concat([Buffer.from('x'), plain, Buffer.from('x')])));
+    for (const size of [PAGE - 1, PAGE, PAGE + 1, PAGE + 64, 3 * PAGE + 70]) {
+      const plain = sample(size);
+      const chunk = Buffer.concat([Buffer.from('x'), mask(plain, KEY), Buffer.from('y')]);
+      assert.equal(isAscii(unmaskLong(chunk, 1, size + 1, key)), false);
+      assert.ok(chunk.equals(Buffer.concat([Buffer.from('x'), plain, Buffer.from('y')])), `${size} bytes`);
     }
-    assert.deepEqual(calls, [
-      [large, KEY],
-      [large + 3, KEY],
-    ]);
   });
 
-  it('never claims that a piece is ASCII, because nobody has looked at its bytes', () => {
-    useNativeUnmask(() => {});
-    const chunk = Buffer.alloc(large, 'a');
-    assert.equal(isAscii(unmaskWords(chunk, wordsOf(chunk), 0, large, 0)), false);
-  });
-
-  it('takes the unmask of a package with a default export or with named ones', async () => {
-    assert.equal(await loadNativeUnmask(nativeModule('export default { unmask(b) { b.fill(1) } }')), true);
-    const chunk = Buffer.alloc(large);
-    unmaskWords(chunk, wordsOf(chunk), 0, large, 0);
-    assert.equal(chunk[large - 1], 1);
-    assert.equal(await loadNativeUnmask(nativeModule('export function unmask(b) { b.fill(2) }')), true);
-    unmaskWords(chunk, wordsOf(chunk), 0, large, 0);
-    assert.equal(chunk[large - 1], 2);
-  });
-
-  it('goes on without a package that is missing, broken or something else', async () => {
-    for (const specifier of [
-      'no-such-package',
-      nativeModule('throw new Error("built for another ABI")'),
-      nativeModule('export default null'),
-      nativeModule('export default 7'),
-      nativeModule('export default {}'),
-      nativeModule('export default { unmask: 1 }'),
-    ]) {
-      assert.equal(await loadNativeUnmask(specifier), false, specifier);
+  it('reports a byte that is not ASCII wherever it is, and not those of the piece before', () => {
+    const size = 2 * PAGE + 64;
+    for (const at of [0, 15, 16, 31, 32, 47, 48, 63, 64, PAGE - 1, PAGE, size - 1]) {
+      const text = Buffer.alloc(size, 'a');
+      text[at] = 0x80;
+      assert.equal(isAscii(unmaskLong(text, 0, size, 0)), false, `byte ${at}`);
+      text[at] = 0x7f;
+      assert.equal(isAscii(unmaskLong(text, 0, size, 0)), true, `byte ${at}`);
     }
-    const plain = Buffer.alloc(large, 'abc');
-    const chunk = mask(plain, KEY);
-    unmaskWords(chunk, wordsOf(chunk), 0, large, readKey(KEY, 0));
-    assert.ok(chunk.equals(plain));
   });
-});
 
-describe('the optional package', () => {
-  // A package of that name, which only this copy of the module sees.
-  let folder = '';
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'bufferutil-'));
-    const found = join(folder, 'node_modules', 'bufferutil');
-    await mkdir(found, { recursive: true });
-    await writeFile(join(found, 'package.json'), '{ "type": "module", "exports": "./found.js" }');
-    await writeFile(join(found, 'found.js'), 'export const unmask = () => {};');
-    await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
-    await copyFile(fileURLToPath(new URL('../src/framing/mask.js', import.meta.url)), join(folder, 'mask.js'));
+  it('runs the module that unmask.wat describes', async () => {
+    const source = await readFile('src/framing/unmask.wat', 'utf8');
+    const module = (await wabt()).parseWat('unmask.wat', source, { simd: true });
+    const binary = Buffer.from(module.toBinary({}).buffer).toString('base64');
+    const inUse = (await readFile('src/framing/mask.ts', 'utf8')).replace(/' \+\n\s*'/g, '');
+    assert.ok(inUse.includes(`'${binary}'`), `SIMD_MODULE in mask.ts has to be ${binary}`);
   });
-  after(() => rm(folder, { recursive: true }));
 
-  /**
-   * What a new process prints whose program may `unmask` as many bytes, natively or not, and `settle`: wait until the
-   * package would be there if anybody had looked for it before.
-   */
-  async function run(program: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
-    const file = join(folder, 'program.js');
-    await writeFile(
-      file,
-      `import { setImmediate as turn } from 'node:timers/promises';
-       import { loadNativeUnmask, unmaskWords, useNativeUnmask, wordsOf } from './mask.js';
-       const unmask = (size) => {
-         const chunk = Buffer.alloc(size);
-         console.log(unmaskWords(chunk, wordsOf(chunk), 0, size, 0) === -1 ? 'native' : 'here');
-       };
-       const settle = async () => {
-         await import('bufferutil');
-         await turn();
-       };
-       ${program}`,
-    );
-    const { stdout } = await promisify(execFile)(process.execPath, [file], {
-      env: { ...process.env, WS_NO_BUFFER_UTIL: '', ...env },
-    });
+  /** What a new process prints that has unmasked 1 KiB, in which a byte of 0x80 stands at the end or not. */
+  async function inProcess(...args: string[]): Promise<string> {
+    const program = `
+      import { isAscii, unmaskLong } from ${JSON.stringify(new URL('../src/framing/mask.js', import.meta.url).href)};
+      const chunk = Buffer.alloc(1025, 'b');
+      console.log(isAscii(unmaskLong(chunk, 1, 1025, 0x03030303)), chunk.toString('latin1') === 'b' + 'a'.repeat(1024));
+      chunk[1024] = 0x80;
+      console.log(isAscii(unmaskLong(chunk, 1, 1025, 0)), typeof WebAssembly);`;
+    const { stdout } = await promisify(execFile)(process.execPath, [...args, '--input-type=module', '--eval', program]);
     return stdout.trim().replaceAll('\n', ' ');
   }
 
-  const twice = `unmask(${48 * 1024}); await settle(); unmask(${48 * 1024});`;
-
-  it('is looked for when the first large piece comes, and used as soon as it is there', async () => {
-    assert.equal(await run(`unmask(${48 * 1024 - 1}); ${twice}`), 'here here native');
-  });
-
-  it('is not looked for if the environment forbids it', async () => {
-    assert.equal(await run(twice, { WS_NO_BUFFER_UTIL: '1' }), 'here here');
-  });
-
-  it('is not looked for once it has been said what to use', async () => {
-    assert.equal(await run(`useNativeUnmask(undefined); ${twice}`), 'here here');
-    assert.equal(await run(`await loadNativeUnmask('no-such-package'); ${twice}`), 'here here');
+  it('does without WebAssembly where there is none, and where its module does not compile', async () => {
+    assert.equal(await inProcess(), 'true true false object');
+    assert.equal(await inProcess('--jitless'), 'true true false undefined');
+    const withoutSimd = 'data:text/javascript,WebAssembly.Module = class { constructor() { throw new Error(); } };';
+    assert.equal(await inProcess('--import', withoutSimd), 'true true false object');
   });
 });

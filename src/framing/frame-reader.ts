@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { advanceKey, isAscii, readKey, unmaskBytes, unmaskView, unmaskWords, viewOf, wordsOf } from './mask.js';
+import { advanceKey, isAscii, readKey, unmaskBytes, unmaskLong, unmaskView, viewOf } from './mask.js';
 
 /** Bit of the `flags` of a piece: the message is text, otherwise binary. */
 export const TEXT = 1;
@@ -54,8 +54,8 @@ const LONGEST_CONTROL_PAYLOAD = 125;
 const LONGEST_HEADER = 14;
 const KEY_SIZE = 4;
 
-// From here on aligned words are the fastest way to unmask a piece, and worth the view of the chunk that it takes.
-const WORDS_FROM = 256;
+// From here on SIMD is the fastest way to unmask a piece.
+const LONG_FROM = 512;
 // Making a view of a chunk takes as long as unmasking about so many bytes without one.
 const VIEW_FROM = 192;
 
@@ -128,7 +128,6 @@ export class FrameReader {
     const end = chunk.length;
     const { sink, compression, limit } = this;
     let view: DataView | undefined;
-    let words: Int32Array | undefined;
     let pos = 0;
     if (this.headLength > 0 && !this.stopped) pos = this.resumeHeader(chunk, end);
     while (!this.stopped) {
@@ -157,9 +156,8 @@ export class FrameReader {
           if (stop <= end && length <= limit) {
             const key = readKey(chunk, start - KEY_SIZE);
             let bits: number;
-            if (length >= WORDS_FROM) {
-              words ??= wordsOf(chunk);
-              bits = unmaskWords(chunk, words, start, stop, key);
+            if (length >= LONG_FROM) {
+              bits = unmaskLong(chunk, start, stop, key);
             } else if (end >= VIEW_FROM) {
               view ??= viewOf(chunk);
               bits = unmaskView(view, start, stop, key);
@@ -311,8 +309,7 @@ export class FrameReader {
     const size = Math.min(this.remaining, end - pos);
     const stop = pos + size;
     const { key } = this;
-    const bits =
-      size < WORDS_FROM ? unmaskBytes(chunk, pos, stop, key) : unmaskWords(chunk, wordsOf(chunk), pos, stop, key);
+    const bits = size < LONG_FROM ? unmaskBytes(chunk, pos, stop, key) : unmaskLong(chunk, pos, stop, key);
     this.remaining -= size;
     if (this.remaining > 0) this.key = advanceKey(key, size);
     if (this.opcode < CLOSE_FRAME) this.deliverData(chunk, pos, stop, bits);

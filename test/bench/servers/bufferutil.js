@@ -1,7 +1,6 @@
 // Preloaded by every server. The measurements with bufferutil get the copy that is installed here; all others must not
 // find any: version 7 of `ws` does not know WS_NO_BUFFER_UTIL, and resolution would go on to the project's own modules.
-import Module, { createRequire, register } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import Module, { createRequire } from 'node:module';
 
 const copy = process.env.BENCH_BUFFERUTIL === '1' ? createRequire(import.meta.url).resolve('bufferutil') : undefined;
 if (!copy) process.env.WS_NO_BUFFER_UTIL = '1';
@@ -12,10 +11,3 @@ Module._resolveFilename = function resolveFilename(request, ...rest) {
   if (copy) return copy;
   throw Object.assign(new Error('bufferutil is hidden from this server'), { code: 'MODULE_NOT_FOUND' });
 };
-
-if (copy) {
-  const url = JSON.stringify(pathToFileURL(copy).href);
-  const hook = `export const resolve = (specifier, context, next) =>
-    specifier === 'bufferutil' ? { url: ${url}, format: 'commonjs', shortCircuit: true } : next(specifier, context);`;
-  register(`data:text/javascript,${encodeURIComponent(hook)}`);
-}
