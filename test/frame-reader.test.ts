@@ -101,26 +101,34 @@ describe('FrameReader: messages', () => {
     ]);
   });
 
+  /** Of each piece that `chunks` bring, whether it comes with the hint that it is ASCII. */
+  function hints(...chunks: Buffer[]): boolean[] {
+    const given: boolean[] = [];
+    const sink: FrameSink = {
+      onData: (_chunk, _start, _end, flags) => given.push((flags & ASCII) !== 0),
+      onPing: () => {},
+      onPong: () => {},
+      onClose: () => {},
+      onFault: () => {},
+    };
+    const reader = new FrameReader(sink, { maxPayload: 1e6, compression: false });
+    for (const chunk of chunks) reader.push(chunk);
+    return given;
+  }
+
   it('hints that a piece is ASCII, of every size', () => {
     for (const size of [0, 5, 130, 5000]) {
       for (const padding of [0, 300]) {
-        let hints = 0;
-        const sink: FrameSink = {
-          onData: (_chunk, _start, _end, flags) => {
-            if ((flags & ASCII) !== 0) hints++;
-          },
-          onPing: () => {},
-          onPong: () => {},
-          onClose: () => {},
-          onFault: () => {},
-        };
-        const reader = new FrameReader(sink, { maxPayload: 1e6, compression: false });
         const ping = clientFrame({ opcode: PING_FRAME, payload: 'p'.repeat(padding / 3) });
         const text = frames({ payload: 'a'.repeat(size) }, { payload: `${'a'.repeat(size)}é` });
-        reader.push(Buffer.concat([text, ping, ping, ping]));
-        assert.equal(hints, 1, `size ${size}`);
+        assert.deepEqual(hints(Buffer.concat([text, ping, ping, ping])), [true, false], `size ${size}`);
       }
     }
+  });
+
+  it('hints that a part of a frame is ASCII, whatever the rest is', () => {
+    const frame = clientFrame({ payload: `ab${'é'.repeat(300)}${'c'.repeat(600)}` });
+    assert.deepEqual(hints(frame.subarray(0, 10), frame.subarray(10, 610), frame.subarray(610)), [true, false, true]);
   });
 });
 
