@@ -91,6 +91,59 @@ const explained = [
           ['from >= to', 'from > to'],
         ],
       },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (!this.open && end - pos >= 8) {',
+        changes: [
+          ['!this.open && end - pos >= 8', 'false'],
+          ['end - pos >= 8', 'true'],
+          ['end - pos >= 8', 'end - pos > 8'],
+          ['end - pos', 'end + pos'],
+          ['end - pos >= 8', 'end - pos < 8'],
+          ['{ const first = chunk[pos] as number; … }', '{}'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'const opcode = (first & (compression ? ~RSV1 : -1)) ^ FIN;',
+        changes: [
+          ['~RSV1', 'RSV1'],
+          ['-1', '+1'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: '(opcode === TEXT_FRAME || opcode === BINARY_FRAME) &&',
+        changes: [
+          [
+            '(opcode === TEXT_FRAME || opcode === BINARY_FRAME) && second >= MASK && second !== (MASK | LENGTH_IN_64_BITS)',
+            'false',
+          ],
+          ['opcode === TEXT_FRAME', 'false'],
+          ['opcode === TEXT_FRAME || opcode === BINARY_FRAME', 'opcode === TEXT_FRAME && opcode === BINARY_FRAME'],
+          ['opcode === BINARY_FRAME', 'false'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'second >= MASK &&',
+        changes: [['second >= MASK', 'second > MASK']],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: ') {',
+        changes: [['{ let length = second & ~MASK; … }', '{}']],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (stop <= end && length <= limit) {',
+        changes: [
+          ['stop <= end && length <= limit', 'false'],
+          ['stop <= end', 'stop < end'],
+          ['length <= limit', 'length < limit'],
+          ['{ const key = readKey(chunk, start - KEY_SIZE); … }', '{}'],
+        ],
+      },
     ],
   },
   {
@@ -134,6 +187,52 @@ const explained = [
         line: 'const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));',
         changes: [['this.#window.length + fresh.length', 'this.#window.length - fresh.length']],
       },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: '} else if (end >= VIEW_FROM) {',
+        changes: [
+          ['end >= VIEW_FROM', 'true'],
+          ['end >= VIEW_FROM', 'false'],
+          ['end >= VIEW_FROM', 'end > VIEW_FROM'],
+          ['end >= VIEW_FROM', 'end < VIEW_FROM'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (this.remaining > 0) this.key = advanceKey(key, size);',
+        changes: [
+          ['this.remaining > 0', 'true'],
+          ['this.remaining > 0', 'this.remaining >= 0'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (this.remaining === 0) {',
+        changes: [
+          ['this.remaining === 0', 'false'],
+          ['{ this.deliverControl(chunk.subarray(start, end)); return; }', '{}'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (length >= WORDS_FROM) {',
+        changes: [
+          ['length >= WORDS_FROM', 'true'],
+          ['length >= WORDS_FROM', 'false'],
+          ['length >= WORDS_FROM', 'length > WORDS_FROM'],
+          ['length >= WORDS_FROM', 'length < WORDS_FROM'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'size < WORDS_FROM ? unmaskBytes(chunk, pos, stop, key) : unmaskWords(chunk, wordsOf(chunk), pos, stop, key);',
+        changes: [
+          ['size < WORDS_FROM', 'true'],
+          ['size < WORDS_FROM', 'false'],
+          ['size < WORDS_FROM', 'size <= WORDS_FROM'],
+          ['size < WORDS_FROM', 'size >= WORDS_FROM'],
+        ],
+      },
     ],
   },
   {
@@ -173,6 +272,11 @@ const explained = [
           ["typeof exported !== 'object'", 'false'],
           ['exported === null', 'false'],
         ],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'return this.remaining === 0 && this.headLength === 0 && this.controlLength === 0 && !this.open;',
+        changes: [['this.controlLength === 0', 'true']],
       },
     ],
   },
@@ -268,6 +372,21 @@ const explained = [
         file: 'src/upgrade/upgrade-response.ts',
         line: "if (mayWrite(this)) inherited(this, 'flushHeaders', []);",
         changes: [['[]', '["Stryker was here"]']],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'private final = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'private delivered = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/framing/frame-reader.ts',
+        line: 'if (size === INCOMPLETE) {',
+        changes: [['size === INCOMPLETE', 'true']],
       },
     ],
   },

@@ -106,10 +106,11 @@ async function mutate(file, range, tests) {
   }));
 }
 
-/** What stands between two positions, which count from 1. */
+/** What stands between two positions, which count from 1; of a long block its beginning and its end. */
 function cut(lines, start, end) {
   const part = lines.slice(start.line - 1, end.line);
   part[part.length - 1] = part[part.length - 1].slice(0, end.column - 1);
   part[0] = part[0].slice(start.column - 1);
+  if (part.length > 4) part.splice(2, part.length - 3, '…');
   return part.map((line) => line.trim()).join(' ');
 }
