@@ -57,13 +57,10 @@ describe('webSockets', () => {
 describe('a handler', () => {
   it('keeps no response alive that it does not use itself', { timeout: 20_000 }, async (t) => {
     let response: WeakRef<ServerResponse> | undefined;
-    let request: (IncomingMessage & { res?: unknown }) | undefined;
     const { url } = await serveApp(t, anyFramework, (app, sockets) => {
       const handle = sockets.handler(async (socket) => echo(socket));
       app.use('/', (req, res, next) => {
-        request = req;
         response = new WeakRef(res);
-        assert.equal(request.res, res);
         handle(req, res, next);
       });
     });
@@ -73,7 +70,6 @@ describe('a handler', () => {
       await new Promise((resolve) => setTimeout(resolve, 1));
       collectGarbage();
     } while (response?.deref() !== undefined);
-    assert.equal(request?.res, undefined);
     client.send('alive');
     assert.equal(String(await nextMessage(client)), 'alive');
   });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
-import express from 'express';
+import express, { type Request, type Response } from 'express';
+import express4 from 'express4';
 import { isHttpError } from 'http-errors';
 import { WebSocketError } from '../src/errors.js';
 import type { AppFunction } from '../src/upgrade/attach.js';
@@ -38,6 +39,37 @@ describe('UpgradeRequest', () => {
       await responseTo(t, server);
       assert.deepEqual(await seen.promise, [true, true]);
     });
+
+    for (const [name, create] of Object.entries({ express, express4: express4 as unknown as typeof express })) {
+      it(`shows its response on req.res while the handshake lasts, and behind it one that is over, in ${name}`, async (t) => {
+        const seen = new Deferred<readonly [Request, Response]>();
+        const app = create();
+        app.use((req: Request, res: Response) => {
+          res.locals['user'] = 'Ada';
+          void accept(req);
+          assert.equal(req.res, res);
+          seen.resolve([req, res]);
+        });
+        const server = await attached(t, app);
+        const client = await rawUpgrade(t, server);
+        await client.readHead();
+        const [req, res] = await seen.promise;
+        const former = req.res as Response;
+        assert.notEqual(former, res);
+        assert.equal(req.res, former);
+        assert.equal(former.locals, res.locals);
+        assert.equal(former.req, req);
+        const { statusCode, headersSent, writableEnded, socket } = former;
+        assert.deepEqual([statusCode, headersSent, writableEnded, socket], [101, true, true, null]);
+        for (const response of [former, res]) {
+          const called = new Deferred<void>();
+          response.status(200).type('text').send('nobody gets this');
+          response.end(called.resolve);
+          await called.promise;
+        }
+        await assertClean(client);
+      });
+    }
 
     it('has what the router of Express adds before it is there, as what comes later costs 1 KiB each', async (t) => {
       const before: boolean[] = [];

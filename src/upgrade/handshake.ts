@@ -5,7 +5,7 @@ import type { ResolvedRouteOptions } from '../options.js';
 import { isOriginAllowed } from './origin.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
-import { announceSwitch, concludeResponse } from './upgrade-response.js';
+import { announceSwitch, concludeResponse, SilencedResponse } from './upgrade-response.js';
 import { type Handshake, HandshakeRefused, type WsBridge } from './ws-bridge.js';
 
 export type { Handshake } from './ws-bridge.js';
@@ -16,11 +16,12 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const VERSION = '13';
 
 /** Whether a comma-separated header contains `token`, which is in lower case. */
-const hasToken = (header: string | undefined, token: string): boolean =>
-  header
-    ?.toLowerCase()
-    .split(',')
-    .some((item) => item.trim() === token) === true;
+const hasToken = (header: string | undefined, token: string): boolean => {
+  if (header === undefined) return false;
+  const list = header.toLowerCase();
+  // Nearly always there is nothing else in it
+  return list === token || list.split(',').some((item) => item.trim() === token);
+};
 
 /** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
 export const isWebSocketRequest = (req: IncomingMessage): boolean =>
@@ -189,7 +190,7 @@ const accept = <T>(
           throw error;
         }
         concludeResponse(res, upgrade);
-        upgrade.release(res);
+        upgrade.release(new SilencedResponse(res));
         return opened;
       },
     );

@@ -1,7 +1,10 @@
 import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
-import { UpgradeRequest } from './upgrade-request.js';
+import { type FormerResponse, UpgradeRequest } from './upgrade-request.js';
 
 const SWITCHING_PROTOCOLS = 101;
+
+/** What Express hangs on a response for the application. */
+type WithLocals = ServerResponse & { locals?: unknown };
 
 /**
  * Calls the method that `res` has beneath its own ones. Looked up each time, because Express replaces the prototype of
@@ -148,7 +151,7 @@ function endAgain(this: ServerResponse, ...args: unknown[]): ServerResponse {
  * not, or no longer, an HTTP one. It still has to be assigned to the socket.
  */
 export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
-  const res: ServerResponse & { locals?: unknown } = new ServerResponse(req);
+  const res: WithLocals = new ServerResponse(req);
   // Nobody parses a further request from an upgraded socket
   res.shouldKeepAlive = false;
   res.setHeader = setHeader;
@@ -245,3 +248,23 @@ export const concludeResponse = (res: ServerResponse, { aftermath }: UpgradeRequ
   }
   silenceResponse(res);
 };
+
+/** What the request of a connection keeps of its response: its methods and its locals, but nothing that it has said. */
+export class SilencedResponse implements FormerResponse {
+  readonly #prototype: object;
+  readonly #locals: unknown;
+
+  constructor(res: WithLocals) {
+    this.#prototype = Object.getPrototypeOf(res);
+    this.#locals = res.locals;
+  }
+
+  recreate(req: IncomingMessage): ServerResponse {
+    const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(req), this.#prototype);
+    res.locals = this.#locals;
+    res.writeHead(SWITCHING_PROTOCOLS);
+    res.end();
+    silenceResponse(res);
+    return res;
+  }
+}
