@@ -63,7 +63,7 @@ function formatSpread({ median, low, high }) {
  */
 export function bestPeer(scenario, outcomes) {
   const peers = contestants
-    .filter(({ ours, file }) => !ours && file !== 'ws.js')
+    .filter(({ ours, limit, file }) => !ours && !limit && file !== 'ws.js')
     .flatMap((contestant) => {
       const ratio = ratioOf(outcomes, contestant.id);
       return ratio ? [{ contestant, ratio }] : [];
@@ -211,9 +211,9 @@ function describeRun({ node, cores, generator, rounds, quick, load }) {
  * @returns {Record<string, string>} Markdown by the name of the marker that it belongs between
  */
 export function tables(results) {
-  const speed = scenarios.filter(({ fresh }) => !fresh);
-  const streams = scenarios.filter(({ fresh, unit }) => fresh && unit === 'MiB/s');
+  const streams = scenarios.filter(({ unit }) => unit === 'MiB/s');
   const memory = scenarios.filter(({ unit }) => unit === 'KiB/connection');
+  const speed = scenarios.filter((scenario) => !streams.includes(scenario) && !memory.includes(scenario));
   return {
     machine: describeRun(results),
     goals: goalTable(results),

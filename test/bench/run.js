@@ -49,6 +49,7 @@ async function runScenario(scenario, options, generator) {
   const start = (contestant) =>
     startServer(contestant, {
       deflate: scenario.deflate?.(contestant),
+      keepMemory: !scenario.measuresMemory,
       cpuProfile: options.cpuProf && contestant.ours ? profileDirectory(scenario, contestant) : undefined,
     });
 

@@ -22,10 +22,12 @@ import { BASELINE } from './servers.js';
  *   better: 'higher' | 'lower',
  *   goal?: number,
  *   fresh?: boolean,
+ *   measuresMemory?: boolean,
  *   deflate?: (contestant: Contestant) => boolean,
  *   includes: (contestant: Contestant) => boolean,
  *   measure: (server: RunningServer, contestant: Contestant, setting: Setting) => Promise<Sample>,
- * }} Scenario `fresh`: every measurement needs a server process that has done nothing yet
+ * }} Scenario `fresh`: every measurement needs a server process that has done nothing yet;
+ *   `measuresMemory`: the figures include what the process takes from the system
  */
 
 const MIB = 1 << 20;
@@ -102,6 +104,7 @@ function streaming(about, shape, endpoint) {
     unit: 'MiB/s',
     better: 'higher',
     fresh: true,
+    measuresMemory: true,
     deflate: () => shape === 'compressed',
     // All other contestants hand over whole messages of `ws` too, and refuse those above 100 MiB.
     includes: ({ id, ours, variant }) => id === BASELINE || (ours === true && !variant),
@@ -133,6 +136,7 @@ function idle(about, message) {
     unit: 'KiB/connection',
     better: 'lower',
     fresh: true,
+    measuresMemory: true,
     // The baseline stays without compression: what compression costs is the question.
     deflate: ({ id }) => message !== undefined && id !== BASELINE,
     async measure(server, contestant, setting) {

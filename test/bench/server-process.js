@@ -20,16 +20,22 @@ import { usageOf } from './process-usage.js';
 /** How long a server may take to answer or to end, in milliseconds. */
 const PATIENCE = 10_000;
 
+/**
+ * glibc gives memory at the end of the heap back at once, and takes it again for the next message. Where that happens is
+ * chance, and on virtual machines each page can cost as much as ten system calls; see docs/performance.md.
+ */
+const KEEP_MEMORY = { MALLOC_TRIM_THRESHOLD_: String(256 << 20), MALLOC_MMAP_THRESHOLD_: String(32 << 20) };
+
 /** @param {string} path */
 const here = (path) => new URL(path, import.meta.url);
 
 /**
  * @param {import('./servers.js').Contestant} contestant
- * @param {{ deflate?: boolean | undefined, cpuProfile?: string | undefined }} [options] `cpuProfile`: directory that a
- *   profile is written to
+ * @param {{ deflate?: boolean | undefined, keepMemory?: boolean | undefined, cpuProfile?: string | undefined }} [options]
+ *   `keepMemory`: whether what is freed stays with the process; `cpuProfile`: directory that a profile is written to
  * @returns {Promise<RunningServer>}
  */
-export async function startServer(contestant, { deflate = false, cpuProfile } = {}) {
+export async function startServer(contestant, { deflate = false, keepMemory = false, cpuProfile } = {}) {
   const execArgv = ['--expose-gc', '--import', here('servers/bufferutil.js').href];
   if (cpuProfile) execArgv.push('--cpu-prof', `--cpu-prof-dir=${cpuProfile}`);
   const child = fork(fileURLToPath(here(`servers/${contestant.file}`)), {
@@ -37,6 +43,7 @@ export async function startServer(contestant, { deflate = false, cpuProfile } = 
     env: {
       ...process.env,
       NODE_ENV: 'production',
+      ...(keepMemory && KEEP_MEMORY),
       BENCH_DEFLATE: deflate ? '1' : '0',
       BENCH_BUFFERUTIL: contestant.variant === 'bufferutil' ? '1' : '0',
     },
