@@ -108,7 +108,7 @@ const CLOSE_CODES = [999, 1000, 1001, 1003, 1004, 1005, 1006, 1007, 1014, 1015, 
 
 function makePayload(random: Random, text: boolean): Buffer {
   let size = random.below(20);
-  if (random.chance(10)) size = 120 + random.below(500);
+  if (random.chance(10)) size = 120 + random.below(1000);
   else if (random.below(3000) === 0) size = 65530 + random.below(10);
   if (!text) return size > 1000 ? Buffer.alloc(size, random.below(256)) : random.bytes(size);
   let result = '';
