@@ -9,10 +9,18 @@ import type { AppFunction } from '../src/upgrade/attach.js';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';
-import { accept, accepting, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
+import {
+  accept,
+  accepting,
+  assertClean,
+  attached,
+  Deferred,
+  RecordedAftermath,
+  responseTo,
+} from './support/upgrades.js';
 
 describe('UpgradeRequest', () => {
-  describe('once it has been accepted', () => {
+  describe('as the request', () => {
     it('keeps nothing of what came with it', async (t) => {
       const accepted = new Deferred<IncomingMessage>();
       const server = await attached(t, (req) => {
@@ -26,18 +34,44 @@ describe('UpgradeRequest', () => {
       await assertClean(client);
     });
 
-    it('shows another response on req.res if the application puts one there', async (t) => {
-      const other = {};
-      const seen = new Deferred<unknown[]>();
-      const server = await attached(t, (req: IncomingMessage & { res?: unknown }, res) => {
-        const before = req.res;
-        req.res = res;
-        req.res = other;
-        seen.resolve([before === res, req.res === other]);
+    it('gives the context to whoever asks for it on req.webSocket, and not before', async (t) => {
+      const aftermath = new RecordedAftermath();
+      const seen = new Deferred<Promise<unknown[]>>();
+      const look = async (req: IncomingMessage & { webSocket?: unknown }): Promise<unknown[]> => {
+        const before = req.webSocket;
+        await accept(req, {}, aftermath);
+        return [before, req.webSocket];
+      };
+      const server = await attached(t, (req) => seen.resolve(look(req)));
+      await rawUpgrade(t, server);
+      assert.deepEqual(await seen.promise, [undefined, aftermath]);
+    });
+
+    it('has no property for the router of Express before that has been seen', async (t) => {
+      const names = new Deferred<string[]>();
+      const server = await attached(t, (req, res) => {
+        names.resolve(Object.keys(req));
         res.end();
       });
       await responseTo(t, server);
-      assert.deepEqual(await seen.promise, [true, true]);
+      assert.equal((await names.promise).includes('undefined'), false);
+    });
+
+    it('shows its response on req.res, or another one that the application puts there', async (t) => {
+      const other = {};
+      const seen = new Deferred<unknown[]>();
+      const server = await attached(t, (req: IncomingMessage & { res?: unknown }, res) => {
+        const found = [req.res === res, Object.keys(req).includes('res')];
+        req.res = res;
+        // Still the one that does not keep the response alive
+        found.push(Object.getOwnPropertyDescriptor(req, 'res')?.get !== undefined);
+        req.res = other;
+        seen.resolve([...found, Object.getOwnPropertyDescriptor(req, 'res')]);
+        res.end();
+      });
+      await responseTo(t, server);
+      const plain = { value: other, configurable: true, enumerable: true, writable: true };
+      assert.deepEqual(await seen.promise, [true, true, true, plain]);
     });
 
     for (const [name, create] of Object.entries({ express, express4: express4 as unknown as typeof express })) {
