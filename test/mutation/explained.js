@@ -253,6 +253,11 @@ const explained = [
         line: 'return this.remaining === 0 && this.headLength === 0 && this.controlLength === 0 && !this.open;',
         changes: [['this.controlLength === 0', 'true']],
       },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: "if (upgrade.phase === 'waiting') upgrade.settle('answering');",
+        changes: [["upgrade.phase === 'waiting'", 'true']],
+      },
     ],
   },
   {
@@ -307,6 +312,21 @@ const explained = [
         file: 'src/framing/frame-writer.ts',
         line: 'if (this.#block === undefined || this.#end === this.#start) return;',
         changes: [['this.#block === undefined', 'false']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: 'return this[carried]?.aftermath?.claim();',
+        changes: [['this[carried]?.aftermath', 'this[carried].aftermath']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: 'return this[carried]?.res;',
+        changes: [['this[carried]?.res', 'this[carried].res']],
+      },
+      {
+        file: 'src/upgrade/upgrade-request.ts',
+        line: 'if (value === this[carried]?.res) return;',
+        changes: [['this[carried]?.res', 'this[carried].res']],
       },
     ],
   },
