@@ -39,8 +39,9 @@ const PIECE_OVERHEAD = 192;
 /** Payloads below this share of the chunk they arrived in are copied before they are kept or handed out. */
 const PINNING_SHARE = 4;
 
-/** Shorter copies come out of the pool of Node: an ArrayBuffer of its own costs each more than its bytes. */
-const POOLED_BELOW = 1024;
+/** Shorter copies share an ArrayBuffer: one of its own costs each more than its bytes. */
+const SHARED_BELOW = 1024;
+const SLAB_SIZE = 8 * 1024;
 
 /** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
 const JOIN_FROM = 1024;
@@ -378,15 +379,36 @@ export class ReceiveQueue {
   }
 }
 
-/** Memory for bytes that are kept, of which each is going to be written. */
+/** What small pieces are cut from, and how much of it has been. */
+let slab = Buffer.alloc(0);
+let cut = 0;
+
+/**
+ * Memory for bytes that are kept, of which each is going to be written. Not from the pool of Node, which from version 24 on
+ * is cut from pieces as large as a chunk, so that the little that is kept would hold as much as the chunk it came in.
+ */
 function allocate(size: number): Buffer {
-  return size < POOLED_BELOW ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
+  if (size >= SHARED_BELOW) return Buffer.allocUnsafeSlow(size);
+  if (size > slab.length - cut) {
+    slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+    cut = 0;
+  }
+  const start = cut;
+  // Whoever makes a view of numbers of it needs it aligned
+  cut = (start + size + 7) & ~7;
+  return slab.subarray(start, start + size);
+}
+
+function copyOf(chunk: Buffer, start: number, end: number): Buffer {
+  const copy = allocate(end - start);
+  copy.set(chunk.subarray(start, end));
+  return copy;
 }
 
 /** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
 function ownView(chunk: Buffer, start: number, end: number): Buffer {
   const length = end - start;
   return length * PINNING_SHARE < chunk.buffer.byteLength
-    ? Buffer.from(chunk.subarray(start, end))
+    ? copyOf(chunk, start, end)
     : chunk.subarray(start, end);
 }
