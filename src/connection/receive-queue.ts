@@ -408,7 +408,5 @@ function copyOf(chunk: Buffer, start: number, end: number): Buffer {
 /** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
 function ownView(chunk: Buffer, start: number, end: number): Buffer {
   const length = end - start;
-  return length * PINNING_SHARE < chunk.buffer.byteLength
-    ? copyOf(chunk, start, end)
-    : chunk.subarray(start, end);
+  return length * PINNING_SHARE < chunk.buffer.byteLength ? copyOf(chunk, start, end) : chunk.subarray(start, end);
 }
