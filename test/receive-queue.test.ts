@@ -413,6 +413,17 @@ describe('ReceiveQueue, memory', () => {
     assert.ok(Math.max(...sizes) <= 8192);
   });
 
+  it('lets nobody transfer the memory that small payloads share', () => {
+    const { queue } = start();
+    for (const text of ['a', 'b']) queue.push(inChunk(text), 0, 1, MESSAGE_END, 0);
+    const first = queue.takeMessage();
+    const second = queue.takeMessage();
+    assert.ok(Buffer.isBuffer(first) && Buffer.isBuffer(second));
+    assert.equal(first.buffer, second.buffer);
+    assert.throws(() => structuredClone(first, { transfer: [first.buffer as ArrayBuffer] }), { name: 'DataCloneError' });
+    assert.equal(String(second), 'b');
+  });
+
   it('keeps a view of a chunk that is mostly unread, and copies long pieces of a longer one', () => {
     const { queue } = start();
     const chunk = Buffer.allocUnsafeSlow(4000);

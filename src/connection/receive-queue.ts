@@ -1,4 +1,5 @@
 import { constants } from 'node:buffer';
+import { markAsUntransferable } from 'node:worker_threads';
 import { ASCII, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
@@ -391,6 +392,8 @@ function allocate(size: number): Buffer {
   if (size >= SHARED_BELOW) return Buffer.allocUnsafeSlow(size);
   if (size > slab.length - cut) {
     slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+    // As Node does with its pool: whoever transferred one payload would take those of others along
+    markAsUntransferable(slab.buffer);
     cut = 0;
   }
   const start = cut;
