@@ -19,6 +19,9 @@ const eventsOf = (
 
 const EVENTS = ['aborted', 'error', 'end', 'finish', 'close'];
 
+/** How many timers keep the process alive. */
+const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+
 describe('a client that leaves while its request waits', () => {
   const leaving = {
     'with a FIN': 'end',
@@ -264,6 +267,21 @@ describe('a refusal', () => {
     assert.ok(socket);
     await once(socket, 'close');
     assert.ok(Date.now() - started < 4000);
+  });
+
+  it('leaves no timer behind once the client has closed the connection', async (t) => {
+    const answered = new Deferred<readonly [Duplex, number]>();
+    const server = await attached(t, (req, res) => {
+      answered.resolve([req.socket, timers()]);
+      res.end('no');
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readToEnd();
+    const [socket, before] = await answered.promise;
+    assert.equal(socket.destroyed, false);
+    client.end();
+    await once(socket, 'close');
+    assert.ok(timers() <= before);
   });
 
   it('does not wait for ever for a client that does not read it', async (t) => {
@@ -526,29 +544,34 @@ describe('handshakeTimeout', () => {
     assert.equal((await client.readHead()).status, 503);
   });
 
-  it('is that of the route, though it be longer than that of the server', async (t) => {
-    const decided = new Deferred<boolean>();
-    const asked = new Deferred<void>();
-    const server = await attached(
-      t,
-      async (req) => {
-        await new Promise(setImmediate);
-        void accept(req, { origin: () => decided.promise, handshakeTimeout: 60_000 });
-        asked.resolve();
-      },
-      { handshakeTimeout: 20 },
-    );
-    // Not earlier: timers of the test before are still to be cleared
-    server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
-    const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
-    await asked.promise;
-    t.mock.timers.tick(59_999);
-    decided.resolve(true);
-    assert.equal((await client.readHead()).status, 101);
-  });
+  for (const [when, wait] of [
+    ['at once', false],
+    ['late', true],
+  ] as const) {
+    it(`is that of the route, though it be longer than that of the server (${when} accepted)`, async (t) => {
+      const decided = new Deferred<boolean>();
+      const asked = new Deferred<void>();
+      const server = await attached(
+        t,
+        async (req) => {
+          if (wait) await new Promise(setImmediate);
+          void accept(req, { origin: () => decided.promise, handshakeTimeout: 60_000 });
+          await new Promise(setImmediate);
+          asked.resolve();
+        },
+        { handshakeTimeout: 20 },
+      );
+      // Not earlier: timers of the test before are still to be cleared
+      server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
+      const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+      await asked.promise;
+      t.mock.timers.tick(59_999);
+      decided.resolve(true);
+      assert.equal((await client.readHead()).status, 101);
+    });
+  }
 
   it('leaves no timer behind with what is accepted or answered in time', async (t) => {
-    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     const settled = new Deferred<number>();
     const server = await attached(t, async (req) => {
       const before = timers();
