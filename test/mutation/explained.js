@@ -134,6 +134,11 @@ const explained = [
           ['rest >= SIMD_STEP', 'rest > SIMD_STEP'],
         ],
       },
+      {
+        file: 'src/upgrade/handshake.ts',
+        line: "return list === token || list.split(',').some((item) => item.trim() === token);",
+        changes: [['list === token', 'false']],
+      },
     ],
   },
   {
@@ -382,6 +387,11 @@ const explained = [
         file: 'src/framing/frame-reader.ts',
         line: 'if (size === INCOMPLETE) {',
         changes: [['size === INCOMPLETE', 'true']],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: "const attached: unique symbol = Symbol.for('websocket-context.attachments');",
+        changes: [["'websocket-context.attachments'", '""']],
       },
     ],
   },
