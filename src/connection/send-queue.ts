@@ -287,7 +287,7 @@ export class SendQueue {
   #scheduleFlush(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    process.nextTick(flushQueue, this);
+    if (unflushed.push(this) === 1) process.nextTick(flushAll);
   }
 
   /** Forgets the batch with the system; returns the sends that were in it. */
@@ -441,6 +441,23 @@ export class SendQueue {
   }
 }
 
-function flushQueue(queue: SendQueue): void {
-  queue.flush();
+/** Those that have something to write at the end of the tick: one callback for all of them, not one each. */
+let unflushed: SendQueue[] = [];
+
+function flushAll(): void {
+  const queues = unflushed;
+  unflushed = [];
+  let next = 0;
+  try {
+    for (const queue of queues) {
+      next++;
+      queue.flush();
+    }
+  } finally {
+    // A stream whose write throws is not to keep the others from theirs.
+    if (next < queues.length) {
+      unflushed = unflushed.concat(queues.slice(next));
+      process.nextTick(flushAll);
+    }
+  }
 }

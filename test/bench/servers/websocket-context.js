@@ -26,13 +26,15 @@ app.get(
   }),
 );
 
+// A member that has gone does not concern the others.
+const ignore = () => {};
+
 app.get(
   '/burst',
   sockets.handler(async (socket) => {
     for await (const _ of socket) {
       for (let i = 0; i < BURST; i++) {
-        // A member that has gone does not concern the others.
-        for (const member of sockets.connections) member.sendAsync(PUSHED).catch(() => {});
+        for (const member of sockets.connections) member.sendAsync(PUSHED).catch(ignore);
       }
     }
   }),
