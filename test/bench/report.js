@@ -11,6 +11,9 @@ import { spread } from './statistics.js';
 
 export const OURS = 'websocket-context';
 
+/** What no server can be beyond. */
+const LIMIT = 'node-only';
+
 /**
  * Ratio to the baseline, round by round: both were measured within seconds of one another.
  *
@@ -63,7 +66,7 @@ function formatSpread({ median, low, high }) {
  */
 export function bestPeer(scenario, outcomes) {
   const peers = contestants
-    .filter(({ ours, limit, file }) => !ours && !limit && file !== 'ws.js')
+    .filter(({ id, ours, file }) => !ours && id !== LIMIT && file !== 'ws.js')
     .flatMap((contestant) => {
       const ratio = ratioOf(outcomes, contestant.id);
       return ratio ? [{ contestant, ratio }] : [];
@@ -152,6 +155,7 @@ function goalTable(results) {
     const ours = ratioOf(outcomes, OURS);
     if (!ours) return [];
     const peer = bestPeer(scenario, outcomes);
+    const limit = ratioOf(outcomes, LIMIT);
     const sign = scenario.better === 'higher' ? '≥' : '≤';
     return [
       [
@@ -159,11 +163,13 @@ function goalTable(results) {
         scenario.goal === undefined ? '' : `${sign} ${scenario.goal}`,
         formatSpread(ours),
         reached(scenario, ours.median),
+        limit ? formatRatio(limit.median) : '',
         peer ? `${formatRatio(peer.ratio.median)} ${peer.contestant.title}` : '',
       ],
     ];
   });
-  return markdown(['ratio to raw `ws`', 'goal', 'websocket-context', 'reached', 'best other package'], rows);
+  const head = ['ratio to raw `ws`', 'goal', 'websocket-context', 'reached', 'Node alone', 'best other package'];
+  return markdown(head, rows);
 }
 
 /** @param {Results} results */
