@@ -139,6 +139,11 @@ const explained = [
         line: "return list === token || list.split(',').some((item) => item.trim() === token);",
         changes: [['list === token', 'false']],
       },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'if (simd === false) return unmaskView(viewOf(chunk), start, end, key);',
+        changes: [['simd === false', 'true']],
+      },
     ],
   },
   {
@@ -392,6 +397,11 @@ const explained = [
         file: 'src/upgrade/attach.ts',
         line: "const attached: unique symbol = Symbol.for('websocket-context.attachments');",
         changes: [["'websocket-context.attachments'", '""']],
+      },
+      {
+        file: 'src/framing/deflate.ts',
+        line: '#endsMessage = false;',
+        changes: [['false', 'true']],
       },
     ],
   },
