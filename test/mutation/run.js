@@ -29,6 +29,7 @@ const settings = {
   plugins: [import.meta.resolve('@stryker-mutator/tap-runner'), import.meta.resolve('./ignore-texts.js')],
   ignorers: ['texts'],
   testRunner: 'tap',
+  coverageAnalysis: 'perTest',
   // TypeScript 7 has no API with which Stryker could rewrite the paths of a tsconfig.json; there are none to rewrite
   tsconfigFile: 'none',
   buildCommand: 'tsc -p test',
@@ -49,10 +50,10 @@ const chosen = modules
 if (chosen.length === 0) throw new Error(`Nothing is called ${positionals.join(' or ')}, see test/mutation/modules.js`);
 
 const scores = [];
-for (const { room, name, tests, children = false, wish: [, range] = [] } of chosen) {
+for (const { room, name, tests, wish: [, range] = [] } of chosen) {
   const began = Date.now();
   const file = `src/${room}/${name}.ts`;
-  const mutants = await mutate(file, range, tests, children).catch((error) => {
+  const mutants = await mutate(file, range, tests).catch((error) => {
     // Mostly a test that fails by itself; the other files may still be worth their time
     console.error(`${file} was not mutated: ${error.message}`);
     process.exitCode = 1;
@@ -78,13 +79,12 @@ for (const { room, name, tests, children = false, wish: [, range] = [] } of chos
 console.table(scores);
 if (scores.some(({ unexplained }) => unexplained > 0)) process.exitCode = 1;
 
-/** Mutates one file, or a range of its lines, and runs `tests` for each mutant, as far as they are known to reach it. */
-async function mutate(file, range, tests, children) {
+/** Mutates one file, or a range of its lines, and runs `tests` for each mutant, as far as they reach it. */
+async function mutate(file, range, tests) {
   const report = `${FOLDER}/${file.replaceAll('/', '-')}.json`;
   await mkdir(FOLDER, { recursive: true });
   const stryker = new Stryker({
     ...settings,
-    coverageAnalysis: children ? 'off' : 'perTest',
     mutate: [range === undefined ? file : `${file}:${range}`],
     tap: {
       testFiles: tests.map((test) => `.test-build/test/${test}.test.js`),
