@@ -20,7 +20,7 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'upgrade-response',
-    tests: ['upgrade-response', 'upgrade-response.after', 'attach', 'watch', 'handshake'],
+    tests: ['upgrade-response', 'upgrade-response.after', 'upgrade-request', 'attach', 'watch', 'handshake'],
   },
   { room: 'upgrade', name: 'attach', tests: ['attach.company', 'attach', 'replay', 'upgrade-response.after', 'watch'] },
   { room: 'upgrade', name: 'watch', tests: ['watch', 'attach.company', 'attach', 'handshake'] },
