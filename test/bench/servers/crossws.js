@@ -18,6 +18,8 @@ function pump(peer) {
 
 const sockets = nodeAdapter({
   serverOptions: { perMessageDeflate: deflate },
+  // The load generator expects replies only, and no pings between them.
+  idleTimeout: 0,
   hooks: {
     open(peer) {
       peer.path = new URL(peer.request.url).pathname;

@@ -53,11 +53,13 @@ function echo(socket) {
     }
     let due = Math.floor(received / size);
     received -= due * size;
+    socket.cork();
     while (due > 0) {
       const now = Math.min(due, answers.length / answer.length);
       socket.write(now * answer.length === answers.length ? answers : answers.subarray(0, now * answer.length));
       due -= now;
     }
+    socket.uncork();
   });
 }
 
