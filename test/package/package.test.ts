@@ -87,7 +87,9 @@ describe('the packed package', () => {
     const { stdout } = await run('tar', ['-tzf', await findTarball()]);
     const paths = stdout.trim().split('\n');
 
-    const unexpected = paths.filter((path) => !/^package\/(dist\/(esm|cjs)\/|src\/).+\.(js|d\.ts|map|ts|wat)$/.test(path));
+    const unexpected = paths.filter(
+      (path) => !/^package\/(dist\/(esm|cjs)\/|src\/).+\.(js|d\.ts|map|ts|wat)$/.test(path),
+    );
     assert.deepEqual(unexpected.sort(), [
       'package/CHANGELOG.md',
       'package/LICENSE',
