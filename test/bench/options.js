@@ -4,7 +4,7 @@ import { BASELINE, contestants } from './servers.js';
 
 const USAGE = `Measures websocket-context against other WebSocket packages.
 
-  npm run bench                     everything, about 20 minutes; rewrites docs/performance.md and its chart
+  npm run bench                     everything, half an hour; rewrites docs/performance.md and its chart
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
