@@ -9,6 +9,8 @@ export const collectGarbage: () => void = runInNewContext('gc');
 /** Bytes that are in use, on the heap and outside it, once everything that nobody holds has been collected. */
 export const memoryInUse = (): number => {
   collectGarbage();
+  // Buffers are freed on another thread, which the next collection waits for.
+  collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 };
