@@ -63,24 +63,6 @@ describe('SendQueue', () => {
     assert.deepEqual([queue.messages, queue.bytes], [2, 9]);
   });
 
-  it('writes for every connection at the end of the tick, also behind one whose stream throws', (t) => {
-    const ticks: (() => void)[] = [];
-    t.mock.method(process, 'nextTick', (tick: () => void) => void ticks.push(tick));
-    const [first, broken, third, fourth] = [start(), start(), start(), start()];
-    broken.owner.writeBatch = () => {
-      throw new Error('a stream of the application');
-    };
-    for (const { queue } of [first, broken, third]) queue.trySend('a', true, true, undefined);
-    assert.equal(ticks.length, 1);
-    assert.throws(() => ticks.shift()?.(), { message: 'a stream of the application' });
-    fourth.queue.trySend('a', true, true, undefined);
-    while (ticks.length > 0) ticks.shift()?.();
-    for (const { owner } of [first, third, fourth]) assert.deepEqual(owner.frames, ['1 a']);
-    first.queue.trySend('b', true, true, undefined);
-    ticks.shift()?.();
-    assert.deepEqual(first.owner.frames, ['1 a', '1 b']);
-  });
-
   it('never has more than one batch with the system', async () => {
     const { owner, queue } = start();
     owner.takes = false;

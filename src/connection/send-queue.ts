@@ -12,6 +12,7 @@ import {
   RSV1,
   recycle,
 } from '../framing/frame-writer.js';
+import { flushAtEndOfTick } from './end-of-tick.js';
 import type { Compression } from './input.js';
 import { NONE, type PendingSend, settle, settleAll } from './pending-send.js';
 
@@ -287,7 +288,7 @@ export class SendQueue {
   #scheduleFlush(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    if (unflushed.push(this) === 1) process.nextTick(flushAll);
+    flushAtEndOfTick(this);
   }
 
   /** Forgets the batch with the system; returns the sends that were in it. */
@@ -438,26 +439,5 @@ export class SendQueue {
     const held = this.#held?.indexOf(pending) ?? -1;
     if (held >= 0) this.#held?.splice(held, 1);
     else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
-  }
-}
-
-/** Those that have something to write at the end of the tick: one callback for all of them, not one each. */
-let unflushed: SendQueue[] = [];
-
-function flushAll(): void {
-  const queues = unflushed;
-  unflushed = [];
-  let next = 0;
-  try {
-    for (const queue of queues) {
-      next++;
-      queue.flush();
-    }
-  } finally {
-    // A stream whose write throws is not to keep the others from theirs.
-    if (next < queues.length) {
-      unflushed = unflushed.concat(queues.slice(next));
-      process.nextTick(flushAll);
-    }
   }
 }
