@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type Duplex, duplexPair, Readable } from 'node:stream';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import session, { Store } from 'express-session';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
-import { rawUpgrade, requestBytes } from './support/raw-client.js';
+import { type RawClient, rawUpgrade, requestBytes } from './support/raw-client.js';
 import { accept, assertClean, attached, Deferred, responseTo } from './support/upgrades.js';
 
 /** Resolves with the names of the events of `emitter`, each time it is emitted, until `last`. */
@@ -21,6 +21,13 @@ const EVENTS = ['aborted', 'error', 'end', 'finish', 'close'];
 
 /** How many timers keep the process alive. */
 const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+
+/** A request for the server's origin function, from whose arrival on time passes by `t.mock.timers.tick` only. */
+const withoutClock = (t: TestContext, server: Server): Promise<RawClient> => {
+  // Not earlier: timers of the test before are still to be cleared
+  server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
+  return rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+};
 
 describe('a client that leaves while its request waits', () => {
   const leaving = {
@@ -533,9 +540,7 @@ describe('handshakeTimeout', () => {
       },
       { handshakeTimeout: 60_000 },
     );
-    // Not earlier: timers of the test before are still to be cleared
-    server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
-    const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+    const client = await withoutClock(t, server);
     await arrived.promise;
     t.mock.timers.tick(9);
     await new Promise(setImmediate);
@@ -561,9 +566,7 @@ describe('handshakeTimeout', () => {
         },
         { handshakeTimeout: 20 },
       );
-      // Not earlier: timers of the test before are still to be cleared
-      server.once('connection', () => t.mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
-      const client = await rawUpgrade(t, server, { headers: { Origin: 'http://x' } });
+      const client = await withoutClock(t, server);
       await asked.promise;
       t.mock.timers.tick(59_999);
       decided.resolve(true);
