@@ -58,7 +58,7 @@ class Recording {
   }
 
   /** The only message of a channel. */
-  only<N extends keyof Messages>(name: N): Messages[N] {
+  single<N extends keyof Messages>(name: N): Messages[N] {
     const found = this.#published.filter(([one]) => one === name);
     assert.equal(found.length, 1, `messages of ${name}`);
     return found[0]?.[1] as Messages[N];
@@ -101,14 +101,14 @@ describe('the diagnostics channels', { timeout: 20_000 }, () => {
     await eventually(() => recording.names.includes('connection:close'));
 
     assert.deepEqual(recording.names, ['handshake:start', 'handshake:accepted', 'connection:open', 'connection:close']);
-    const { req } = recording.only('handshake:start');
+    const { req } = recording.single('handshake:start');
     assert.equal(req.headers.upgrade, 'websocket');
-    const accepted = recording.only('handshake:accepted');
+    const accepted = recording.single('handshake:accepted');
     assert.equal(accepted.req, req);
     assert.equal(accepted.socket, context);
     assert.ok(accepted.duration >= 0 && accepted.duration < 20_000);
-    assert.deepEqual(recording.only('connection:open'), { req, socket: context });
-    const { duration, ...closed } = recording.only('connection:close');
+    assert.deepEqual(recording.single('connection:open'), { req, socket: context });
+    const { duration, ...closed } = recording.single('connection:close');
     // Frames of a client have a header of 2 bytes and a mask of 4, those of a server the header only.
     assert.deepEqual(closed, {
       req,
@@ -132,7 +132,7 @@ describe('the diagnostics channels', { timeout: 20_000 }, () => {
     raw.reset();
     await eventually(() => recording.names.includes('connection:close'));
 
-    const { code, reason, wasClean } = recording.only('connection:close');
+    const { code, reason, wasClean } = recording.single('connection:close');
     assert.deepEqual({ code, reason, wasClean }, { code: 1006, reason: '', wasClean: false });
   });
 
@@ -143,8 +143,8 @@ describe('the diagnostics channels', { timeout: 20_000 }, () => {
     assert.equal((await raw.readResponse()).status, 403);
 
     assert.deepEqual(recording.names, ['handshake:start', 'handshake:refused']);
-    const { req, error } = recording.only('handshake:refused');
-    assert.equal(req, recording.only('handshake:start').req);
+    const { req, error } = recording.single('handshake:refused');
+    assert.equal(req, recording.single('handshake:start').req);
     assert.ok(createError.isHttpError(error));
     assert.equal(error.status, 403);
   });
@@ -164,9 +164,9 @@ describe('the diagnostics channels', { timeout: 20_000 }, () => {
     const client = await connectWs(t, `${url}/fail`);
     assert.equal((await nextClose(client)).code, 1011);
 
-    const { req, socket, error } = recording.only('error');
-    assert.equal(req, recording.only('handshake:start').req);
-    assert.equal(socket, recording.only('connection:open').socket);
+    const { req, socket, error } = recording.single('error');
+    assert.equal(req, recording.single('handshake:start').req);
+    assert.equal(socket, recording.single('connection:open').socket);
     assert.deepEqual([error], errors);
   });
 

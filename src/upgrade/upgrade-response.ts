@@ -38,7 +38,7 @@ export const emitClose = (res: ServerResponse): void => {
 };
 
 /**
- * Completes `res` without a byte. To those who listen (loggers, metrics) it ends as any response does, unless its client
+ * Completes `res` without a byte. To those who listen (loggers, metrics) it ends like every other response, unless its client
  * is gone.
  */
 const finishSilently = (res: ServerResponse): void => {
