@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { WebSocketContext } from './context/web-socket-context.js';
-import { checkDeflateOptions, DEFLATE_DEFAULTS } from './framing/deflate.js';
+import { checkDeflateOptions, DEFLATE_DEFAULTS } from './framing/deflate-options.js';
 import { normalizeOrigin } from './upgrade/origin.js';
 import { isToken } from './upgrade/subprotocol.js';
 

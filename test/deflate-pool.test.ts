@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { PerMessageDeflateOptions } from 'ws';
-import { DeflatePool, IdleContexts, type InflateCodec, type NegotiatedDeflate } from '../src/framing/deflate-pool.js';
+import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
+import { DeflatePool, IdleContexts, type InflateCodec } from '../src/framing/deflate-pool.js';
 import { deflated } from './support/deflate.js';
 
 /** What an inflater makes of the beginning of a message. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { flushAtEndOfTick } from '../src/connection/end-of-tick.js';
+import { flushAtEndOfTick } from '../src/connection/sending/end-of-tick.js';
 
 describe('flushAtEndOfTick', () => {
   it('flushes all by one callback, also those behind one whose stream throws', (t) => {

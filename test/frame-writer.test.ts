@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { COPY_LIMIT, FIN, FrameWriter, OPCODE_BINARY, OPCODE_TEXT, recycle } from '../src/framing/frame-writer.js';
+import { COPY_LIMIT, FrameWriter, recycle } from '../src/framing/frame-writer.js';
+import { BINARY_FRAME, FIN, TEXT_FRAME } from '../src/framing/opcodes.js';
 import { parseFrames, serverFrame } from './support/frames.js';
 
 const LENGTHS = [0, 1, 47, 48, 49, 125, 126, 127, 4093, 4094, COPY_LIMIT, COPY_LIMIT + 1, 65_535, 65_536, 70_000];
@@ -20,8 +21,8 @@ describe('FrameWriter', () => {
     for (const length of LENGTHS) {
       const writer = new FrameWriter();
       const payload = Buffer.alloc(length, length);
-      writer.append(FIN | OPCODE_BINARY, payload);
-      assert.deepEqual(taken(writer), serverFrame({ opcode: OPCODE_BINARY, payload }), `${length}`);
+      writer.append(FIN | BINARY_FRAME, payload);
+      assert.deepEqual(taken(writer), serverFrame({ opcode: BINARY_FRAME, payload }), `${length}`);
     }
   });
 
@@ -38,10 +39,10 @@ describe('FrameWriter', () => {
         const writer = new FrameWriter();
         const text = character.repeat(length);
         const expected = serverFrame({ payload: text });
-        writer.appendText(FIN | OPCODE_TEXT, text);
+        writer.appendText(FIN | TEXT_FRAME, text);
         assert.ok(taken(writer).equals(expected), `${length}`);
-        writer.appendText(FIN | OPCODE_TEXT, 'before'.repeat(100));
-        writer.appendText(FIN | OPCODE_TEXT, text);
+        writer.appendText(FIN | TEXT_FRAME, 'before'.repeat(100));
+        writer.appendText(FIN | TEXT_FRAME, text);
         assert.ok(taken(writer).equals(Buffer.concat([before, expected])), `${length}, further behind`);
       }
     });
@@ -54,7 +55,7 @@ describe('FrameWriter', () => {
       [21_845, 2],
     ] as const) {
       const writer = new FrameWriter();
-      writer.appendText(FIN | OPCODE_TEXT, 'a'.repeat(length));
+      writer.appendText(FIN | TEXT_FRAME, 'a'.repeat(length));
       assert.equal(writer.take().chunks.length, chunks, `${length}`);
     }
   });
@@ -62,7 +63,7 @@ describe('FrameWriter', () => {
   it('begins with a block of 4 KiB if that is enough, fills it to its end, and goes on with 64 KiB', () => {
     const writer = new FrameWriter();
     const sizes = (...lengths: number[]): number[] => {
-      for (const length of lengths) writer.append(FIN | OPCODE_BINARY, Buffer.alloc(length));
+      for (const length of lengths) writer.append(FIN | BINARY_FRAME, Buffer.alloc(length));
       const batch = writer.take();
       recycle(batch);
       return batch.blocks.map((block) => block.length);
@@ -79,7 +80,7 @@ describe('FrameWriter', () => {
     const expected: string[] = [];
     for (let i = 0; i < 20_000; i++) {
       expected.push(`${i}`);
-      writer.appendText(FIN | OPCODE_TEXT, `${i}`);
+      writer.appendText(FIN | TEXT_FRAME, `${i}`);
     }
     const batch = writer.take();
     assert.ok(batch.chunks.length < 5);
@@ -94,14 +95,14 @@ describe('FrameWriter', () => {
     const writer = new FrameWriter();
     const small = Buffer.from('small');
     const large = new Uint8Array(COPY_LIMIT + 1);
-    writer.append(FIN | OPCODE_BINARY, small);
-    writer.append(FIN | OPCODE_BINARY, large);
-    writer.append(FIN | OPCODE_BINARY, small);
+    writer.append(FIN | BINARY_FRAME, small);
+    writer.append(FIN | BINARY_FRAME, large);
+    writer.append(FIN | BINARY_FRAME, small);
     small.fill(0);
     const { chunks } = writer.take();
     assert.equal(chunks.length, 3);
     assert.equal(chunks[1]?.buffer, large.buffer);
-    writer.append(FIN | OPCODE_BINARY, large);
+    writer.append(FIN | BINARY_FRAME, large);
     assert.equal(writer.take().chunks.length, 2, 'nothing is behind the last one');
     const { frames } = parseFrames(Buffer.concat(chunks));
     assert.deepEqual([String(frames[0]?.payload), String(frames[2]?.payload)], ['small', 'small']);
@@ -110,33 +111,33 @@ describe('FrameWriter', () => {
   it('starts anew after a batch, and has no chunk for nothing', () => {
     const writer = new FrameWriter();
     assert.deepEqual(writer.take(), { chunks: [], byteLength: 0, blocks: [] });
-    writer.appendText(FIN | OPCODE_TEXT, 'a');
+    writer.appendText(FIN | TEXT_FRAME, 'a');
     taken(writer);
     assert.equal(writer.byteLength, 0);
-    writer.appendText(FIN | OPCODE_TEXT, 'b');
+    writer.appendText(FIN | TEXT_FRAME, 'b');
     assert.deepEqual(taken(writer), serverFrame({ payload: 'b' }));
     assert.deepEqual(writer.take(), { chunks: [], byteLength: 0, blocks: [] });
   });
 
   it('uses the blocks of a batch again once they have been given back, and not before', () => {
     const [first, second] = [new FrameWriter(), new FrameWriter()];
-    first.appendText(FIN | OPCODE_TEXT, 'x'.repeat(5000));
-    second.appendText(FIN | OPCODE_TEXT, 'y'.repeat(5000));
+    first.appendText(FIN | TEXT_FRAME, 'x'.repeat(5000));
+    second.appendText(FIN | TEXT_FRAME, 'y'.repeat(5000));
     const batch = first.take();
     assert.notEqual(batch.chunks[0]?.buffer, second.take().chunks[0]?.buffer);
     recycle(batch);
-    first.appendText(FIN | OPCODE_TEXT, 'z'.repeat(5000));
+    first.appendText(FIN | TEXT_FRAME, 'z'.repeat(5000));
     assert.equal(first.take().chunks[0]?.buffer, batch.chunks[0]?.buffer);
   });
 
   it('does not hold on to the blocks of a peak', () => {
     const writer = new FrameWriter();
-    for (let i = 0; i < 100; i++) writer.append(FIN | OPCODE_BINARY, Buffer.alloc(COPY_LIMIT));
-    for (let i = 0; i < 400; i++) writer.append(FIN | OPCODE_BINARY, Buffer.alloc(COPY_LIMIT));
+    for (let i = 0; i < 100; i++) writer.append(FIN | BINARY_FRAME, Buffer.alloc(COPY_LIMIT));
+    for (let i = 0; i < 400; i++) writer.append(FIN | BINARY_FRAME, Buffer.alloc(COPY_LIMIT));
     const batch = writer.take();
     assert.ok(batch.blocks.length > 100);
     recycle(batch);
-    for (let i = 0; i < 500; i++) writer.append(FIN | OPCODE_BINARY, Buffer.alloc(COPY_LIMIT));
+    for (let i = 0; i < 500; i++) writer.append(FIN | BINARY_FRAME, Buffer.alloc(COPY_LIMIT));
     const again = writer.take();
     assert.equal(again.blocks.filter((block) => batch.blocks.includes(block)).length, 64);
   });

@@ -21,8 +21,9 @@ import type { Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import * as ws from 'ws';
-import { MessageInflater, type NegotiatedDeflate } from '../src/framing/deflate.js';
+import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
 import { ASCII, COMPRESSED, FrameReader, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
+import { MessageInflater } from '../src/framing/inflater.js';
 import { Utf8Validator } from '../src/framing/utf8.js';
 import {
   BINARY_FRAME,

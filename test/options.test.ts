@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
+import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { resolveOptions, resolveRouteOptions } from '../src/options.js';
 
 /** Options as plain JavaScript may pass them. */

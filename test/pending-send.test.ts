@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NONE, type PendingSend, settle, settleAll } from '../src/connection/pending-send.js';
+import { NONE, type PendingSend, rejectSends, resolveSends } from '../src/connection/sending/pending-send.js';
 
 function start(outcomes: unknown[]): PendingSend {
   return {
@@ -18,13 +18,13 @@ function start(outcomes: unknown[]): PendingSend {
 }
 
 describe('PendingSend', () => {
-  it('settles once', () => {
+  it('resolves or rejects once', () => {
     const outcomes: unknown[] = [];
     const [first, second] = [start(outcomes), start(outcomes)];
-    settle(first, 'why');
-    settle(first, 'again');
-    settleAll([first, second]);
-    settle(second, 'again');
+    rejectSends([first], 'why');
+    rejectSends([first], 'again');
+    resolveSends([first, second]);
+    rejectSends([second], 'again');
     assert.deepEqual(outcomes, ['why', 'sent']);
   });
 

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
-import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
+import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { handOver } from '../src/upgrade/ws-bridge.js';
 import { Recorder, shakingServer } from './support/bridging.js';
 import { deflated, negotiated } from './support/deflate.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
-import { DEFLATE_DEFAULTS } from '../src/framing/deflate.js';
+import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { HandshakeRefused, handOver, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
 import { Recorder, requestOn, shakingServer } from './support/bridging.js';
 import { ACCEPT, KEY, rawUpgrade } from './support/raw-client.js';

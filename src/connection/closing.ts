@@ -3,7 +3,7 @@ import { whileUncancelled } from './cancellation.js';
 import { CloseHandshake, type CloseHandshakeOwner } from './close-handshake.js';
 import { closePayload } from './close-status.js';
 import type { Input } from './input.js';
-import type { SendQueue, SendTicket } from './send-queue.js';
+import type { Sender, SendTicket } from './sending/sender.js';
 import { canSend, WebSocketState } from './state.js';
 
 /** What closing asks of its connection. */
@@ -31,7 +31,7 @@ const settled: Promise<void> = Promise.resolve();
 /** How a connection is closed from our side: one close frame, whoever asks for it, and who relies on it. */
 export class Closing implements CloseHandshakeOwner {
   readonly #owner: ClosingOwner;
-  readonly #sends: SendQueue;
+  readonly #sender: Sender;
   readonly #input: Input;
   readonly handshake: CloseHandshake;
   /** A close frame of ours is on its way or queued: nothing more may be sent. */
@@ -41,9 +41,9 @@ export class Closing implements CloseHandshakeOwner {
   /** With our close frame, unread input is thrown away. */
   #discards = false;
 
-  constructor(owner: ClosingOwner, sends: SendQueue, input: Input, timeout: number) {
+  constructor(owner: ClosingOwner, sender: Sender, input: Input, timeout: number) {
     this.#owner = owner;
-    this.#sends = sends;
+    this.#sender = sender;
     this.#input = input;
     this.handshake = new CloseHandshake(this, timeout);
   }
@@ -115,7 +115,7 @@ export class Closing implements CloseHandshakeOwner {
     this.isQueued = true;
     this.#owner.closeBegins();
     let ticket: SendTicket = payload;
-    const sent = this.#sends
+    const sent = this.#sender
       .sendClose(payload, (pending) => {
         ticket = pending;
       })
@@ -125,8 +125,8 @@ export class Closing implements CloseHandshakeOwner {
       });
     if (canSend(this.#owner.state)) this.handshake.awaitPeer();
     const withdraw = (reason: unknown): boolean => {
-      if (this.#isShared) this.#sends.letGo(ticket, reason);
-      else if (this.#sends.withdraw(ticket, reason)) {
+      if (this.#isShared) this.#sender.letGo(ticket, reason);
+      else if (this.#sender.withdraw(ticket, reason)) {
         this.isQueued = false;
         if (this.#owner.state === WebSocketState.CloseReceived) this.handshake.awaitApplication();
         else this.handshake.idle();

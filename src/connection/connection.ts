@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { WebSocketError } from '../errors.js';
-import { type Batch, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG } from '../framing/frame-writer.js';
+import type { Batch } from '../framing/frame-writer.js';
+import { CLOSE_FRAME, PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
 import { Closing, type ClosingOwner } from './closing.js';
@@ -11,7 +12,7 @@ import { type Compression, Input, type InputOwner, type ReadKind } from './input
 import { Intake, type IntakeOwner } from './intake.js';
 import type { KeepAlive, KeepAlivePeer, KeepAliveTicket } from './keep-alive.js';
 import { Pings } from './pings.js';
-import { type Outgoing, SendQueue, type SendQueueOwner, type SendTicket } from './send-queue.js';
+import { type Outgoing, Sender, type SenderEvents, type SendTicket } from './sending/sender.js';
 import { canSend, isTerminal, nextState, type StateEvent, stateName, WebSocketState } from './state.js';
 import { Transport, type TransportOwner } from './transport.js';
 
@@ -59,7 +60,7 @@ const settled: Promise<void> = Promise.resolve();
 
 /** One live connection: what can be done with it in which state, and the only place where its state changes. */
 export class Connection
-  implements InputOwner, SendQueueOwner, IntakeOwner, ClosingOwner, KeepAlivePeer, TransportOwner, HandOverOwner
+  implements InputOwner, SenderEvents, IntakeOwner, ClosingOwner, KeepAlivePeer, TransportOwner, HandOverOwner
 {
   readonly #transport: Transport;
   readonly #settings: ConnectionSettings;
@@ -67,7 +68,7 @@ export class Connection
   readonly #onTerminated: (connection: Connection) => void;
   readonly #input: Input;
   readonly #intake: Intake;
-  readonly #sends: SendQueue;
+  readonly #sender: Sender;
   #keepAliveTicket: KeepAliveTicket | undefined;
   #closing: Closing | undefined;
   #pings: Pings | undefined;
@@ -91,7 +92,7 @@ export class Connection
     this.lastActivity = keepAlive.now();
     this.#input = new Input(this, settings, compression);
     this.#intake = new Intake(this, this.#transport, this.#input);
-    this.#sends = new SendQueue(this, compression, settings.sendBufferLimit);
+    this.#sender = new Sender(this, compression, settings.sendBufferLimit);
     const { keepAliveInterval, keepAliveTimeout } = settings;
     if (!this.#transport.open(head, keepAliveInterval)) this.socketClosed();
     else if (keepAliveInterval > 0) {
@@ -110,16 +111,16 @@ export class Connection
 
   /** Bytes accepted for sending and not yet taken by the system. */
   get bufferedAmount(): number {
-    return this.#ws === undefined ? this.#sends.bufferedAmount : this.#ws.bufferedAmount;
+    return this.#ws === undefined ? this.#sender.bufferedAmount : this.#ws.bufferedAmount;
   }
 
   /** What has gone through the connection so far; after a hand-over to `ws` it counts no further. */
   get traffic(): Traffic {
     return {
       bytesReceived: this.#bytesReceived,
-      bytesSent: this.#sends.bytes,
+      bytesSent: this.#sender.bytes,
       messagesReceived: this.#input.messages,
-      messagesSent: this.#sends.messages,
+      messagesSent: this.#sender.messages,
     };
   }
 
@@ -143,7 +144,7 @@ export class Connection
   trySend(data: string | Uint8Array): boolean {
     if (!this.#canSend()) return false;
     this.#closing?.handshake.touch();
-    return this.#sends.trySend(data, typeof data === 'string', true, undefined);
+    return this.#sender.trySend(data, typeof data === 'string', true, undefined);
   }
 
   /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
@@ -151,22 +152,22 @@ export class Connection
     const { data, text, endOfMessage, compress, whole, signal } = request;
     if (!this.#canSend()) return Promise.reject(this.#notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#sends.bufferedAmount > this.#settings.sendBufferLimit) {
+    if (this.#sender.bufferedAmount > this.#settings.sendBufferLimit) {
       // What waits for the end of the tick only says nothing about the peer.
-      this.#sends.flush();
-      const waiting = this.#sends.bufferedAmount;
+      this.#sender.flush();
+      const waiting = this.#sender.bufferedAmount;
       if (waiting > this.#settings.sendBufferLimit) return Promise.reject(this.#abortSlowConsumer(waiting));
     }
     this.#closing?.handshake.touch();
-    if (!(whole && this.#sends.insideMessage) && this.#sends.trySend(data, text, endOfMessage, compress))
+    if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
       return settled;
     const outgoing = { data, text, endOfMessage, compress, whole };
-    if (signal === undefined) return this.#sends.send(outgoing);
+    if (signal === undefined) return this.#sender.send(outgoing);
     let ticket: SendTicket = outgoing;
-    const sent = this.#sends.send(outgoing, (pending) => {
+    const sent = this.#sender.send(outgoing, (pending) => {
       ticket = pending;
     });
-    return whileUncancelled(sent, signal, () => void this.#sends.withdraw(ticket, signal.reason));
+    return whileUncancelled(sent, signal, () => void this.#sender.withdraw(ticket, signal.reason));
   }
 
   /** Reads what `kind` says; see {@link Input.read}. */
@@ -210,7 +211,7 @@ export class Connection
   drop(error: WebSocketError): void {
     if (isTerminal(this.#state)) return;
     this.#ws?.terminate();
-    this.#sends.fail(error);
+    this.#sender.rejectAll(error);
     if (error.code === 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY') this.#input.fail(error);
     else this.#input.abort(error);
     this.#become('aborted', error);
@@ -227,7 +228,7 @@ export class Connection
     if (isTerminal(this.#state)) return;
     const error = failures.operationAborted('closeTcpConnection was called');
     this.#ws?.terminate();
-    this.#sends.fail(error);
+    this.#sender.rejectAll(error);
     this.#input.abort(error);
     this.#become('aborted', error);
     this.#endWhenWritten();
@@ -237,7 +238,7 @@ export class Connection
   cancelOutstandingIO(): void {
     const error = failures.operationAborted('cancelOutstandingIO was called');
     this.#input.cancelRead(error);
-    this.#sends.withdrawAll(error);
+    this.#sender.withdrawAll(error);
   }
 
   /** Sends a ping and resolves with the round trip in ms. */
@@ -246,7 +247,7 @@ export class Connection
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#pings ??= new Pings(this.#keepAlive.now);
     const data = payload ?? this.#pings.nextPayload();
-    this.#sends.sendControl(OPCODE_PING, data);
+    this.#sender.sendControl(PING_FRAME, data);
     return this.#pings.wait(data, signal);
   }
 
@@ -256,7 +257,7 @@ export class Connection
       const found = this.#state === Open ? 'it has been read from or closed' : `state is ${stateName(this.#state)}`;
       throw failures.handOverRefused(found);
     }
-    if (!this.#sends.surrender()) throw failures.handOverRefused('a send is pending or a message is not finished');
+    if (!this.#sender.writeAll()) throw failures.handOverRefused('a send is pending or a message is not finished');
     this.#ws = handOver(this.#transport, this.#intake.takeEarly(), open, this);
     return this.#ws;
   }
@@ -273,8 +274,8 @@ export class Connection
 
   pinged(payload: Buffer): void {
     if (!canSend(this.#state)) return;
-    if (this.#sends.isWriting) this.#unansweredPing = Buffer.from(payload);
-    else this.#sends.sendControl(OPCODE_PONG, payload);
+    if (this.#sender.isWriting) this.#unansweredPing = Buffer.from(payload);
+    else this.#sender.sendControl(PONG_FRAME, payload);
   }
 
   ponged(payload: Buffer): void {
@@ -289,31 +290,31 @@ export class Connection
   }
 
   faulted(closeCode: number, error: WebSocketError): void {
-    this.#sends.fail(error);
+    this.#sender.rejectAll(error);
     if (this.#state !== WebSocketState.CloseSent) {
-      this.#sends.sendControl(OPCODE_CLOSE, closePayload(closeCode, fitDescription(error.message)));
+      this.#sender.sendControl(CLOSE_FRAME, closePayload(closeCode, fitDescription(error.message)));
     }
     this.#input.fail(error);
     this.#become('aborted', error);
     this.#endWhenWritten();
   }
 
-  // SendQueueOwner
+  // SenderEvents
 
-  writeBatch(batch: Batch): boolean {
+  onBatch(batch: Batch): boolean {
     return this.#transport.write(batch);
   }
 
-  closeFrameCommitted(): void {
+  onCloseFrame(): void {
     this.#become('closeSent');
     this.#ensureClosing().committed();
   }
 
-  compressionFailed(error: Error): void {
+  onCompressionFailed(error: Error): void {
     this.drop(failures.compressionBroken(error));
   }
 
-  drained(): void {
+  onDrained(): void {
     if (isTerminal(this.#state)) this.#endTcp();
   }
 
@@ -339,7 +340,7 @@ export class Connection
       this.#transport.keepAlive();
       return false;
     }
-    this.#sends.sendControl(OPCODE_PING, NO_PAYLOAD);
+    this.#sender.sendControl(PING_FRAME, NO_PAYLOAD);
     return true;
   }
 
@@ -368,16 +369,16 @@ export class Connection
 
   socketClosed(): void {
     if (!isTerminal(this.#state)) this.drop(failures.connectionLost(this.#transport.error));
-    else if (!this.#sends.isIdle) this.#sends.fail(failures.connectionLost(this.#transport.error));
+    else if (!this.#sender.isIdle) this.#sender.rejectAll(failures.connectionLost(this.#transport.error));
     this.#closing?.handshake.over();
   }
 
   flushed(): void {
     const ping = this.#unansweredPing;
     this.#unansweredPing = undefined;
-    if (ping !== undefined && canSend(this.#state)) this.#sends.sendControl(OPCODE_PONG, ping);
+    if (ping !== undefined && canSend(this.#state)) this.#sender.sendControl(PONG_FRAME, ping);
     this.#closing?.handshake.progressed();
-    this.#sends.written();
+    this.#sender.written();
   }
 
   // IntakeOwner, HandOverOwner
@@ -403,7 +404,7 @@ export class Connection
   }
 
   #ensureClosing(): Closing {
-    this.#closing ??= new Closing(this, this.#sends, this.#input, this.#settings.closeTimeout);
+    this.#closing ??= new Closing(this, this.#sender, this.#input, this.#settings.closeTimeout);
     return this.#closing;
   }
 
@@ -419,7 +420,7 @@ export class Connection
     this.#state = nextState(before, event);
     if (this.#state === before || !isTerminal(this.#state)) return;
     if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
-    this.#sends.release();
+    this.#sender.destroy();
     this.#pings?.fail(error ?? failures.operationAborted('the connection has been closed'));
     if (this.#state === Closed) {
       this.#ensureClosing().handshake.complete();
@@ -433,7 +434,7 @@ export class Connection
 
   /** Ends TCP first, as RFC 6455, section 7.1.1 wants the server to do, once our last frame is out. */
   #endWhenWritten(): void {
-    if (this.#sends.isIdle) this.#endTcp();
+    if (this.#sender.isIdle) this.#endTcp();
   }
 
   #endTcp(): void {

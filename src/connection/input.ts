@@ -1,8 +1,8 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { WebSocketError } from '../errors.js';
-import type { NegotiatedDeflate } from '../framing/deflate.js';
-import { MessageInflater } from '../framing/deflate.js';
+import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
+import { MessageInflater } from '../framing/inflater.js';
 import { Utf8Validator } from '../framing/utf8.js';
 import { onAbort } from './cancellation.js';
 import { type Reader, ReceiveQueue, type ReceiveQueueOwner } from './receive-queue.js';

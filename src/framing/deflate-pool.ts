@@ -1,22 +1,7 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
-
-/** What a handshake has agreed upon (RFC 7692 section 7.1). Members that are absent were not agreed upon. */
-export interface DeflateParameters {
-  readonly server_no_context_takeover?: boolean;
-  readonly client_no_context_takeover?: boolean;
-  readonly server_max_window_bits?: number;
-  readonly client_max_window_bits?: number | boolean;
-}
-
-/** What is used of `PerMessageDeflate` of `ws`, which its types do not describe. */
-export interface NegotiatedDeflate {
-  /** `null` before the negotiation. */
-  params: DeflateParameters | null;
-  compress(data: Buffer, fin: boolean, callback: (error: Error | null, out: Buffer) => void): void;
-  cleanup(): void;
-}
+import type { NegotiatedDeflate } from './deflate-options.js';
 
 // `ws` exports the class; its types do not know it.
 const { PerMessageDeflate } = ws as typeof ws & {
@@ -104,6 +89,9 @@ export class IdleContexts {
     this.#owners.delete(owner);
   }
 }
+
+/** The contexts that have to outlive their message, of all connections of the process. */
+export const idleContexts: IdleContexts = new IdleContexts();
 
 /** Codecs of messages without context takeover, which any connection with the same options and window can use. */
 export class DeflatePool {

@@ -1,5 +1,19 @@
 import { isUtf8 } from 'node:buffer';
 import { advanceKey, isAscii, readKey, unmaskBytes, unmaskLong, unmaskView, viewOf } from './mask.js';
+import {
+  BINARY_FRAME,
+  CLOSE_FRAME,
+  CONTINUATION,
+  FIN,
+  LENGTH_IN_16_BITS,
+  LENGTH_IN_64_BITS,
+  MASK,
+  PING_FRAME,
+  PONG_FRAME,
+  RSV1,
+  RSV2_AND_3,
+  TEXT_FRAME,
+} from './opcodes.js';
 
 /** Bit of the `flags` of a piece: the message is text, otherwise binary. */
 export const TEXT = 1;
@@ -38,18 +52,6 @@ export interface FrameReaderOptions {
   readonly compression: boolean;
 }
 
-const FIN = 0x80;
-const RSV1 = 0x40;
-const RSV2_AND_3 = 0x30;
-const MASK = 0x80;
-const CONTINUATION = 0x0;
-const TEXT_FRAME = 0x1;
-const BINARY_FRAME = 0x2;
-const CLOSE_FRAME = 0x8;
-const PING_FRAME = 0x9;
-const PONG_FRAME = 0xa;
-const LENGTH_IN_16_BITS = 126;
-const LENGTH_IN_64_BITS = 127;
 const LONGEST_CONTROL_PAYLOAD = 125;
 const LONGEST_HEADER = 14;
 const KEY_SIZE = 4;

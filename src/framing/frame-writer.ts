@@ -1,14 +1,4 @@
-/** Opcodes of RFC 6455, section 5.2. */
-export const OPCODE_CONTINUATION = 0x0;
-export const OPCODE_TEXT = 0x1;
-export const OPCODE_BINARY = 0x2;
-export const OPCODE_CLOSE = 0x8;
-export const OPCODE_PING = 0x9;
-export const OPCODE_PONG = 0xa;
-
-/** Bits of a frame's first byte. */
-export const FIN = 0x80;
-export const RSV1 = 0x40;
+import { headerLength, LONGEST_HEADER, putFrame, putHeader } from './frame.js';
 
 /**
  * Payloads up to this size are copied behind their header; longer ones are written by reference. Below it a copy costs
@@ -89,61 +79,38 @@ export class FrameWriter {
     }
     const block = this.#reserve(characters * 3 + 4);
     const at = this.#end;
+    const payload = at + headerLength(characters);
     let length = 0;
     if (characters <= SHORT_TEXT) {
       for (; length < characters; length++) {
         const unit = text.charCodeAt(length);
         if (unit > 0x7f) break;
-        block[at + 2 + length] = unit;
+        block[payload + length] = unit;
       }
-      if (length < characters) length = block.write(text, at + 2);
-    } else {
-      length = block.write(text, at + (characters > 125 ? 4 : 2));
     }
-    block[at] = firstByte;
-    let headerLength = 2;
-    if (length <= 125) {
-      block[at + 1] = length;
-    } else {
-      headerLength = 4;
-      // More bytes than characters: the longer header was not expected.
-      if (characters <= 125) block.copyWithin(at + 4, at + 2, at + 2 + length);
-      block[at + 1] = 126;
-      block[at + 2] = length >> 8;
-      block[at + 3] = length;
-    }
-    this.#end = at + headerLength + length;
-    this.#length += headerLength + length;
+    if (length < characters) length = block.write(text, payload);
+    const start = at + headerLength(length);
+    // More bytes than characters: the longer header was not expected.
+    if (start !== payload) block.copyWithin(start, payload, payload + length);
+    putHeader(block, at, firstByte, length);
+    this.#end = start + length;
+    this.#length += this.#end - at;
   }
 
   /** Appends a frame. A payload longer than {@link COPY_LIMIT} must not change until the batch has been written. */
   append(firstByte: number, payload: Uint8Array): void {
-    const length = payload.length;
-    const copied = length <= COPY_LIMIT;
-    const block = this.#reserve(copied ? length + 4 : 10);
-    const at = this.#end;
-    block[at] = firstByte;
-    let headerLength = 2;
-    if (length <= 125) {
-      block[at + 1] = length;
-    } else if (length <= 0xffff) {
-      headerLength = 4;
-      block[at + 1] = 126;
-      block[at + 2] = length >> 8;
-      block[at + 3] = length;
-    } else {
-      headerLength = 10;
-      block[at + 1] = 127;
-      block.writeUInt32BE(Math.floor(length / 0x1_0000_0000), at + 2);
-      block.writeUInt32BE(length >>> 0, at + 6);
-    }
-    this.#length += headerLength + length;
-    if (copied) {
-      block.set(payload, at + headerLength);
-      this.#end = at + headerLength + length;
+    const { length } = payload;
+    if (length <= COPY_LIMIT) {
+      const block = this.#reserve(length + 4);
+      const at = this.#end;
+      this.#end = putFrame(block, at, firstByte, payload);
+      this.#length += this.#end - at;
       return;
     }
-    this.#end = at + headerLength;
+    const block = this.#reserve(LONGEST_HEADER);
+    const at = this.#end;
+    this.#end = putHeader(block, at, firstByte, length);
+    this.#length += this.#end - at + length;
     this.#cut();
     this.#chunks.push(Buffer.from(payload.buffer, payload.byteOffset, length));
   }

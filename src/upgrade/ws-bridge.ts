@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
-import type { NegotiatedDeflate } from '../framing/deflate.js';
+import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 
 /** What `ws` is told of a request that has been validated. */
 export interface ValidatedRequest {

@@ -62,7 +62,7 @@ const explained = [
       },
       {
         file: 'src/framing/frame-writer.ts',
-        line: 'if (length < characters) length = block.write(text, at + 2);',
+        line: 'if (length < characters) length = block.write(text, payload);',
         changes: [
           ['length < characters', 'true'],
           ['length < characters', 'length <= characters'],
@@ -150,17 +150,17 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'const LARGEST_JOB = 64 * 1024;',
         changes: [['64 * 1024', '64 / 1024']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/deflate-options.ts',
         line: 'zlibDeflateOptions: Object.freeze({ level: 3, memLevel: 7 }),',
         changes: [['{ level: 3, memLevel: 7 }', '{}']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'while (this.#next < this.#waiting.length && size < LARGEST_JOB && (flags & MESSAGE_END) === 0) {',
         changes: [
           ['size < LARGEST_JOB', 'true'],
@@ -168,22 +168,22 @@ const explained = [
         ],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'const input = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);',
         changes: [['parts.length === 1', 'false']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'if (this.#takeover) this.#remember(chunk);',
         changes: [['this.#takeover', 'true']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'const fresh = chunk.subarray(Math.max(0, chunk.length - size));',
         changes: [['Math.max(0, chunk.length - size)', 'Math.min(0, chunk.length - size)']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));',
         changes: [['this.#window.length + fresh.length', 'this.#window.length - fresh.length']],
       },
@@ -239,7 +239,7 @@ const explained = [
     why: 'Behind it, another check has the same answer',
     mutants: [
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'if (this.#busy) {',
         changes: [['this.#busy', 'true']],
       },
@@ -274,12 +274,12 @@ const explained = [
     why: 'The compiler wants it, for a case that does not arise',
     mutants: [
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'if (codec === undefined || !this.#consumed || this.#paused || codec.stream.readableLength > 0) return;',
         changes: [['codec === undefined', 'false']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'this.#open()?.write(again);',
         changes: [['this.#open()?.write', 'this.#open().write']],
       },
@@ -344,17 +344,17 @@ const explained = [
     why: 'Stands where anything would do that means nothing',
     mutants: [
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: '#consumed = false;',
         changes: [['false', 'true']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: '#begun = false;',
         changes: [['false', 'true']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: 'if (this.#takeover) idleContexts.take(this);',
         changes: [['this.#takeover', 'true']],
       },
@@ -399,7 +399,7 @@ const explained = [
         changes: [["'websocket-context.attachments'", '""']],
       },
       {
-        file: 'src/framing/deflate.ts',
+        file: 'src/framing/inflater.ts',
         line: '#endsMessage = false;',
         changes: [['false', 'true']],
       },

@@ -1,7 +1,7 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
-import type { DeflateParameters, NegotiatedDeflate } from '../../src/framing/deflate.js';
+import type { DeflateParameters, NegotiatedDeflate } from '../../src/framing/deflate-options.js';
 
 // `ws` exports the class; its types do not know it.
 export const { PerMessageDeflate } = ws as typeof ws & {

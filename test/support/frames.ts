@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
+import { CLOSE_FRAME, TEXT_FRAME } from '../../src/framing/opcodes.js';
 
-export const CONTINUATION = 0x0;
-export const TEXT_FRAME = 0x1;
-export const BINARY_FRAME = 0x2;
-export const CLOSE_FRAME = 0x8;
-export const PING_FRAME = 0x9;
-export const PONG_FRAME = 0xa;
+export {
+  BINARY_FRAME,
+  CLOSE_FRAME,
+  CONTINUATION,
+  PING_FRAME,
+  PONG_FRAME,
+  TEXT_FRAME,
+} from '../../src/framing/opcodes.js';
 
 /** A frame to build, well-formed unless told otherwise. */
 export interface FrameInit {

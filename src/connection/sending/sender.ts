@@ -1,20 +1,10 @@
-import { WebSocketError } from '../errors.js';
-import { MessageDeflater } from '../framing/deflate.js';
-import {
-  type Batch,
-  COPY_LIMIT,
-  FIN,
-  FrameWriter,
-  OPCODE_BINARY,
-  OPCODE_CLOSE,
-  OPCODE_CONTINUATION,
-  OPCODE_TEXT,
-  RSV1,
-  recycle,
-} from '../framing/frame-writer.js';
+import { WebSocketError } from '../../errors.js';
+import { MessageDeflater } from '../../framing/deflater.js';
+import { type Batch, COPY_LIMIT, FrameWriter, recycle } from '../../framing/frame-writer.js';
+import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
+import type { Compression } from '../input.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
-import type { Compression } from './input.js';
-import { NONE, type PendingSend, settle, settleAll } from './pending-send.js';
+import { NONE, type PendingSend, rejectSends, resolveSends } from './pending-send.js';
 
 /**
  * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
@@ -25,20 +15,20 @@ const HIGH_WATER_MARK = 128 * 1024;
 /** Messages shorter than this are not worth compressing; as in `ws`. */
 const DEFAULT_THRESHOLD = 1024;
 
-/** The socket, as far as sending is concerned. */
-export interface SendQueueOwner {
+/** What a {@link Sender} reports to its connection. */
+export interface SenderEvents {
   /**
-   * Gives a batch to the system.
+   * A batch is to be given to the system.
    *
-   * @returns true if the system took all of it at once; otherwise `written` is called on the queue when it has
+   * @returns true if the system took all of it at once; otherwise {@link Sender.written} is called when it has
    */
-  writeBatch(batch: Batch): boolean;
+  onBatch(batch: Batch): boolean;
   /** The close frame has been put into the batch. */
-  closeFrameCommitted(): void;
+  onCloseFrame(): void;
   /** A message that was begun in compressed form cannot be continued. */
-  compressionFailed(error: Error): void;
+  onCompressionFailed(error: Error): void;
   /** Everything has been written and nothing waits. */
-  drained(): void;
+  onDrained(): void;
 }
 
 /** What is to be sent and how. */
@@ -52,7 +42,7 @@ export interface Outgoing {
   readonly whole: boolean;
 }
 
-/** Handle of a pending send, for {@link SendQueue.withdraw}. */
+/** Handle of a pending send, for {@link Sender.withdraw}. */
 export type SendTicket = object;
 
 function byteLength(data: string | Uint8Array): number {
@@ -60,12 +50,12 @@ function byteLength(data: string | Uint8Array): number {
 }
 
 /**
- * Everything on its way to the peer, in order. Small frames go into the batch of the tick at once and are settled; what
+ * Everything on its way to the peer, in order. Small frames go into the batch of the tick at once and are done with; what
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
  * system has taken the batch before it. Never more than one batch is with the system.
  */
-export class SendQueue {
-  readonly #owner: SendQueueOwner;
+export class Sender {
+  readonly #events: SenderEvents;
   readonly #writer: FrameWriter = new FrameWriter();
   readonly #deflater: MessageDeflater | undefined;
   readonly #threshold: number;
@@ -75,7 +65,7 @@ export class SendQueue {
   #first = 0;
   #queuedBytes = 0;
   /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
-  #held: PendingSend[] | undefined;
+  #postponed: PendingSend[] | undefined;
   /** The batch that the system has not taken completely yet, and the sends in it, if any. */
   #inFlight: Batch | undefined;
   #committed: PendingSend[] | undefined;
@@ -90,8 +80,8 @@ export class SendQueue {
   #written = 0;
 
   /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
-  constructor(owner: SendQueueOwner, compression: Compression | undefined, limit: number) {
-    this.#owner = owner;
+  constructor(events: SenderEvents, compression: Compression | undefined, limit: number) {
+    this.#events = events;
     this.#highWaterMark = Math.min(HIGH_WATER_MARK, limit);
     this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
     this.#threshold = compression?.options.threshold ?? DEFAULT_THRESHOLD;
@@ -127,7 +117,7 @@ export class SendQueue {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
     if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(data, endOfMessage, compress)) return false;
-    const opcode = this.#insideMessage ? OPCODE_CONTINUATION : text ? OPCODE_TEXT : OPCODE_BINARY;
+    const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
     if (typeof data === 'string') this.#writer.appendText(firstByte, data);
     else this.#writer.append(firstByte, data);
@@ -205,38 +195,42 @@ export class SendQueue {
    */
   withdraw(ticket: SendTicket, reason: unknown): boolean {
     const pending = ticket as PendingSend;
-    // Settled before: it has been withdrawn, or the connection has failed.
+    // It has been withdrawn, or the connection has failed.
     if (pending.reject === undefined) return false;
     const withdrawn = pending.phase === 'queued';
     if (withdrawn) this.#remove(pending);
-    settle(pending, reason);
+    rejectSends([pending], reason);
     return withdrawn;
   }
 
   /** Lets go of a pending send, which rejects, without taking it back. */
   letGo(ticket: SendTicket, reason: unknown): void {
-    settle(ticket as PendingSend, reason);
+    rejectSends([ticket as PendingSend], reason);
   }
 
   /** Takes everything back that is not on its way yet; see {@link withdraw}. Close frames stay. */
   withdrawAll(reason: unknown): void {
-    for (const pending of [...this.#queue.slice(this.#first), ...(this.#held ?? NONE), ...(this.#committed ?? NONE)]) {
+    for (const pending of [
+      ...this.#queue.slice(this.#first),
+      ...(this.#postponed ?? NONE),
+      ...(this.#committed ?? NONE),
+    ]) {
       if (!pending.close) this.withdraw(pending, reason);
     }
   }
 
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
-  fail(reason: unknown): void {
-    const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#held ?? NONE)];
+  rejectAll(reason: unknown): void {
+    const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#postponed ?? NONE)];
     this.#queue = [];
     this.#first = 0;
-    this.#held = this.#committed = undefined;
+    this.#postponed = this.#committed = undefined;
     this.#queuedBytes = 0;
-    for (const pending of all) settle(pending, reason);
+    rejectSends(all, reason);
   }
 
   /** Frees what compression holds; nothing more will be sent. */
-  release(): void {
+  destroy(): void {
     this.#deflater?.destroy();
   }
 
@@ -245,7 +239,7 @@ export class SendQueue {
    *
    * @returns false if that cannot be, because something waits or a message is not finished
    */
-  surrender(): boolean {
+  writeAll(): boolean {
     this.flush();
     if (this.#first !== this.#queue.length || this.#insideMessage) return false;
     if (this.#writer.byteLength > 0) this.#write();
@@ -254,7 +248,7 @@ export class SendQueue {
 
   /** The system has taken the batch that `writeBatch` was given. */
   written(): void {
-    settleAll(this.#finishBatch());
+    resolveSends(this.#finishBatch());
     this.flush();
   }
 
@@ -264,16 +258,16 @@ export class SendQueue {
     while (this.#inFlight === undefined) {
       this.#pump();
       if (this.#writer.byteLength === 0) {
-        if (this.isIdle) this.#owner.drained();
+        if (this.isIdle) this.#events.onDrained();
         return;
       }
       if (!this.#write()) return;
       const committed = this.#finishBatch();
       if (committed.length === 0) continue;
       // A close frame is sent once; whoever has sent it goes on before the peer's answer comes.
-      settleAll(committed.filter((pending) => pending.close));
+      resolveSends(committed.filter((pending) => pending.close));
       // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
-      setImmediate(settleAll, committed);
+      setImmediate(resolveSends, committed);
     }
   }
 
@@ -282,7 +276,7 @@ export class SendQueue {
     const batch = this.#writer.take();
     this.#inFlight = batch;
     this.#written += batch.byteLength;
-    return this.#owner.writeBatch(batch);
+    return this.#events.onBatch(batch);
   }
 
   #scheduleFlush(): void {
@@ -309,7 +303,7 @@ export class SendQueue {
       if (pending.phase === 'compressing') return;
       if (pending.whole && this.#insideMessage) {
         this.#shift();
-        this.#hold(pending);
+        this.#postpone(pending);
         continue;
       }
       if (pending.phase === 'queued' && this.#mustCompress(pending)) {
@@ -329,12 +323,12 @@ export class SendQueue {
     this.#committed ??= [];
     this.#committed.push(pending);
     if (pending.close) {
-      this.#writer.append(OPCODE_CLOSE | FIN, data as Uint8Array);
-      this.#rejectHeld();
-      this.#owner.closeFrameCommitted();
+      this.#writer.append(CLOSE_FRAME | FIN, data as Uint8Array);
+      this.#rejectPostponed();
+      this.#events.onCloseFrame();
       return;
     }
-    let firstByte = this.#insideMessage ? OPCODE_CONTINUATION : pending.text ? OPCODE_TEXT : OPCODE_BINARY;
+    let firstByte = this.#insideMessage ? CONTINUATION : pending.text ? TEXT_FRAME : BINARY_FRAME;
     if (pending.endOfMessage) firstByte |= FIN;
     if (compressed && !this.#insideMessage) firstByte |= RSV1;
     if (typeof data === 'string') this.#writer.appendText(firstByte, data);
@@ -350,27 +344,25 @@ export class SendQueue {
   #messageEnded(): void {
     this.messages++;
     this.#insideMessage = this.#messageCompressed = false;
-    if (this.#held === undefined) return;
+    if (this.#postponed === undefined) return;
     // Those who waited for this message to end are next.
-    this.#queue.splice(this.#first, 0, ...this.#held);
-    this.#held = undefined;
+    this.#queue.splice(this.#first, 0, ...this.#postponed);
+    this.#postponed = undefined;
     this.#scheduleFlush();
   }
 
   /** The message that they wait for will not end any more. */
-  #rejectHeld(): void {
-    const held = this.#held ?? NONE;
-    this.#held = undefined;
-    for (const pending of held) {
-      this.#queuedBytes -= pending.size;
-      settle(
-        pending,
-        new WebSocketError(
-          'ERR_WEBSOCKET_INVALID_STATE',
-          'Cannot send: our half was closed within the message of another sender, which must have ended before',
-        ),
-      );
-    }
+  #rejectPostponed(): void {
+    const postponed = this.#postponed ?? NONE;
+    this.#postponed = undefined;
+    for (const { size } of postponed) this.#queuedBytes -= size;
+    rejectSends(
+      postponed,
+      new WebSocketError(
+        'ERR_WEBSOCKET_INVALID_STATE',
+        'Cannot send: our half was closed within the message of another sender, which must have ended before',
+      ),
+    );
   }
 
   #wouldCompress(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
@@ -396,7 +388,7 @@ export class SendQueue {
     this.#deflater?.compress(bytes, pending.endOfMessage, (error, out) => {
       if (error) {
         if (this.#messageCompressed) {
-          this.#owner.compressionFailed(error);
+          this.#events.onCompressionFailed(error);
           return;
         }
         // The bytes are sent as they are.
@@ -412,7 +404,7 @@ export class SendQueue {
 
   #enqueue(pending: PendingSend): void {
     if (pending.whole && this.#insideMessage && this.#first === this.#queue.length) {
-      this.#hold(pending);
+      this.#postpone(pending);
       this.#queuedBytes += pending.size;
       return;
     }
@@ -421,9 +413,9 @@ export class SendQueue {
     this.#scheduleFlush();
   }
 
-  #hold(pending: PendingSend): void {
-    this.#held ??= [];
-    this.#held.push(pending);
+  #postpone(pending: PendingSend): void {
+    this.#postponed ??= [];
+    this.#postponed.push(pending);
   }
 
   #shift(): void {
@@ -436,8 +428,8 @@ export class SendQueue {
 
   #remove(pending: PendingSend): void {
     this.#queuedBytes -= pending.size;
-    const held = this.#held?.indexOf(pending) ?? -1;
-    if (held >= 0) this.#held?.splice(held, 1);
+    const postponed = this.#postponed?.indexOf(pending) ?? -1;
+    if (postponed >= 0) this.#postponed?.splice(postponed, 1);
     else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
   }
 }

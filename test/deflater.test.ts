@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
-import {
-  checkDeflateOptions,
-  DEFLATE_DEFAULTS,
-  type DeflateParameters,
-  MessageDeflater,
-  type NegotiatedDeflate,
-} from '../src/framing/deflate.js';
+import type { DeflateParameters, NegotiatedDeflate } from '../src/framing/deflate-options.js';
 import { DeflatePool } from '../src/framing/deflate-pool.js';
+import { MessageDeflater } from '../src/framing/deflater.js';
 import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
 describe('MessageDeflater', () => {
@@ -201,21 +196,5 @@ describe('MessageDeflater', () => {
     });
     t.after(() => connection.destroy());
     assert.deepEqual(await compress(connection, 'abc'), TRAILER);
-  });
-});
-
-describe('DEFLATE_DEFAULTS', () => {
-  it('take no context over, so that an idle connection needs no memory for compression', () => {
-    assert.equal(DEFLATE_DEFAULTS.serverNoContextTakeover, true);
-    assert.equal(DEFLATE_DEFAULTS.clientNoContextTakeover, true);
-    assert.doesNotThrow(() => checkDeflateOptions(DEFLATE_DEFAULTS));
-  });
-});
-
-describe('checkDeflateOptions', () => {
-  it('throws for options that zlib would refuse later', () => {
-    assert.throws(() => checkDeflateOptions({ zlibDeflateOptions: { level: 10 } }), RangeError);
-    assert.throws(() => checkDeflateOptions({ zlibInflateOptions: { chunkSize: 1 } }), RangeError);
-    assert.doesNotThrow(() => checkDeflateOptions({}));
   });
 });

@@ -1,33 +1,11 @@
-import { createDeflateRaw, createInflateRaw, type ZlibOptions } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
-import {
-  DeflatePool,
-  IdleContexts,
-  type InflateCodec,
-  type InflateOwner,
-  type NegotiatedDeflate,
-} from './deflate-pool.js';
+import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
+import { DeflatePool, type InflateCodec, type InflateOwner, idleContexts } from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
 
-export type { DeflateParameters, NegotiatedDeflate } from './deflate-pool.js';
-
-/**
- * What `perMessageDeflate: true` stands for. Without context takeover a connection needs zlib's contexts, about 300 KiB
- * for both directions, only while a message is under way; they are pooled. Level 3 takes half the time of zlib's default
- * and makes about a tenth more bytes.
- */
-export const DEFLATE_DEFAULTS: Readonly<PerMessageDeflateOptions> = Object.freeze({
-  serverNoContextTakeover: true,
-  clientNoContextTakeover: true,
-  threshold: 1024,
-  concurrencyLimit: 10,
-  zlibDeflateOptions: Object.freeze({ level: 3, memLevel: 7 }),
-});
-
 const EMPTY = Buffer.alloc(0);
-// Ends every message and is not sent (RFC 7692 section 7.2.2).
+// Ends every message and is not sent (RFC 7692, section 7.2.2).
 const TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
-const DEFAULT_WINDOW_BITS = 15;
 
 // Pieces that wait together are inflated together, up to so many bytes: a message cut into a million frames would take a
 // million trips to another thread otherwise.
@@ -36,19 +14,6 @@ const LARGEST_JOB = 64 * 1024;
 // Waiting pieces weigh this much beyond their bytes, so that tiny ones are not free.
 const PIECE_WEIGHT = 64;
 const HIGH_WATER_MARK = 64 * 1024;
-
-// Contexts that have to outlive their message are kept for the connections that used them last; see IdleContexts.
-const idleContexts: IdleContexts = new IdleContexts();
-
-/**
- * Lets zlib check the options that will be given to it.
- *
- * @throws RangeError or TypeError that names the option
- */
-export function checkDeflateOptions(options: PerMessageDeflateOptions): void {
-  createDeflateRaw(options.zlibDeflateOptions as ZlibOptions | undefined).close();
-  createInflateRaw(options.zlibInflateOptions).close();
-}
 
 /** What a {@link MessageInflater} is given beside the agreement. */
 export interface MessageInflaterOptions {
@@ -70,7 +35,7 @@ type Waiting =
   | (() => void);
 
 /**
- * Inflates the messages of one connection as they arrive (RFC 7692 section 7.2.2).
+ * Inflates the messages of one connection as they arrive (RFC 7692, section 7.2.2).
  *
  * `PerMessageDeflate#decompress` of `ws` returns what a frame inflates to as a whole: it can be neither paused nor kept
  * from turning 64 KiB into 64 MiB. Here zlib's output is taken 16 KiB at a time, and the next 16 KiB are only made when
@@ -240,7 +205,7 @@ export class MessageInflater implements InflateOwner {
     this.#flags = flags & TEXT;
     this.#endsMessage = (flags & MESSAGE_END) !== 0;
     if (this.#endsMessage) parts.push(TRAILER);
-    // What follows a final block (RFC 7692 section 7.2.3.4) is of no use: zlib would not take it.
+    // What follows a final block (RFC 7692, section 7.2.3.4) is of no use: zlib would not take it.
     if (this.#finished) {
       this.#endJob();
       return;
@@ -333,75 +298,5 @@ export class MessageInflater implements InflateOwner {
   #fault(closeCode: number, message: string): void {
     this.destroy();
     this.#options.onFault(closeCode, message);
-  }
-}
-
-/**
- * Compresses the messages of one connection with the `PerMessageDeflate` of `ws`, which also limits how many
- * compressions run at once in the process.
- *
- * Without context takeover it borrows a compressor for the time of a message. With it, the compressor stays with the
- * connection as long as it is among those used last. A new one does not refer to earlier messages, which it may but
- * need not do, so that the peer does not notice.
- */
-export class MessageDeflater {
-  readonly #negotiated: NegotiatedDeflate;
-  readonly #pool: DeflatePool;
-  readonly #windowBits: number;
-  readonly #takeover: boolean;
-  #codec: NegotiatedDeflate | undefined;
-  #destroyed = false;
-
-  constructor(deflate: NegotiatedDeflate, options: PerMessageDeflateOptions = DEFLATE_DEFAULTS) {
-    const { server_max_window_bits: windowBits, server_no_context_takeover: noTakeover = false } = deflate.params ?? {};
-    this.#negotiated = deflate;
-    this.#pool = DeflatePool.of(options);
-    this.#windowBits = windowBits ?? DEFAULT_WINDOW_BITS;
-    this.#takeover = !noTakeover;
-  }
-
-  /**
-   * Compresses a fragment, or a whole message, into the payload of one frame; RSV1 goes with the first of a message.
-   * The next call must wait for the callback. After an error the rest of the message cannot be compressed; the next
-   * message can. The callback is not called after {@link destroy}.
-   */
-  compress(data: Buffer, endOfMessage: boolean, callback: (error: Error | null, out: Buffer) => void): void {
-    if (this.#takeover) idleContexts.take(this);
-    this.#codec ??= this.#takeover ? this.#negotiated : this.#pool.takeDeflater(this.#windowBits);
-    const codec = this.#codec;
-    const done = (error: Error | null, out: Buffer): void => {
-      if (this.#destroyed || error !== null) {
-        codec.cleanup();
-        this.#codec = undefined;
-      } else if (endOfMessage) {
-        if (this.#takeover) idleContexts.keep(this);
-        else this.#giveBack(codec);
-      }
-      if (!this.#destroyed) callback(error, out);
-    };
-    try {
-      codec.compress(data, endOfMessage, done);
-    } catch (error) {
-      // zlib refuses its options, or there is no memory for a context.
-      process.nextTick(done, error, EMPTY);
-    }
-  }
-
-  /** Frees what zlib holds, at the latest when a compression under way is done. */
-  destroy(): void {
-    this.#destroyed = true;
-    idleContexts.take(this);
-    this.dropContext();
-  }
-
-  /** The context has not been used for long: later messages begin with a new one. */
-  dropContext(): void {
-    this.#codec?.cleanup();
-    this.#codec = undefined;
-  }
-
-  #giveBack(codec: NegotiatedDeflate): void {
-    this.#codec = undefined;
-    this.#pool.giveDeflater(this.#windowBits, codec);
   }
 }

@@ -4,9 +4,10 @@ import { describe, it, type TestContext } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { constants, createDeflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type DeflateParameters, MessageInflater, type MessageInflaterOptions } from '../src/framing/deflate.js';
+import type { DeflateParameters } from '../src/framing/deflate-options.js';
 import { DeflatePool } from '../src/framing/deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
+import { MessageInflater, type MessageInflaterOptions } from '../src/framing/inflater.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
 
 /** A client with context takeover. */

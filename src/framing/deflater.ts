@@ -1,0 +1,75 @@
+import type { PerMessageDeflateOptions } from 'ws';
+import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
+import { DeflatePool, idleContexts } from './deflate-pool.js';
+
+/**
+ * Compresses the messages of one connection with the `PerMessageDeflate` of `ws`, which also limits how many
+ * compressions run at once in the process.
+ *
+ * Without context takeover it borrows a compressor for the time of a message. With it, the compressor stays with the
+ * connection as long as it is among those used last. A new one does not refer to earlier messages, which it may but
+ * need not do, so that the peer does not notice.
+ */
+export class MessageDeflater {
+  readonly #negotiated: NegotiatedDeflate;
+  readonly #pool: DeflatePool;
+  readonly #windowBits: number;
+  readonly #takeover: boolean;
+  #codec: NegotiatedDeflate | undefined;
+  #destroyed = false;
+
+  constructor(deflate: NegotiatedDeflate, options: PerMessageDeflateOptions = DEFLATE_DEFAULTS) {
+    const { server_max_window_bits: windowBits, server_no_context_takeover: noTakeover = false } = deflate.params ?? {};
+    this.#negotiated = deflate;
+    this.#pool = DeflatePool.of(options);
+    this.#windowBits = windowBits ?? DEFAULT_WINDOW_BITS;
+    this.#takeover = !noTakeover;
+  }
+
+  /**
+   * Compresses a fragment, or a whole message, into the payload of one frame; RSV1 goes with the first of a message.
+   * The next call must wait for the callback. After an error the rest of the message cannot be compressed; the next
+   * message can. The callback is not called after {@link destroy}.
+   */
+  compress(data: Buffer, endOfMessage: boolean, callback: (error: Error | null, out: Buffer) => void): void {
+    if (this.#takeover) idleContexts.take(this);
+    this.#codec ??= this.#takeover ? this.#negotiated : this.#pool.takeDeflater(this.#windowBits);
+    const codec = this.#codec;
+    const done = (error: Error | null, out: Buffer): void => {
+      if (this.#destroyed || error !== null) {
+        codec.cleanup();
+        this.#codec = undefined;
+      } else if (endOfMessage) {
+        if (this.#takeover) idleContexts.keep(this);
+        else this.#giveBack(codec);
+      }
+      if (!this.#destroyed) callback(error, out);
+    };
+    try {
+      codec.compress(data, endOfMessage, done);
+    } catch (error) {
+      // zlib refuses its options, or there is no memory for a context.
+      process.nextTick(done, error, EMPTY);
+    }
+  }
+
+  /** Frees what zlib holds, at the latest when a compression under way is done. */
+  destroy(): void {
+    this.#destroyed = true;
+    idleContexts.take(this);
+    this.dropContext();
+  }
+
+  /** The context has not been used for long: later messages begin with a new one. */
+  dropContext(): void {
+    this.#codec?.cleanup();
+    this.#codec = undefined;
+  }
+
+  #giveBack(codec: NegotiatedDeflate): void {
+    this.#codec = undefined;
+    this.#pool.giveDeflater(this.#windowBits, codec);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
