@@ -1,5 +1,6 @@
-import { bestPeer, formatRatio, OURS, ratioOf } from './report.js';
+import { bestPeer, formatRatio, ratioOf } from './report.js';
 import { scenarios } from './scenarios.js';
+import { OURS } from './servers.js';
 
 const WIDTH = 760;
 const LABELS = 230;

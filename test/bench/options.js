@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
+import { contestantOf } from './compare.js';
 import { scenarios } from './scenarios.js';
-import { BASELINE, contestants } from './servers.js';
+import { BASELINE, contestants, OURS } from './servers.js';
 
 const USAGE = `Measures websocket-context against other WebSocket packages.
 
@@ -13,6 +14,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
   --write, --no-write  whether to rewrite docs/performance.md; default: only after a full run of everything
+  --compare REF        also this package as of another commit, built beside this one; may be repeated
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
@@ -59,6 +61,7 @@ export function parseOptions(args) {
       server: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string' },
       load: { type: 'string' },
+      compare: { type: 'string', multiple: true, default: [] },
       write: { type: 'boolean' },
       'cpu-prof': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -71,8 +74,10 @@ export function parseOptions(args) {
   const rounds = values.rounds === undefined ? (values.quick ? 3 : 7) : Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
-  const servers = values.server.length === 0 && values.quick ? QUICK : values.server;
-  const everything = values.scenario.length === 0 && values.server.length === 0;
+  const servers = values.server.length === 0 && values.quick && values.compare.length === 0 ? QUICK : values.server;
+  const everything = values.scenario.length === 0 && values.server.length === 0 && values.compare.length === 0;
+  // Two builds are mostly all that is wanted then.
+  const wanted = servers.length === 0 && values.compare.length > 0 ? [OURS] : servers;
   return {
     quick: values.quick,
     rounds,
@@ -81,6 +86,9 @@ export function parseOptions(args) {
     write: values.write ?? (everything && !values.quick),
     cpuProf: values['cpu-prof'],
     scenarios: select(scenarios, values.scenario, 'scenario'),
-    contestants: select(contestants, servers.length === 0 ? [] : [BASELINE, ...servers], 'server'),
+    contestants: [
+      ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),
+      ...values.compare.map(contestantOf),
+    ],
   };
 }

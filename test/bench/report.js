@@ -1,5 +1,5 @@
 import { scenarios } from './scenarios.js';
-import { BASELINE, contestants } from './servers.js';
+import { BASELINE, contestants, OURS } from './servers.js';
 import { spread } from './statistics.js';
 
 /**
@@ -9,21 +9,20 @@ import { spread } from './statistics.js';
  * @typedef {import('./run.js').Results} Results
  */
 
-export const OURS = 'websocket-context';
-
 /** What no server can be beyond. */
 const LIMIT = 'node-only';
 
 /**
- * Ratio to the baseline, round by round: both were measured within seconds of one another.
+ * Ratio to another contestant, round by round: both were measured within seconds of one another.
  *
  * @param {Record<string, Outcome>} outcomes of one scenario
  * @param {string} id of a contestant
+ * @param {string} [divisorId] of the contestant that it is divided by
  * @returns {import('./statistics.js').Spread | undefined} undefined where there is nothing to compare
  */
-export function ratioOf(outcomes, id) {
+export function ratioOf(outcomes, id, divisorId = BASELINE) {
   const outcome = outcomes[id];
-  const base = outcomes[BASELINE];
+  const base = outcomes[divisorId];
   if (!outcome || !base || outcome.error || base.error) return undefined;
   const ratios = outcome.samples.flatMap(({ value }, i) => {
     const divisor = base.samples[i]?.value;
@@ -38,9 +37,10 @@ export function ratioOf(outcomes, id) {
  *
  * @param {Record<string, Outcome>} outcomes of one scenario
  * @param {string} id of a contestant
+ * @param {string} [divisorId] of the contestant that it is divided by
  */
-function processorRatioOf(outcomes, id) {
-  const [ours, base] = [id, BASELINE].map((one) =>
+function processorRatioOf(outcomes, id, divisorId = BASELINE) {
+  const [ours, base] = [id, divisorId].map((one) =>
     (outcomes[one]?.samples ?? []).flatMap(({ value, serverCpu }) => (serverCpu ? [value / serverCpu] : [])),
   );
   if (!ours?.length || !base?.length) return undefined;
@@ -107,6 +107,21 @@ export function summarize(scenario, outcomes) {
       `server ${percent(medianOf(outcome, 'serverCpu'))}, load ${percent(medianOf(outcome, 'loadCpu'))}`,
       growth === undefined ? '' : `, grows by ${Math.round(growth)} MiB`,
     ].join(' ');
+  });
+}
+
+/**
+ * How this package does against itself at another commit, see `--compare`.
+ *
+ * @param {Record<string, Outcome>} outcomes of one scenario
+ * @returns {string[]} one line for each of the other commits
+ */
+export function summarizeComparison(outcomes) {
+  return Object.keys(outcomes).flatMap((id) => {
+    const ratio = id.startsWith(`${OURS}@`) ? ratioOf(outcomes, OURS, id) : undefined;
+    if (!ratio) return [];
+    const byProcessor = processorRatioOf(outcomes, OURS, id);
+    return [`${OURS} / ${id}: ${formatSpread(ratio)}${byProcessor ? `, cpu ${formatRatio(byProcessor)}` : ''}`];
   });
 }
 

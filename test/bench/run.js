@@ -5,7 +5,7 @@ import { drawChart } from './chart.js';
 import { findGenerator } from './load-process.js';
 import { parseOptions } from './options.js';
 import { hotSpots } from './profile.js';
-import { fillMarkers, summarize, tables } from './report.js';
+import { fillMarkers, summarize, summarizeComparison, tables } from './report.js';
 import { startServer } from './server-process.js';
 
 /**
@@ -119,7 +119,7 @@ async function run(options) {
     results.outcomes[scenario.id] = outcomes;
     writeFileSync(here('.bench-build/results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
     console.log(`${scenario.title} (${scenario.better} is better)`);
-    for (const line of summarize(scenario, outcomes)) console.log(`  ${line}`);
+    for (const line of [...summarize(scenario, outcomes), ...summarizeComparison(outcomes)]) console.log(`  ${line}`);
     if (!options.cpuProf) continue;
     for (const contestant of options.contestants.filter((one) => one.ours && scenario.includes(one))) {
       console.log(hotSpots(profileDirectory(scenario, contestant)));

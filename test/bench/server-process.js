@@ -45,6 +45,7 @@ export async function startServer(contestant, { deflate = false, keepMemory = fa
       NODE_ENV: 'production',
       ...(keepMemory && KEEP_MEMORY),
       BENCH_DEFLATE: deflate ? '1' : '0',
+      ...(contestant.build && { BENCH_BUILD: contestant.build }),
       BENCH_BUFFERUTIL: contestant.variant === 'bufferutil' ? '1' : '0',
     },
   });

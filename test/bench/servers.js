@@ -8,11 +8,16 @@ import { plain, socketIo } from './dialects.js';
  *   dialect: import('./dialects.js').Dialect,
  *   variant?: 'bufferutil' | 'deflate',
  *   ours?: boolean,
- * }} Contestant `variant`: what is added to the plain package, in the scenarios where that makes a difference
+ *   build?: string,
+ * }} Contestant `variant`: what is added to the plain package, in the scenarios where that makes a difference; `build`: the
+ *   build of this package that is measured, instead of the one in the working tree
  */
 
 /** What the others are divided by. */
 export const BASELINE = 'ws';
+
+/** This package, as it is in the working tree. */
+export const OURS = 'websocket-context';
 
 /** @type {readonly Contestant[]} */
 export const contestants = [
