@@ -7,8 +7,21 @@ interface ExpressFacts {
   readonly app?: { get?: (setting: string) => unknown };
 }
 
+const HOST = /^[^/?#@\\\s]+$/;
+
 // Some proxies (Traefik) put the WebSocket scheme into X-Forwarded-Proto.
 const httpScheme: Readonly<Record<string, string>> = { http: 'http', https: 'https', ws: 'http', wss: 'https' };
+
+/**
+ * The most that is given to the URL parser as a host, whose time for international names grows with the square of their
+ * length. No name in DNS has more than 253 characters.
+ */
+export const MAX_HOST_LENGTH = 1024;
+
+/** Whether `host` can be the host of a URL, perhaps with a port, and nothing that would be taken for another part of it. */
+export function isHost(host: string): boolean {
+  return host.length <= MAX_HOST_LENGTH && HOST.test(host);
+}
 
 /** Scheme as the client sees it: `http` or `https`. */
 export const clientScheme = (req: IncomingMessage & ExpressFacts): string => {

@@ -176,6 +176,11 @@ describe('isOriginAllowed()', () => {
 });
 
 describe('normalizeOrigin()', () => {
+  it('takes no host that is longer than any name can be', () => {
+    assert.equal(normalizeOrigin(`http://${'a'.repeat(1024)}`), `http://${'a'.repeat(1024)}`);
+    assert.equal(normalizeOrigin(`http://${'a'.repeat(1025)}`), undefined);
+  });
+
   it('takes schemes literally that the URL parser gives no origin', () => {
     assert.equal(normalizeOrigin('Capacitor://LocalHost'), 'capacitor://localhost');
   });

@@ -65,6 +65,15 @@ describe('requestUri', () => {
     assert.equal(uri({ url: 'http://other.example/x', headers: { host: 'x' } }), 'http://other.example/x');
   });
 
+  it('is that of localhost where a host is longer than any name can be', () => {
+    const long = 'a'.repeat(1025);
+    assert.equal(uri({ url: '/x', headers: { host: long } }), 'http://localhost/x');
+    for (const url of [`http://${long}/x`, `http:${long}`, `http:\\\\${long}`]) {
+      assert.equal(uri({ url, headers: { host: 'x' } }), 'http://x/', url);
+    }
+    assert.equal(uri({ url: '*', headers: { host: 'x' } }), 'http://x/');
+  });
+
   it('does not let a path name another host', () => {
     assert.equal(
       uri({ url: '//evil.example/x', headers: { host: 'good.example' } }),
@@ -102,6 +111,25 @@ describe('isLocal', () => {
 });
 
 describe('cookies', () => {
+  it('are decoded where that is possible, and left alone where it is not', () => {
+    const cookie = 'a=%e2%82%ACx%20; b=%e2%82; c=%ff%20; d=%4; e=%zz; f=%C0%80; g=%ED%A0%80; h=%20%ff; i=1%; j="%41"';
+    assert.deepEqual(
+      { ...info.cookies(request({ headers: { cookie } })) },
+      {
+        a: '€x ',
+        b: '%e2%82',
+        c: '%ff%20',
+        d: '%4',
+        e: '%zz',
+        f: '%C0%80',
+        g: '%ED%A0%80',
+        h: '%20%ff',
+        i: '1%',
+        j: '"A"',
+      },
+    );
+  });
+
   it('are parsed from the header where nobody has', () => {
     assert.deepEqual(
       { ...info.cookies(request({ headers: { cookie: 'a=1; b=%20; c=%' } })) },

@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { parse } from 'cookie';
-import { clientHost, clientScheme } from '../client-url.js';
+import { clientHost, clientScheme, isHost, MAX_HOST_LENGTH } from '../client-url.js';
 
 /** What Express and common middleware add to a request, all of it optional. */
 interface ExpressRequest extends IncomingMessage {
@@ -11,18 +12,22 @@ interface ExpressRequest extends IncomingMessage {
   isAuthenticated?(): boolean;
 }
 
-/** A host, perhaps with a port, and nothing that a URL parser would take for another part of the URL. */
-const HOST = /^[^/?#@\\\s]+$/;
+const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i;
+const ESCAPES = /(?:%[0-9a-f]{2})+/gi;
+
+/** The scheme and the host of a request in absolute form. */
+const ABSOLUTE = /^[a-z][a-z0-9+.-]*:[/\\]*([^/\\?#]*)/i;
 
 /** The URL that the client asked for, with the scheme and host it sees as far as `trust proxy` allows to tell. */
 export function requestUri(req: ExpressRequest): URL {
   const host = clientHost(req) ?? '';
-  const base = `${clientScheme(req)}://${HOST.test(host) && URL.canParse(`http://${host}`) ? host : 'localhost'}`;
+  const base = `${clientScheme(req)}://${isHost(host) && URL.canParse(`http://${host}`) ? host : 'localhost'}`;
   const target = req.originalUrl ?? req.url ?? '/';
   // Joined as text: resolved against the base, a target like //elsewhere would name another host. Only the absolute form
   // of a request (RFC 9112 section 3.2.2) brings its own.
   const url = target.startsWith('/') ? base + target : target;
-  return new URL(URL.canParse(url) ? url : base);
+  const named = ABSOLUTE.exec(url)?.[1] ?? '';
+  return new URL(named.length <= MAX_HOST_LENGTH && URL.canParse(url) ? url : base);
 }
 
 /** Whether the client's connection is encrypted; `trust proxy` of Express is honoured. */
@@ -48,7 +53,19 @@ export function userHostAddress(req: ExpressRequest): string | undefined {
 
 /** Cookies by name: those of cookie-parser if it ran, otherwise parsed from the header. */
 export function cookies(req: ExpressRequest): Readonly<Record<string, string | undefined>> {
-  return req.cookies ?? parse(req.headers.cookie ?? '');
+  return req.cookies ?? parse(req.headers.cookie ?? '', { decode: decodeCookie });
+}
+
+/**
+ * What `cookie` does by itself, but without an exception for each value that cannot be decoded: thousands of them fit into
+ * a header, and each would take the time of a stack trace.
+ */
+function decodeCookie(value: string): string {
+  if (BROKEN_ESCAPE.test(value)) return value;
+  for (const [escapes] of value.matchAll(ESCAPES)) {
+    if (!isUtf8(Buffer.from(escapes.replaceAll('%', ''), 'hex'))) return value;
+  }
+  return decodeURIComponent(value);
 }
 
 /** The user that an authentication middleware such as Passport has found. */

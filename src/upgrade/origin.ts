@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import { clientHost, clientScheme } from '../client-url.js';
+import { clientHost, clientScheme, isHost } from '../client-url.js';
 import type { ResolvedRouteOptions } from '../options.js';
 
+const SCHEME_AND_HOST = /^[a-z][a-z0-9+.-]*:\/\/(.*)$/;
 const PLAIN_HOST = /^[a-z0-9.-]+(?::[0-9]+)?$/i;
 
 /**
@@ -10,8 +11,8 @@ const PLAIN_HOST = /^[a-z0-9.-]+(?::[0-9]+)?$/i;
  */
 export const normalizeOrigin = (origin: string): string | undefined => {
   const lowerCase = origin.toLowerCase();
-  const match = /^([a-z][a-z0-9+.-]*):\/\/[^/?#@\\\s]+$/.exec(lowerCase);
-  if (match === null || !URL.canParse(lowerCase)) return undefined;
+  const host = SCHEME_AND_HOST.exec(lowerCase)?.[1];
+  if (host === undefined || !isHost(host) || !URL.canParse(lowerCase)) return undefined;
   const url = new URL(lowerCase);
   return url.origin === 'null' ? lowerCase : url.origin;
 };

@@ -15,16 +15,30 @@ export const isToken = (value: string): boolean => TOKEN.test(value);
  */
 export const parseSubProtocols = (header: string | undefined): readonly string[] => {
   if (header === undefined) return none;
-  const protocols: string[] = [];
+  const protocols = new Set<string>();
   for (const item of header.split(',')) {
-    // Only space and tab may surround an item; trim() would take more away
-    const protocol = item.replace(/^[ \t]+|[ \t]+$/g, '');
+    const protocol = trimBlanks(item);
     if (protocol === '') continue;
-    if (!isToken(protocol) || protocols.includes(protocol)) return none;
-    protocols.push(protocol);
+    if (!isToken(protocol) || protocols.has(protocol)) return none;
+    protocols.add(protocol);
   }
-  return Object.freeze(protocols);
+  return Object.freeze([...protocols]);
 };
+
+/** Only space and tab may surround an item; `trim()` would take more away. */
+function trimBlanks(item: string): string {
+  let start = 0;
+  let end = item.length;
+  // A regular expression for the end of the item would try each blank within it, and all that follow each one
+  while (start < end && isBlank(item, start)) start++;
+  while (end > start && isBlank(item, end - 1)) end--;
+  return item.slice(start, end);
+}
+
+function isBlank(text: string, index: number): boolean {
+  const char = text[index];
+  return char === ' ' || char === '\t';
+}
 
 /**
  * Selects the subprotocol of a connection.
@@ -38,7 +52,11 @@ export const selectSubProtocol = (
   supported: ResolvedRouteOptions['subProtocols'],
   req: IncomingMessage,
 ): string | undefined => {
-  if (typeof supported !== 'function') return supported.find((protocol) => requested.includes(protocol));
+  if (typeof supported !== 'function') {
+    // A client may request thousands
+    const requestable = new Set(requested);
+    return supported.find((protocol) => requestable.has(protocol));
+  }
   const chosen = supported(requested, req);
   if (chosen === undefined || requested.includes(chosen)) return chosen;
   const found = typeof chosen === 'string' ? JSON.stringify(chosen) : typeof chosen;
