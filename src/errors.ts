@@ -8,7 +8,8 @@ export type WebSocketErrorCode =
   | 'ERR_WEBSOCKET_OPERATION_ABORTED'
   | 'ERR_WEBSOCKET_CLOSE_TIMEOUT'
   | 'ERR_WEBSOCKET_SEND_BUFFER_FULL'
-  | 'ERR_WEBSOCKET_NOT_ATTACHED';
+  | 'ERR_WEBSOCKET_NOT_ATTACHED'
+  | 'ERR_WEBSOCKET_INVALID_MESSAGE';
 
 // System.Net.WebSockets.WebSocketError members that the codes stand for.
 const FAULTED = 2;
@@ -33,6 +34,7 @@ const facts: Readonly<Record<WebSocketErrorCode, readonly [webSocketErrorCode: n
   ERR_WEBSOCKET_CLOSE_TIMEOUT: [NATIVE_ERROR, 0x800705b4],
   ERR_WEBSOCKET_SEND_BUFFER_FULL: [NATIVE_ERROR],
   ERR_WEBSOCKET_NOT_ATTACHED: [NOT_A_WEB_SOCKET],
+  ERR_WEBSOCKET_INVALID_MESSAGE: [FAULTED],
 };
 
 /** HRESULT of a stream that ended (FIN) without a close frame: ERROR_HANDLE_EOF. */

@@ -9,7 +9,15 @@ export {
   type ReceiveResult,
   WebSocketMessageType,
 } from './context/fragments.js';
+export type { InvalidMessageHandler, JsonOptions, JsonSendOptions, WebSocketJson } from './context/json.js';
 export type { WebSocketMessage } from './context/messages.js';
+export type {
+  SchemaInput,
+  SchemaOutput,
+  StandardIssue,
+  StandardResult,
+  StandardSchema,
+} from './context/standard-schema.js';
 export {
   type CancelOptions,
   type CloseStatus,

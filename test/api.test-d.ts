@@ -1,15 +1,21 @@
 // Compiled only: what the types of the public surface promise to users of TypeScript.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { type } from 'arktype';
 import { expectTypeOf } from 'expect-type';
 import express, { type Request } from 'express';
+import * as v from 'valibot';
 import type { WebSocket } from 'ws';
+import { z } from 'zod';
 import {
   type CloseInfo,
   type CompletionCallback,
   type DrainResult,
   type FragmentReadResult,
   type ReceiveResult,
+  type StandardIssue,
+  type StandardSchema,
   WebSocketCloseStatus,
   type WebSocketContext,
   WebSocketError,
@@ -147,6 +153,46 @@ export async function context(socket: WebSocketContext): Promise<void> {
   socket.state = WebSocketState.Closed;
   await using scoped = socket;
   void scoped;
+}
+
+// JSON messages have the types of their schemas, whichever library they are from.
+export async function json(socket: WebSocketContext, spec: StandardSchemaV1<string, Date>): Promise<void> {
+  const plain = socket.json();
+  expectTypeOf(await plain.receiveAsync()).toBeUnknown();
+  expectTypeOf(plain.sendAsync).parameter(0).toBeUnknown();
+
+  const receive = z.object({ text: z.string(), at: z.string().transform((text) => new Date(text)) });
+  const send = v.pipe(
+    v.date(),
+    v.transform((date) => date.getTime()),
+  );
+  const typed = socket.json({ receive, send });
+  for await (const message of typed) expectTypeOf(message).toEqualTypeOf<{ text: string; at: Date }>();
+  expectTypeOf(await typed.receiveAsync({ signal: socket.signal })).toEqualTypeOf<
+    { text: string; at: Date } | undefined
+  >();
+  expectTypeOf(typed.sendAsync(new Date(), { compress: true })).toEqualTypeOf<Promise<void>>();
+  // @ts-expect-error not what the schema takes
+  await typed.sendAsync(5);
+  // @ts-expect-error a JSON message is a whole one
+  await typed.sendAsync(new Date(), { endOfMessage: false });
+
+  const union = socket.json({ receive: type({ kind: "'a' | 'b'" }) });
+  expectTypeOf(await union.receiveAsync()).toEqualTypeOf<{ kind: 'a' | 'b' } | undefined>();
+  expectTypeOf(await socket.json({ receive: spec }).receiveAsync()).toEqualTypeOf<Date | undefined>();
+  expectTypeOf<StandardSchema<string, Date>>().toExtend<StandardSchemaV1<string, Date>>();
+  socket.json({ invalid: 'skip' });
+  socket.json({
+    async invalid(issues, raw, on) {
+      expectTypeOf(issues).toEqualTypeOf<readonly StandardIssue[]>();
+      expectTypeOf(raw).toEqualTypeOf<WebSocketMessage>();
+      expectTypeOf(on).toEqualTypeOf<WebSocketContext>();
+    },
+  });
+  // @ts-expect-error no such policy
+  socket.json({ invalid: 'ignore' });
+  // @ts-expect-error no schema
+  socket.json({ receive: { type: 'string' } });
 }
 
 // Errors narrow by their code.

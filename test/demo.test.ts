@@ -127,6 +127,27 @@ describe('the samples', () => {
     assert.match(refused.body, /Speak v1\.chat or v2\.chat/);
   });
 
+  it('json.ts answers orders with receipts, and says what is wrong with others', async (t) => {
+    const { socketUrl } = await startSample(t, 'json');
+    const client = await connect(t, `${socketUrl}/orders`);
+
+    client.socket.send('{"item":"tea","count":2}');
+    const { at, ...receipt } = JSON.parse(String(await client.next()));
+    assert.deepEqual(receipt, { item: 'tea', count: 2 });
+    assert.equal(new Date(at).toISOString(), at);
+    client.socket.send('{"item":"tea","count":0}');
+    const { code, reason } = await client.closed;
+    assert.equal(code, 1007);
+    assert.match(reason, /^count: /);
+
+    const patient = await connect(t, `${socketUrl}/patient`);
+    patient.socket.send('tea, please');
+    assert.deepEqual(JSON.parse(String(await patient.next())), { error: 'The message is not JSON' });
+    patient.socket.send('{"item":"tea","count":3}');
+    assert.deepEqual(JSON.parse(String(await patient.next())), { taken: 3 });
+    await closeFromHere(patient);
+  });
+
   it('upload.ts stores each message, fragmented or not, in a file', async (t) => {
     const { socketUrl } = await startSample(t, 'upload');
     const client = await connect(t, `${socketUrl}/upload`);

@@ -12,6 +12,7 @@ const codes: Readonly<Record<WebSocketErrorCode, readonly [number, number?]>> = 
   ERR_WEBSOCKET_CLOSE_TIMEOUT: [3, 0x800705b4],
   ERR_WEBSOCKET_SEND_BUFFER_FULL: [3],
   ERR_WEBSOCKET_NOT_ATTACHED: [4],
+  ERR_WEBSOCKET_INVALID_MESSAGE: [2],
 };
 
 describe('WebSocketError', () => {

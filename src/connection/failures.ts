@@ -18,6 +18,14 @@ export function notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping', fou
   return new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot ${operation}: ${what}, ${needed}`);
 }
 
+/** A read while another one waits. */
+export function receiveInProgress(): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS',
+    'Cannot receive: another receive is pending, must have settled before the next one',
+  );
+}
+
 /** A hand-over to `ws` that comes too late, or too early. */
 export function handOverRefused(found: string): WebSocketError {
   return new WebSocketError(

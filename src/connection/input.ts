@@ -5,6 +5,7 @@ import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framin
 import { MessageInflater } from '../framing/inflater.js';
 import { Utf8Validator } from '../framing/utf8.js';
 import { onAbort } from './cancellation.js';
+import { receiveInProgress } from './failures.js';
 import { type Reader, ReceiveQueue, type ReceiveQueueOwner } from './receive-queue.js';
 
 /** permessage-deflate of a connection: what was agreed, and the options that led to it. */
@@ -140,12 +141,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#queue.hasReader) {
-      return Promise.reject(
-        new WebSocketError(
-          'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS',
-          'Cannot receive: another receive is pending, must have settled before the next one',
-        ),
-      );
+      return Promise.reject(receiveInProgress());
     }
     const value = kind.take(this.#queue);
     if (value !== undefined) return Promise.resolve(value);

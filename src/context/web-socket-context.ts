@@ -16,8 +16,10 @@ import {
   receiveKind,
   WebSocketMessageType,
 } from './fragments.js';
+import { JsonChannel, type JsonOptions, type WebSocketJson } from './json.js';
 import { MessageIterator, type WebSocketMessage, wholeMessage } from './messages.js';
 import * as info from './request-info.js';
+import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import { readableOf, writableOf } from './streams.js';
 
 /** Options of an operation that can be cancelled. */
@@ -103,6 +105,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   #resolveClosed: ((info: CloseInfo) => void) | undefined;
   #readable: ReadableStream<WebSocketMessage> | undefined;
   #writable: WritableStream<WebSocketData> | undefined;
+  #json: JsonChannel | undefined;
 
   static {
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
@@ -387,6 +390,19 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   get writable(): WritableStream<WebSocketData> {
     this.#writable ??= writableOf(this.#connection, this.signal);
     return this.#writable;
+  }
+
+  /**
+   * The connection as JSON messages, typed and checked by [Standard Schema](https://standardschema.dev) validators such as
+   * those of zod, valibot and arktype. Without a schema values are `unknown`.
+   *
+   * @throws TypeError for options that are none
+   */
+  json<Receive extends StandardSchema = StandardSchema, Send extends StandardSchema = StandardSchema>(
+    options: JsonOptions<Receive, Send> = {},
+  ): WebSocketJson<SchemaOutput<Receive>, SchemaInput<Send>> {
+    this.#json ??= new JsonChannel(this.#connection, this);
+    return this.#json.view(options);
   }
 
   /** Fires when the connection is over, in whatever way. */
