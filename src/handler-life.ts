@@ -150,6 +150,6 @@ export class HandlerLife implements Aftermath {
 
   #close(status: number | undefined, description: string | undefined): void {
     if (isHandedOver(this.#socket)) this.#socket.ws.close(status, description);
-    else this.#socket.closeAsync(status, description).catch(ignore);
+    else void this.#socket.closeAsync(status, description);
   }
 }

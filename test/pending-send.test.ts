@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NONE, type PendingSend, rejectSends, resolveSends } from '../src/connection/sending/pending-send.js';
+import { NONE, PendingSend, rejectSends, resolveSends } from '../src/connection/sending/pending-send.js';
 
-function start(outcomes: unknown[]): PendingSend {
-  return {
+function start(): PendingSend {
+  return new PendingSend({
     data: 'a',
     text: true,
     endOfMessage: true,
@@ -11,21 +11,18 @@ function start(outcomes: unknown[]): PendingSend {
     close: false,
     whole: false,
     size: 1,
-    phase: 'queued',
-    resolve: () => outcomes.push('sent'),
-    reject: (reason) => outcomes.push(reason),
-  };
+  });
 }
 
 describe('PendingSend', () => {
-  it('resolves or rejects once', () => {
-    const outcomes: unknown[] = [];
-    const [first, second] = [start(outcomes), start(outcomes)];
+  it('resolves or rejects once', async () => {
+    const [first, second] = [start(), start()];
     rejectSends([first], 'why');
     rejectSends([first], 'again');
     resolveSends([first, second]);
     rejectSends([second], 'again');
-    assert.deepEqual(outcomes, ['why', 'sent']);
+    await assert.rejects(first.promise, (reason) => reason === 'why');
+    await second.promise;
   });
 
   it('shares an empty list that nobody can fill', () => {

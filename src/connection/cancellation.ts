@@ -1,3 +1,5 @@
+import { derive } from './deferred.js';
+
 /** Whom each signal has to tell, with a single listener of its own. */
 const waiting: WeakMap<AbortSignal, Set<() => void>> = new WeakMap();
 
@@ -27,6 +29,15 @@ function tellAll(this: AbortSignal): void {
 /** Calls `cancel` if the signal fires before `operation` has settled. */
 export function whileUncancelled<T>(operation: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {
   const stopListening = onAbort(signal, cancel);
-  operation.then(stopListening, stopListening);
-  return operation;
+  return derive(
+    operation,
+    (value) => {
+      stopListening();
+      return value;
+    },
+    (reason) => {
+      stopListening();
+      throw reason;
+    },
+  );
 }

@@ -1,4 +1,5 @@
 import { WebSocketError } from '../errors.js';
+import { Deferred } from './deferred.js';
 
 /** What the close handshake asks of its connection when time is up. */
 export interface CloseHandshakeOwner {
@@ -8,12 +9,6 @@ export interface CloseHandshakeOwner {
   closeTimedOut(error: WebSocketError): void;
   /** The connection is over, but the peer does not take our last bytes or does not let go of TCP. */
   lingerTimedOut(): void;
-}
-
-/** Someone who waits for the close handshake to be complete. */
-interface Waiter {
-  resolve(): void;
-  reject(reason: unknown): void;
 }
 
 type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'lingering' | 'over';
@@ -26,7 +21,8 @@ export class CloseHandshake {
   readonly #owner: CloseHandshakeOwner;
   readonly #timeout: number;
   #phase: Phase = 'idle';
-  #waiters: Waiter[] = [];
+  /** Those who wait for the handshake to be complete. */
+  #waiters: Deferred<void>[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** How it ended, once it has: with a reason if it failed. */
   #outcome: { readonly reason?: unknown } | undefined;
@@ -81,20 +77,19 @@ export class CloseHandshake {
 
   /** Resolves when the handshake is complete, rejects when it fails. `onWaiting` gets a function that stops waiting. */
   wait(onWaiting?: (leave: (reason: unknown) => void) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { resolve, reject };
-      if (this.#outcome !== undefined) {
-        settle(waiter, this.#outcome);
-        return;
-      }
-      // From here on the timer is not put off any more.
-      this.touch();
-      this.#waiters.push(waiter);
-      onWaiting?.((reason) => {
-        this.#waiters = this.#waiters.filter((one) => one !== waiter);
-        reject(reason);
-      });
+    const waiter = new Deferred<void>();
+    if (this.#outcome !== undefined) {
+      settle(waiter, this.#outcome);
+      return waiter.promise;
+    }
+    // From here on the timer is not put off any more.
+    this.touch();
+    this.#waiters.push(waiter);
+    onWaiting?.((reason) => {
+      this.#waiters = this.#waiters.filter((one) => one !== waiter);
+      waiter.reject(reason);
     });
+    return waiter.promise;
   }
 
   #enter(phase: Phase): void {
@@ -132,7 +127,7 @@ export class CloseHandshake {
   }
 }
 
-function settle(waiter: Waiter, outcome: { readonly reason?: unknown }): void {
+function settle(waiter: Deferred<void>, outcome: { readonly reason?: unknown }): void {
   if ('reason' in outcome) waiter.reject(outcome.reason);
   else waiter.resolve();
 }

@@ -2,6 +2,7 @@ import { WebSocketError } from '../errors.js';
 import { whileUncancelled } from './cancellation.js';
 import { CloseHandshake, type CloseHandshakeOwner } from './close-handshake.js';
 import { closePayload } from './close-status.js';
+import { derive } from './deferred.js';
 import type { Input } from './input.js';
 import type { Sender, SendTicket } from './sending/sender.js';
 import { canSend, WebSocketState } from './state.js';
@@ -72,7 +73,7 @@ export class Closing implements CloseHandshakeOwner {
     const acknowledged = this.handshake.wait((stopWaiting) => {
       leave = stopWaiting;
     });
-    const done = sending === undefined ? acknowledged : Promise.all([acknowledged, sending.sent]).then(noResult);
+    const done = sending === undefined ? acknowledged : derive(Promise.all([acknowledged, sending.sent]), noResult);
     if (signal === undefined) return done;
     return whileUncancelled(done, signal, () => {
       const { reason } = signal;
@@ -98,9 +99,7 @@ export class Closing implements CloseHandshakeOwner {
   acknowledgeLate(): void {
     const { closeStatus = 1005, closeStatusDescription } = this.#owner;
     this.#input.discard();
-    this.#send(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription)).sent.catch(
-      noResult,
-    );
+    this.#send(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription));
   }
 
   closeTimedOut(error: WebSocketError): void {
@@ -115,14 +114,13 @@ export class Closing implements CloseHandshakeOwner {
     this.isQueued = true;
     this.#owner.closeBegins();
     let ticket: SendTicket = payload;
-    const sent = this.#sender
-      .sendClose(payload, (pending) => {
-        ticket = pending;
-      })
-      .catch((reason: unknown) => {
-        // A peer that has closed need not wait for our acknowledgement.
-        if (this.#owner.state !== WebSocketState.Closed || !(reason instanceof WebSocketError)) throw reason;
-      });
+    const sending = this.#sender.sendClose(payload, (pending) => {
+      ticket = pending;
+    });
+    const sent = derive(sending, noResult, (reason) => {
+      // A peer that has closed need not wait for our acknowledgement.
+      if (this.#owner.state !== WebSocketState.Closed || !(reason instanceof WebSocketError)) throw reason;
+    });
     if (canSend(this.#owner.state)) this.handshake.awaitPeer();
     const withdraw = (reason: unknown): boolean => {
       if (this.#isShared) this.#sender.letGo(ticket, reason);

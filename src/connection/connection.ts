@@ -6,6 +6,7 @@ import { CLOSE_FRAME, PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
 import { Closing, type ClosingOwner } from './closing.js';
+import { rejected } from './deferred.js';
 import * as failures from './failures.js';
 import { type HandOverOwner, handOver, type OpenWs } from './hand-over.js';
 import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
@@ -150,13 +151,13 @@ export class Connection
   /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
   send(request: SendRequest): Promise<void> {
     const { data, text, endOfMessage, compress, whole, signal } = request;
-    if (!this.#canSend()) return Promise.reject(this.#notOpenFor('send'));
+    if (!this.#canSend()) return rejected(this.#notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#sender.bufferedAmount > this.#settings.sendBufferLimit) {
       // What waits for the end of the tick only says nothing about the peer.
       this.#sender.flush();
       const waiting = this.#sender.bufferedAmount;
-      if (waiting > this.#settings.sendBufferLimit) return Promise.reject(this.#abortSlowConsumer(waiting));
+      if (waiting > this.#settings.sendBufferLimit) return rejected(this.#abortSlowConsumer(waiting));
     }
     this.#closing?.handshake.touch();
     if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
@@ -182,13 +183,13 @@ export class Connection
 
   /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
   closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
+    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.#notOpenFor('close'));
     return this.#ensureClosing().closeOutput(payload, signal);
   }
 
   /** Closes and waits until the peer has acknowledged, or acknowledges the peer's close. Unread input is thrown away. */
   close(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#state === Aborted || this.#ws !== undefined) return Promise.reject(this.#notOpenFor('close'));
+    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.#notOpenFor('close'));
     return this.#ensureClosing().close(payload, signal);
   }
 
@@ -204,7 +205,7 @@ export class Connection
       return;
     }
     this.#input.shed();
-    this.closeOutput(closePayload(code, code === 1005 ? undefined : reason), undefined).catch(noResult);
+    void this.closeOutput(closePayload(code, code === 1005 ? undefined : reason), undefined);
   }
 
   /** Ends the connection without a close handshake. What the peer sent before it went can still be read. */
@@ -243,7 +244,7 @@ export class Connection
 
   /** Sends a ping and resolves with the round trip in ms. */
   ping(payload: Buffer | undefined, signal: AbortSignal | undefined): Promise<number> {
-    if (!this.#canSend()) return Promise.reject(this.#notOpenFor('ping'));
+    if (!this.#canSend()) return rejected(this.#notOpenFor('ping'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#pings ??= new Pings(this.#keepAlive.now);
     const data = payload ?? this.#pings.nextPayload();
@@ -448,5 +449,3 @@ export class Connection
     return failures.notOpenFor(operation, { state: this.#state, isHandedOver: this.#ws !== undefined, isCloseQueued });
   }
 }
-
-function noResult(): void {}

@@ -1,11 +1,11 @@
 import { onAbort } from './cancellation.js';
+import { Deferred } from './deferred.js';
 
 /** A ping of the application that waits for its pong. */
 interface Ping {
   readonly payload: Buffer;
   readonly sentAt: number;
-  resolve(roundTrip: number): void;
-  reject(reason: unknown): void;
+  readonly answered: Deferred<number>;
   /** Stops listening for cancellation. */
   release: (() => void) | undefined;
 }
@@ -29,15 +29,16 @@ export class Pings {
 
   /** Resolves with the round trip in ms when the pong with this payload comes. */
   wait(payload: Buffer, signal: AbortSignal | undefined): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const ping: Ping = { payload, sentAt: this.#now(), resolve, reject, release: undefined };
-      this.#waiting.push(ping);
-      if (signal === undefined) return;
+    const answered = new Deferred<number>();
+    const ping: Ping = { payload, sentAt: this.#now(), answered, release: undefined };
+    this.#waiting.push(ping);
+    if (signal !== undefined) {
       ping.release = onAbort(signal, () => {
         this.#waiting = this.#waiting.filter((one) => one !== ping);
-        reject(signal.reason);
+        answered.reject(signal.reason);
       });
-    });
+    }
+    return answered.promise;
   }
 
   /**
@@ -49,7 +50,7 @@ export class Pings {
     const now = this.#now();
     for (const ping of this.#waiting.splice(0, at + 1)) {
       ping.release?.();
-      ping.resolve(now - ping.sentAt);
+      ping.answered.resolve(now - ping.sentAt);
     }
   }
 
@@ -59,7 +60,7 @@ export class Pings {
     this.#waiting = [];
     for (const ping of waiting) {
       ping.release?.();
-      ping.reject(reason);
+      ping.answered.reject(reason);
     }
   }
 }

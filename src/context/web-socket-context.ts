@@ -4,6 +4,7 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
 import { type CloseInfo, closePayload } from '../connection/close-status.js';
 import { Connection, type ConnectionParts, type Traffic } from '../connection/connection.js';
+import { derive } from '../connection/deferred.js';
 import type { Compression } from '../connection/input.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
@@ -96,6 +97,8 @@ export let isHandedOver: (context: WebSocketContext) => boolean;
  * - A close of the peer is reported, never answered behind the application's back: call `closeAsync`, return from the
  *   handler, or wait for `closeTimeout`. Pings are answered at once.
  * - An operation that is cancelled leaves the connection usable, except `closeAsync` once its close frame is out.
+ * - A send, a close or a ping that fails with a {@link WebSocketError} and that nobody awaits raises no
+ *   `unhandledRejection`; wrong arguments and the reasons of signals do.
  */
 export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: Connection;
@@ -234,8 +237,8 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   }
 
   /** `closeAsync(1000)` unless the connection is over or handed over to `ws`, for `await using`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!isTerminal(this.state) && !isHandedOver(this)) await this.closeAsync();
+  [Symbol.asyncDispose](): Promise<void> {
+    return isTerminal(this.state) || isHandedOver(this) ? settled : this.closeAsync();
   }
 
   // IIS style
@@ -290,11 +293,11 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     completionContext?: C,
   ): Promise<number> | undefined {
     const { utf8Encoded = typeof data === 'string', finalFragment = true } = options ?? {};
-    const written = attempt(async () => {
+    const written = attempt(() => {
       checkCompletion(completion, 'write');
       const payload = outgoingBytes(data, 'write');
       const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
-      await this.#connection.send({
+      const sent = this.#connection.send({
         data: payload,
         text: utf8Encoded,
         endOfMessage: finalFragment,
@@ -302,7 +305,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
         whole: false,
         signal: undefined,
       });
-      return bytes;
+      return derive(sent, () => bytes);
     });
     return this.#deliver(written, completion, completionContext as C, (bytes) => [
       bytes,

@@ -1,17 +1,39 @@
-/** A send that could not be put into the batch at once. */
-export interface PendingSend {
-  data: string | Uint8Array;
+import { Deferred } from '../deferred.js';
+
+/** What a {@link PendingSend} is made of. */
+export interface PendingSendParts {
+  readonly data: string | Uint8Array;
   readonly text: boolean;
   readonly endOfMessage: boolean;
-  compress: boolean;
+  readonly compress: boolean;
   /** A close frame: `data` is its payload. */
   readonly close: boolean;
   /** A message of its own. */
   readonly whole: boolean;
   readonly size: number;
-  phase: 'queued' | 'compressing' | 'compressed' | 'committed';
-  resolve: (() => void) | undefined;
-  reject: ((reason: unknown) => void) | undefined;
+}
+
+/** A send that could not be put into the batch at once. Its promise resolves when the system has taken it. */
+export class PendingSend extends Deferred<void> {
+  data: string | Uint8Array;
+  readonly text: boolean;
+  readonly endOfMessage: boolean;
+  compress: boolean;
+  readonly close: boolean;
+  readonly whole: boolean;
+  readonly size: number;
+  phase: 'queued' | 'compressing' | 'compressed' | 'committed' = 'queued';
+
+  constructor(parts: PendingSendParts) {
+    super();
+    this.data = parts.data;
+    this.text = parts.text;
+    this.endOfMessage = parts.endOfMessage;
+    this.compress = parts.compress;
+    this.close = parts.close;
+    this.whole = parts.whole;
+    this.size = parts.size;
+  }
 }
 
 /** Nothing is pending, as is the rule. */
@@ -19,22 +41,10 @@ export const NONE: readonly PendingSend[] = Object.freeze([]);
 
 /** The sends have succeeded, unless their promises have been rejected before. */
 export function resolveSends(sends: readonly PendingSend[]): void {
-  for (const pending of sends) {
-    const { resolve } = pending;
-    forgetPromise(pending);
-    resolve?.();
-  }
+  for (const pending of sends) pending.resolve();
 }
 
 /** The sends have failed, unless they have succeeded or failed before. */
 export function rejectSends(sends: readonly PendingSend[], reason: unknown): void {
-  for (const pending of sends) {
-    const { reject } = pending;
-    forgetPromise(pending);
-    reject?.(reason);
-  }
-}
-
-function forgetPromise(pending: PendingSend): void {
-  pending.resolve = pending.reject = undefined;
+  for (const pending of sends) pending.reject(reason);
 }

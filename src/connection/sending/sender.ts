@@ -4,7 +4,7 @@ import { type Batch, COPY_LIMIT, FrameWriter, recycle } from '../../framing/fram
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
 import type { Compression } from '../input.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
-import { NONE, type PendingSend, rejectSends, resolveSends } from './pending-send.js';
+import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 
 /**
  * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
@@ -134,22 +134,18 @@ export class Sender {
    */
   send(outgoing: Outgoing, onPending?: (ticket: SendTicket) => void): Promise<void> {
     const { data, text, endOfMessage, compress, whole } = outgoing;
-    return new Promise((resolve, reject) => {
-      const pending: PendingSend = {
-        data,
-        text,
-        endOfMessage,
-        compress: this.#deflater !== undefined && this.#isWorthCompressing(data, endOfMessage, compress),
-        close: false,
-        whole,
-        size: byteLength(data),
-        phase: 'queued',
-        resolve,
-        reject,
-      };
-      this.#enqueue(pending);
-      onPending?.(pending);
+    const pending = new PendingSend({
+      data,
+      text,
+      endOfMessage,
+      compress: this.#deflater !== undefined && this.#isWorthCompressing(data, endOfMessage, compress),
+      close: false,
+      whole,
+      size: byteLength(data),
     });
+    this.#enqueue(pending);
+    onPending?.(pending);
+    return pending.promise;
   }
 
   /** Sends a ping, pong or close frame before everything that waits. */
@@ -164,27 +160,23 @@ export class Sender {
    * @param onPending gets the ticket with which it can be withdrawn
    */
   sendClose(payload: Uint8Array, onPending?: (ticket: SendTicket) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const pending: PendingSend = {
-        data: payload,
-        text: false,
-        endOfMessage: true,
-        compress: false,
-        close: true,
-        whole: false,
-        size: payload.length,
-        phase: 'queued',
-        resolve,
-        reject,
-      };
-      if (this.#first === this.#queue.length) {
-        this.#commit(pending);
-        this.#scheduleFlush();
-      } else {
-        this.#enqueue(pending);
-      }
-      onPending?.(pending);
+    const pending = new PendingSend({
+      data: payload,
+      text: false,
+      endOfMessage: true,
+      compress: false,
+      close: true,
+      whole: false,
+      size: payload.length,
     });
+    if (this.#first === this.#queue.length) {
+      this.#commit(pending);
+      this.#scheduleFlush();
+    } else {
+      this.#enqueue(pending);
+    }
+    onPending?.(pending);
+    return pending.promise;
   }
 
   /**
@@ -196,7 +188,7 @@ export class Sender {
   withdraw(ticket: SendTicket, reason: unknown): boolean {
     const pending = ticket as PendingSend;
     // It has been withdrawn, or the connection has failed.
-    if (pending.reject === undefined) return false;
+    if (pending.isSettled) return false;
     const withdrawn = pending.phase === 'queued';
     if (withdrawn) this.#remove(pending);
     rejectSends([pending], reason);
