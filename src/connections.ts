@@ -2,7 +2,7 @@ import createError from 'http-errors';
 import { closePayload } from './connection/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
-import { closeGracefully, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
+import { closeGracefully, cutOff, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
 
 /** Options of `close`. */
 export interface DrainOptions {
@@ -139,11 +139,15 @@ export class Connections {
     const ends = leaving.map((context) => context.closed);
     for (const context of leaving) closeGracefully(context, code, reason);
     const abortAll = (): void => {
-      for (const context of leaving) context.abort();
+      for (const context of leaving) {
+        context.abort();
+        cutOff(context);
+      }
     };
     const timer = timeout === Number.POSITIVE_INFINITY ? undefined : setTimeout(abortAll, timeout);
     const outcomes = await Promise.all(ends);
-    clearTimeout(timer);
+    // What is over may still wait for its client to end TCP, which server.close() waits for.
+    timer?.unref();
     const closed = outcomes.filter(({ wasClean }) => wasClean).length;
     return { closed, aborted: outcomes.length - closed };
   }

@@ -13,7 +13,7 @@ function start(t: TestContext, timeout = 100) {
     {
       acknowledgeLate: () => calls.push('acknowledge'),
       closeTimedOut: (error) => calls.push(error),
-      lingerTimedOut: () => calls.push('linger'),
+      flushTimedOut: () => calls.push('linger'),
     },
     timeout,
   );

@@ -155,7 +155,7 @@ describe('Closing', () => {
       assert.equal(connection.state, 5);
       await settle();
       assert.deepEqual(socket.sentText, ['1 x', '1 y', sent]);
-      assert.equal(socket.destroyed, true);
+      assert.equal(socket.finSent, true);
     });
   }
 

@@ -24,8 +24,11 @@ describe('Connection, closing from our side', () => {
     assert.equal(connection.state, 5);
     assert.deepEqual(connection.closeInfo, { code: 1001, reason: 'bye', wasClean: true });
     assert.deepEqual(socket.sentText, [`8 ${OK}`]);
-    assert.equal(socket.destroyed, true);
     assert.equal(h.terminated, 1);
+    assert.deepEqual([socket.finSent, socket.destroyed], [true, false]);
+    socket.arriveEnd();
+    await settle();
+    assert.equal(socket.destroyed, true);
     assert.equal(h.clock.pending, 0);
     assert.equal(await h.receiveText(), 1001);
     await assert.rejects(h.receiveText(), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -92,7 +95,7 @@ describe('Connection, closing from our side', () => {
     assert.equal(connection.state, 2);
     await h.close();
     assert.equal(connection.state, 5);
-    assert.equal(socket.destroyed, true);
+    assert.equal(socket.finSent, true);
   });
 
   it('closes when neither side would read before the other one has', async (t) => {

@@ -18,7 +18,7 @@ describe('Connection, closed by the peer', () => {
     await h.close(4002);
     assert.deepEqual(socket.sentText.slice(2), ['8 \x0f\xa2']);
     assert.equal(connection.state, 5);
-    assert.equal(socket.destroyed, true);
+    assert.equal(socket.finSent, true);
   });
 
   it('acknowledges on closeOutput as well', async (t) => {

@@ -74,6 +74,17 @@ describe('close', { timeout: 20_000 }, () => {
     await serverClosed;
   });
 
+  it('waits no longer than timeout for a client that acknowledges and does not end TCP', async (t) => {
+    const { sockets, client, server } = await openRaw(t);
+    const serverClosed = once(server.close(), 'close');
+    const drained = sockets.close({ timeout: 200 });
+    await client.nextClose();
+    client.close(1001);
+    assert.deepEqual(await drained, { closed: 1, aborted: 0 });
+    assert.equal(client.raw.socket.destroyed, false);
+    await serverClosed;
+  });
+
   it('aborts at once with a timeout of 0', async (t) => {
     const { sockets } = await openRaw(t);
     assert.deepEqual(await sockets.close({ timeout: 0 }), { closed: 0, aborted: 1 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Transport } from '../src/connection/transport.js';
+import { FakeClock } from './support/fake-clock.js';
 import { FakeSocket, settle } from './support/fake-socket.js';
 
 const NO_HEAD = Buffer.alloc(0);
@@ -33,9 +34,10 @@ describe('Transport', () => {
     socket.arriveEnd();
     await settle();
     assert.equal(transport.isPeerConnected, false);
-    transport.end();
+    transport.linger(1000);
     await settle();
-    assert.deepEqual(reports, ['received head', 'received more', 'ended', 'closed']);
+    assert.equal(socket.destroyed, true);
+    assert.deepEqual(reports, ['received head', 'received more', 'ended']);
     assert.equal(transport.error, undefined);
   });
 
@@ -126,16 +128,33 @@ describe('Transport', () => {
     }
   });
 
-  it('ends our half once, takes nothing more, and goes on reading until the peer has ended its half', async () => {
+  it('lingers: ends our half, takes and reports nothing more, and throws away what still comes until the peer ends', async (t) => {
+    const clock = new FakeClock().install(t);
     const { socket, reports, transport } = start();
-    transport.end();
-    transport.end();
+    transport.pause();
+    transport.linger(1000);
     assert.equal(transport.write(batch('a')), false);
     socket.arrive(Buffer.from('late'));
     await settle();
-    assert.equal(socket.finSent, true);
+    assert.deepEqual([socket.finSent, socket.destroyed, socket.readableLength], [true, false, 0]);
+    socket.arriveEnd();
+    await settle();
+    assert.equal(socket.destroyed, true);
+    assert.deepEqual(reports, []);
+    assert.equal(clock.pending, 0);
+  });
+
+  it('lingers no longer than it may, and not at all on a socket that is gone', async (t) => {
+    const clock = new FakeClock().install(t);
+    const { socket, transport } = start();
+    transport.linger(1000);
+    clock.advance(999);
     assert.equal(socket.destroyed, false);
-    assert.deepEqual(reports, ['received late']);
+    clock.advance(1);
+    assert.equal(socket.destroyed, true);
+    await settle();
+    transport.linger(1000);
+    assert.equal(clock.pending, 0);
   });
 
   for (const [what, adapt] of [
@@ -145,12 +164,14 @@ describe('Transport', () => {
       (socket: FakeSocket) => Object.defineProperty(socket, 'destroySoon', { value: undefined }),
     ],
   ] as const) {
-    it(`destroys ${what} when its last bytes are out, or at once`, async () => {
+    it(`destroys ${what} whose peer has ended when our last bytes are out, or at once`, async () => {
       const { socket, transport } = start();
       adapt(socket);
       socket.stall();
       transport.write(batch('\x81\x01a'));
-      transport.destroySoon();
+      socket.arriveEnd();
+      await settle();
+      transport.linger(1000);
       await settle();
       assert.equal(socket.destroyed, false);
       socket.unstall();

@@ -7,14 +7,14 @@ export interface CloseHandshakeOwner {
   acknowledgeLate(): void;
   /** The peer has not taken or not acknowledged our close in time. */
   closeTimedOut(error: WebSocketError): void;
-  /** The connection is over, but the peer does not take our last bytes or does not let go of TCP. */
-  lingerTimedOut(): void;
+  /** The connection is over, but the peer does not take our last bytes. */
+  flushTimedOut(): void;
 }
 
-type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'lingering' | 'over';
+type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'flushing' | 'over';
 
 /** How long TCP may take to end where `closeTimeout` is 0: no peer may hold a socket that nobody uses any more. */
-const LONGEST_LINGER = 10_000;
+export const LONGEST_LINGER = 10_000;
 
 /** The waiting part of the close handshake (RFC 6455, section 7): who waits for what, and for how long. */
 export class CloseHandshake {
@@ -60,17 +60,17 @@ export class CloseHandshake {
     if (this.#phase === 'awaitingPeer') this.#timer?.refresh();
   }
 
-  /** The handshake is complete; what is left is to get rid of TCP. */
+  /** The handshake is complete; the peer has as long again to take our last bytes. */
   complete(): void {
     this.#end({});
   }
 
-  /** The handshake will not be completed; TCP may still have our last bytes to deliver. */
+  /** The handshake will not be completed; the peer has as long again to take our last bytes. */
   fail(reason: unknown): void {
     this.#end({ reason });
   }
 
-  /** TCP is gone. */
+  /** TCP is gone, or lingers by itself. */
   over(): void {
     this.#enter('over');
   }
@@ -97,7 +97,7 @@ export class CloseHandshake {
     this.#timer = undefined;
     this.#phase = phase;
     if (phase === 'idle' || phase === 'over') return;
-    const timeout = phase === 'lingering' ? this.#timeout || LONGEST_LINGER : this.#timeout;
+    const timeout = phase === 'flushing' ? this.#timeout || LONGEST_LINGER : this.#timeout;
     if (timeout === 0) return;
     this.#timer = setTimeout(() => this.#expired(), timeout);
     this.#timer.unref();
@@ -114,13 +114,13 @@ export class CloseHandshake {
         ),
       );
     } else {
-      this.#owner.lingerTimedOut();
+      this.#owner.flushTimedOut();
     }
   }
 
   #end(outcome: { readonly reason?: unknown }): void {
     this.#outcome = outcome;
-    this.#enter('lingering');
+    this.#enter('flushing');
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) settle(waiter, outcome);

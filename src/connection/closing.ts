@@ -8,7 +8,7 @@ import type { Sender, SendTicket } from './sending/sender.js';
 import { canSend, WebSocketState } from './state.js';
 
 /** What closing asks of its connection. */
-export interface ClosingOwner extends Pick<CloseHandshakeOwner, 'lingerTimedOut'> {
+export interface ClosingOwner extends Pick<CloseHandshakeOwner, 'flushTimedOut'> {
   readonly state: WebSocketState;
   /** The peer's close, once received. */
   readonly closeStatus: number | undefined;
@@ -106,8 +106,8 @@ export class Closing implements CloseHandshakeOwner {
     this.#owner.drop(error);
   }
 
-  lingerTimedOut(): void {
-    this.#owner.lingerTimedOut();
+  flushTimedOut(): void {
+    this.#owner.flushTimedOut();
   }
 
   #send(payload: Buffer): QueuedClose {

@@ -4,6 +4,7 @@ import { WebSocketError } from '../errors.js';
 import type { Batch } from '../framing/frame-writer.js';
 import { CLOSE_FRAME, PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
+import { LONGEST_LINGER } from './close-handshake.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
 import { Closing, type ClosingOwner } from './closing.js';
 import { rejected } from './deferred.js';
@@ -219,6 +220,11 @@ export class Connection
     this.#transport.destroy();
   }
 
+  /** Does not wait any longer for a peer that has not let go of TCP yet, though the connection is over. */
+  cutOff(): void {
+    if (isTerminal(this.#state)) this.#transport.destroy();
+  }
+
   /** Drops the connection now. */
   abort(): void {
     this.drop(failures.operationAborted('the connection was aborted'));
@@ -325,7 +331,7 @@ export class Connection
     this.#intake.decide();
   }
 
-  lingerTimedOut(): void {
+  flushTimedOut(): void {
     this.#transport.destroy();
   }
 
@@ -439,9 +445,8 @@ export class Connection
   }
 
   #endTcp(): void {
-    // After a fault the peer may still be sending.
-    if (this.#state === Closed) this.#transport.destroySoon();
-    else this.#transport.end();
+    this.#closing?.handshake.over();
+    this.#transport.linger(this.#settings.closeTimeout || LONGEST_LINGER);
   }
 
   #notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping'): WebSocketError {

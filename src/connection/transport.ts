@@ -13,6 +13,14 @@ export interface TransportOwner {
   socketClosed(): void;
 }
 
+/** Whom a socket reports to that only waits for its end. */
+const NOBODY: TransportOwner = Object.freeze({
+  received: nothing,
+  ended: nothing,
+  flushed: nothing,
+  socketClosed: nothing,
+});
+
 const kTransport: unique symbol = Symbol('transport');
 
 /** A socket and the transport that owns it; one symbol instead of a closure per listener. */
@@ -31,17 +39,19 @@ interface NetSocketExtras {
 /** The socket of a connection, from the end of the handshake until TCP is gone or `ws` takes over. */
 export class Transport {
   readonly #socket: OwnedSocket & NetSocketExtras;
-  readonly owner: TransportOwner;
+  #owner: TransportOwner;
   /** Ms without traffic after which TCP itself is to look for the peer; 0: never, or it does so already. */
   #keepAliveDelay = 0;
   #writesOutstanding = 0;
   #writeDone: ((error?: Error | null) => void) | undefined;
+  /** Runs while the socket waits for the peer's FIN. */
+  #lingering: NodeJS.Timeout | undefined;
   /** Why TCP has failed, if it has. */
   error: Error | undefined;
 
   constructor(socket: Duplex, owner: TransportOwner) {
     this.#socket = Object.assign(socket, { [kTransport]: this });
-    this.owner = owner;
+    this.#owner = owner;
   }
 
   /** Whether the TCP connection still stands in both directions. */
@@ -118,17 +128,24 @@ export class Transport {
     return socket.writableLength === 0 && socket.errored === null;
   }
 
-  /** Ends our half of TCP. What the peer still sends is read until it ends its half too; then the socket goes. */
-  end(): void {
-    if (this.#socket.readableEnded) this.destroySoon();
-    else if (!this.#socket.writableEnded) this.#socket.end();
-  }
-
-  /** Destroys the socket when what was written to it is out. */
-  destroySoon(): void {
+  /**
+   * Ends our half of TCP and reports nothing any more. What the peer still sends is read and thrown away until it has
+   * ended its half too, at most for `timeout` ms; then the socket goes. A socket that is closed before all that came has
+   * been read answers with a reset, which takes from the peer what it has not read yet.
+   */
+  linger(timeout: number): void {
     const socket = this.#socket;
-    if (socket.destroySoon !== undefined) socket.destroySoon();
-    else socket.end(() => socket.destroy());
+    // Whoever had the connection is not kept for as long as a peer takes its time.
+    this.#owner = NOBODY;
+    if (socket.destroyed) return;
+    this.#lingering = setTimeout(() => socket.destroy(), timeout);
+    this.#lingering.unref();
+    if (socket.readableEnded) {
+      this.#destroySoon();
+    } else {
+      socket.end();
+      socket.resume();
+    }
   }
 
   /** Drops TCP now. */
@@ -136,28 +153,54 @@ export class Transport {
     this.#socket.destroy();
   }
 
+  /** Takes a chunk of the socket. */
+  received(chunk: Buffer): void {
+    this.#owner.received(chunk);
+  }
+
+  /** The peer has ended its half. */
+  ended(): void {
+    if (this.#lingering === undefined) this.#owner.ended();
+    else this.#destroySoon();
+  }
+
+  /** TCP is gone. */
+  closed(): void {
+    clearTimeout(this.#lingering);
+    this.#owner.socketClosed();
+  }
+
+  /** Destroys the socket when what was written to it is out. */
+  #destroySoon(): void {
+    const socket = this.#socket;
+    if (socket.destroySoon !== undefined) socket.destroySoon();
+    else socket.end(() => socket.destroy());
+  }
+
   #written(error: Error | null | undefined): void {
     this.#writesOutstanding--;
     if (this.#writesOutstanding > 0) return;
     // Node reports writes that a destroyed socket has dropped as done; 'close' follows, and settles what waits.
     if (error || this.#socket.destroyed) return;
-    this.owner.flushed();
+    this.#owner.flushed();
   }
 }
 
 function onData(this: Duplex, chunk: Buffer): void {
-  (this as OwnedSocket)[kTransport]?.owner.received(chunk);
+  (this as OwnedSocket)[kTransport]?.received(chunk);
 }
 
 function onEnd(this: Duplex): void {
-  (this as OwnedSocket)[kTransport]?.owner.ended();
+  (this as OwnedSocket)[kTransport]?.ended();
 }
 
 function onClose(this: Duplex): void {
-  (this as OwnedSocket)[kTransport]?.owner.socketClosed();
+  (this as OwnedSocket)[kTransport]?.closed();
 }
 
 function onError(this: Duplex, error: Error): void {
   const transport = (this as OwnedSocket)[kTransport];
   if (transport !== undefined) transport.error = error;
 }
+
+function nothing(): void {}

@@ -80,6 +80,9 @@ const settled: Promise<void> = Promise.resolve();
 /** Asks the client to go while the application goes on reading what it sends until then. For draining. */
 export let closeGracefully: (context: WebSocketContext, code: number, reason: string) => void;
 
+/** Does not wait any longer for a client that has not let go of TCP yet, though the connection is over. */
+export let cutOff: (context: WebSocketContext) => void;
+
 /** What has gone through the connection so far. */
 export let trafficOf: (context: WebSocketContext) => Traffic;
 
@@ -112,6 +115,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   static {
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
+    cutOff = (context) => context.#connection.cutOff();
     trafficOf = (context) => context.#connection.traffic;
     isHandedOver = (context) => context.#connection.ws !== undefined;
   }
