@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { flushAtEndOfTick } from '../src/connection/sending/end-of-tick.js';
+import { eventLoop } from '../src/event-loop.js';
 
 describe('flushAtEndOfTick', () => {
   it('flushes all by one callback, also those behind one whose stream throws', (t) => {
     const ticks: (() => void)[] = [];
-    t.mock.method(process, 'nextTick', (tick: () => void) => void ticks.push(tick));
+    t.mock.method(eventLoop, 'nextTick', (tick: () => void) => void ticks.push(tick));
     const flushed: string[] = [];
     const named = (name: string) => ({ flush: () => void flushed.push(name) });
     flushAtEndOfTick(named('first'));
@@ -27,7 +28,7 @@ describe('flushAtEndOfTick', () => {
 
   it('leaves what is to be flushed by a flush to the next tick', (t) => {
     const ticks: (() => void)[] = [];
-    t.mock.method(process, 'nextTick', (tick: () => void) => void ticks.push(tick));
+    t.mock.method(eventLoop, 'nextTick', (tick: () => void) => void ticks.push(tick));
     const flushed: string[] = [];
     const late = { flush: () => void flushed.push('late') };
     flushAtEndOfTick({ flush: () => flushAtEndOfTick(late) });

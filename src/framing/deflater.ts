@@ -1,4 +1,5 @@
 import type { PerMessageDeflateOptions } from 'ws';
+import { eventLoop } from '../event-loop.js';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
 import { DeflatePool, idleContexts } from './deflate-pool.js';
 
@@ -49,7 +50,7 @@ export class MessageDeflater {
       codec.compress(data, endOfMessage, done);
     } catch (error) {
       // zlib refuses its options, or there is no memory for a context.
-      process.nextTick(done, error, EMPTY);
+      eventLoop.nextTick(done, error, EMPTY);
     }
   }
 

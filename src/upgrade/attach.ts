@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
 import createError from 'http-errors';
+import { eventLoop } from '../event-loop.js';
 import { isWebSocketRequest } from './handshake.js';
 import { replay } from './replay.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
@@ -213,7 +214,7 @@ const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proce
  */
 const unlessTaken = (socket: Duplex, proceed: () => void): void => {
   const before = bytesWritten(socket);
-  process.nextTick(() => {
+  eventLoop.nextTick(() => {
     if (socket.writable && bytesWritten(socket) === before && !isRead(socket)) proceed();
   });
 };

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
+import { eventLoop } from '../event-loop.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
 export interface Aftermath {
@@ -141,7 +142,7 @@ export class UpgradeRequest {
   release(former: FormerResponse): void {
     this.head = NO_BYTES;
     matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
-    process.nextTick(() => {
+    eventLoop.nextTick(() => {
       this.#res = undefined;
       this.#former = former;
     });

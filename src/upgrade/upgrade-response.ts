@@ -1,4 +1,5 @@
 import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
+import { eventLoop } from '../event-loop.js';
 import { type FormerResponse, UpgradeRequest } from './upgrade-request.js';
 
 const SWITCHING_PROTOCOLS = 101;
@@ -27,7 +28,7 @@ const mayWrite = (res: ServerResponse): boolean => {
 /** Calls back the writer whose bytes go nowhere, as late as it would be for bytes that go somewhere. */
 const callBack = (args: readonly unknown[]): void => {
   const callback = args.find((arg) => typeof arg === 'function');
-  if (callback !== undefined) process.nextTick(callback);
+  if (callback !== undefined) eventLoop.nextTick(callback);
 };
 
 /** Emits `close` as Node does behind the last byte of a response, or when its connection is lost; once. */
@@ -45,7 +46,7 @@ const finishSilently = (res: ServerResponse): void => {
   if (res.finished) return;
   res.finished = true;
   if (res.destroyed || upgradeOf(res).gone) return;
-  process.nextTick(() => {
+  eventLoop.nextTick(() => {
     // Newer versions of Node keep it in a field that only the way through a socket sets
     if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });
     res.emit('finish');

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
 import createError from 'http-errors';
+import { eventLoop } from '../event-loop.js';
 import type { UpgradePhase, UpgradeRequest, UpgradeWatch } from './upgrade-request.js';
 import { emitClose, silenceResponse } from './upgrade-response.js';
 
@@ -110,7 +111,7 @@ export class Watch implements UpgradeWatch {
   #answered(): void {
     const { req, res, socket } = this.#upgrade;
     res.detachSocket(socket as Socket);
-    process.nextTick(emitClose, res);
+    eventLoop.nextTick(emitClose, res);
     // Ends and closes the request too; it has no body
     req.resume();
     hangUp(socket);

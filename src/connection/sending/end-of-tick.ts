@@ -1,3 +1,5 @@
+import { eventLoop } from '../../event-loop.js';
+
 /** What writes at the end of the tick what the tick has put together. */
 export interface Flushable {
   flush(): void;
@@ -7,7 +9,7 @@ let unflushed: Flushable[] = [];
 
 /** Flushes at the end of this tick: one callback for all connections. */
 export function flushAtEndOfTick(target: Flushable): void {
-  if (unflushed.push(target) === 1) process.nextTick(flushAll);
+  if (unflushed.push(target) === 1) eventLoop.nextTick(flushAll);
 }
 
 function flushAll(): void {
@@ -23,7 +25,7 @@ function flushAll(): void {
     // A stream whose write throws is not to keep the others from theirs.
     if (next < targets.length) {
       unflushed = unflushed.concat(targets.slice(next));
-      process.nextTick(flushAll);
+      eventLoop.nextTick(flushAll);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { WebSocketError } from '../../errors.js';
+import { eventLoop } from '../../event-loop.js';
 import { MessageDeflater } from '../../framing/deflater.js';
 import { type Batch, COPY_LIMIT, FrameWriter, recycle } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
@@ -259,7 +260,7 @@ export class Sender {
       // A close frame is sent once; whoever has sent it goes on before the peer's answer comes.
       resolveSends(committed.filter((pending) => pending.close));
       // A peer that takes everything at once must not keep its sender, and with it the process, from all other work.
-      setImmediate(resolveSends, committed);
+      eventLoop.setImmediate(resolveSends, committed);
     }
   }
 
