@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
 import express, { type Request, type Response } from 'express';
 import express4 from 'express4';
 import { isHttpError } from 'http-errors';
@@ -31,6 +32,43 @@ describe('UpgradeRequest', () => {
       await client.readHead();
       assert.equal(String(await client.read(5)), 'early');
       assert.equal(UpgradeRequest.of(await accepted.promise)?.head.length, 0);
+      await assertClean(client);
+    });
+
+    it('gives the context to nobody who only copies, lists or prints the request', async (t) => {
+      const claims: string[] = [];
+      class Claimed extends RecordedAftermath {
+        override claim(): this {
+          claims.push('claimed');
+          return super.claim();
+        }
+      }
+      const ways: Readonly<Record<string, (req: IncomingMessage) => unknown>> = {
+        spread: (req) => ({ ...req }),
+        assign: (req) => Object.assign({}, req),
+        keys: (req) => Object.keys(req),
+        entries: (req) => Object.entries(req),
+        'for in': (req) => {
+          const seen: unknown[] = [];
+          for (const name in req) seen.push(Reflect.get(req, name));
+          return seen;
+        },
+        'JSON with a replacer': (req) => JSON.stringify(req, (key, value) => (key === '' ? value : String(value))),
+        'console.log': (req) => inspect(req),
+        'console.log, deep': (req) => inspect(req, { depth: 6, getters: true }),
+        descriptors: (req) => Object.getOwnPropertyDescriptors(req),
+        in: (req) => 'webSocket' in req,
+      };
+      const done = new Deferred<void>();
+      const server = await attached(t, async (req) => {
+        await accept(req, {}, new Claimed());
+        for (const look of Object.values(ways)) look(req);
+        done.resolve();
+      });
+      const client = await rawUpgrade(t, server);
+      await done.promise;
+      assert.deepEqual(claims, []);
+      await client.readHead();
       await assertClean(client);
     });
 
@@ -217,14 +255,14 @@ describe('UpgradeRequest', () => {
       }
     });
 
-    it('has a property webSocket like those that it is made with', async (t) => {
+    it('has a property webSocket that can be found and replaced, but is not listed', async (t) => {
       let descriptor: PropertyDescriptor | undefined;
       const server = await attached(t, (req, res) => {
         descriptor = Object.getOwnPropertyDescriptor(req, 'webSocket');
         res.end();
       });
       await responseTo(t, server);
-      assert.deepEqual([descriptor?.configurable, descriptor?.enumerable], [true, true]);
+      assert.deepEqual([descriptor?.configurable, descriptor?.enumerable], [true, false]);
     });
 
     it('may be accepted after a refusal that was not sent', async (t) => {

@@ -49,9 +49,10 @@ interface Carrier {
   _parsedUrl?: unknown;
 }
 
+/** Not enumerable: what copies a request, lists it or prints it does not ask for its connection. */
 const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
   configurable: true,
-  enumerable: true,
+  enumerable: false,
   get() {
     return this[carried]?.aftermath?.claim();
   },
