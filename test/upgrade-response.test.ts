@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { Stream } from 'node:stream';
 import { describe, it } from 'node:test';
 import compression from 'compression';
 import connect from 'connect';
@@ -9,6 +10,7 @@ import express from 'express';
 import session, { MemoryStore } from 'express-session';
 import express4 from 'express4';
 import helmet from 'helmet';
+import createError from 'http-errors';
 import morgan from 'morgan';
 import responseTime from 'response-time';
 import { ACCEPT, rawUpgrade } from './support/raw-client.js';
@@ -216,4 +218,180 @@ describe('the middleware of Express', () => {
       await assertClean(client);
     });
   }
+});
+
+describe('methods of a response that write', () => {
+  /** What a newer version of Node might add. */
+  const future = {
+    writeFuture(this: object, head: string, callback?: () => void): unknown {
+      return Reflect.apply(Reflect.get(this, '_writeRaw'), this, [head, 'ascii', callback]);
+    },
+    writeNothing(this: object, head: string): unknown {
+      return Reflect.apply(Reflect.get(this, '_writeRaw'), this, [head]);
+    },
+  };
+
+  const names = (prototype: object | null): string[] =>
+    prototype === null || prototype === Stream.prototype
+      ? []
+      : [...Object.getOwnPropertyNames(prototype), ...names(Object.getPrototypeOf(prototype))];
+
+  const call = (res: ServerResponse, name: string, args: readonly unknown[]): void => {
+    try {
+      Reflect.apply(Reflect.get(res, name), res, args);
+    } catch {
+      // As Node does with arguments that it does not like
+    }
+  };
+
+  it('do not touch the socket before the 101, whichever this version of Node has', async (t) => {
+    const writing = names(ServerResponse.prototype).filter((name) => /^_?write(?!Head|$|able)/.test(name));
+    assert.ok(writing.includes('writeContinue') && writing.includes('_writeRaw'), writing.join());
+    for (const name of [...writing, 'writeInformation', 'writeFuture', 'writeNothing']) {
+      const server = await attached(t, (req, res) => {
+        Object.assign(res, future);
+        for (const args of [
+          [{ link: '</a.css>; rel=preload' }],
+          [103, { link: '</a.css>; rel=preload' }],
+          ['HTTP/1.1 103 Early Hints\r\n\r\n'],
+          [],
+        ]) {
+          call(res, name, args);
+        }
+        return accept(req);
+      });
+      const client = await rawUpgrade(t, server);
+      assert.equal((await client.readHead()).status, 101, name);
+      await assertClean(client);
+    }
+  });
+
+  it('call back as if they had written', async (t) => {
+    const server = await attached(t, async (req, res) => {
+      Object.assign(res, future);
+      await new Promise((resolve) => call(res, 'writeFuture', ['HTTP/1.1 103 Early Hints\r\n\r\n', resolve]));
+      await new Promise((resolve) => call(res, 'writeInformation', [103, {}, resolve]));
+      return accept(req);
+    });
+    assert.equal((await (await rawUpgrade(t, server)).readHead()).status, 101);
+  });
+
+  it('answer behind a head, and write nothing where somebody else has written', async (t) => {
+    const answering = await attached(t, (_req, res) => {
+      Object.assign(res, future);
+      res.writeHead(401, { 'Content-Length': '2' });
+      call(res, '_send', ['no']);
+      res.end();
+    });
+    const { status, body } = await responseTo(t, answering);
+    assert.deepEqual([status, body], [401, 'no']);
+
+    const yielding = await attached(t, (req, res) => {
+      res.writeHead(401, { 'Content-Length': '2' });
+      req.socket.write('raw');
+      call(res, '_send', ['no']);
+      req.socket.end();
+    });
+    assert.equal((await (await rawUpgrade(t, yielding)).readToEnd()).toString(), 'raw');
+  });
+
+  it('do nothing behind the 101', async (t) => {
+    const done = new Deferred<void>();
+    const server = await attached(t, async (req, res) => {
+      Object.assign(res, future);
+      await accept(req);
+      for (const name of ['writeInformation', 'writeFuture']) call(res, name, ['HTTP/1.1 103 Early Hints\r\n\r\n']);
+      done.resolve();
+    });
+    const client = await rawUpgrade(t, server);
+    assert.equal((await client.readHead()).status, 101);
+    await done.promise;
+    await assertClean(client);
+  });
+});
+
+describe('cork() of a response', () => {
+  const middleware: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse) => unknown>> = {
+    once: (_req, res) => res.cork(),
+    'many times': (_req, res) => {
+      for (let i = 0; i < 1000; i++) res.cork();
+    },
+    'until the next tick': (_req, res) => {
+      res.cork();
+      process.nextTick(() => res.uncork());
+    },
+    'after headers were set': (_req, res) => {
+      res.setHeader('X', '1');
+      res.cork();
+    },
+    'through the socket of the request': (req) => req.socket.cork(),
+    'from a hook that has the last say on the head': (_req, res) => {
+      const { writeHead } = res;
+      res.writeHead = (...args: unknown[]) => {
+        res.cork();
+        return Reflect.apply(writeHead, res, args);
+      };
+    },
+    'from a hook that sees the end': (_req, res) => {
+      const { end } = res;
+      res.end = (...args: unknown[]) => {
+        res.cork();
+        return Reflect.apply(end, res, args);
+      };
+    },
+  };
+  for (const [how, cork] of Object.entries(middleware)) {
+    it(`does not swallow a 101, nor what comes behind it (${how})`, async (t) => {
+      const server = await attached(t, (req, res) => {
+        cork(req, res);
+        return accept(req);
+      });
+      const client = await rawUpgrade(t, server);
+      assert.equal((await client.readHead()).status, 101);
+      await assertClean(client);
+    });
+
+    it(`does not swallow a refusal (${how})`, async (t) => {
+      for (const late of [false, true]) {
+        const server = await attached(t, async (req, res, next) => {
+          cork(req, res);
+          if (late) await new Promise(setImmediate);
+          next(createError(401, 'no'));
+        });
+        assert.equal((await responseTo(t, server)).status, 401);
+      }
+    });
+
+    it(`does not swallow the 503 of a request whose time is up (${how})`, async (t) => {
+      const server = await attached(t, (req, res) => void cork(req, res), { handshakeTimeout: 10 });
+      assert.equal((await responseTo(t, server)).status, 503);
+    });
+  }
+
+  it('does not swallow what somebody else writes who takes the socket over', async (t) => {
+    const server = await attached(t, (req, res, next) => {
+      res.cork();
+      req.socket.write('raw');
+      next(new Error('seen'));
+      req.socket.pipe(req.socket);
+    });
+    const client = await rawUpgrade(t, server);
+    assert.equal(await client.readUntil('raw'), 'raw');
+    await assertClean(client);
+  });
+
+  it('means nothing behind the 101', async (t) => {
+    const done = new Deferred<void>();
+    const server = await attached(t, async (req, res) => {
+      const { socket } = await accept(req);
+      res.cork();
+      assert.equal(socket.writableCorked, 0);
+      res.uncork();
+      done.resolve();
+    });
+    const client = await rawUpgrade(t, server);
+    await client.readHead();
+    await done.promise;
+    await assertClean(client);
+  });
 });

@@ -587,3 +587,219 @@ describe('handshakeTimeout', () => {
     assert.equal(await settled.promise, 0);
   });
 });
+
+describe('setTimeout of a request that waits', () => {
+  /** The application, told where to set a timeout and what to do when it has passed. */
+  const waysToSet: Readonly<
+    Record<string, (req: IncomingMessage, res: ServerResponse, server: Server, expired: () => void) => unknown>
+  > = {
+    'its response': (_req, res, _server, expired) => res.setTimeout(20, expired),
+    'the request': (req, _res, _server, expired) => req.setTimeout(20, expired),
+    'the server': (req, _res, server, expired) => {
+      server.once('timeout', expired);
+      req.socket.setTimeout(20);
+    },
+  };
+  for (const [where, set] of Object.entries(waysToSet)) {
+    it(`calls back on ${where}, as for any request`, async (t) => {
+      const server = await attached(t, (req, res) => {
+        set(req, res, server, () => {
+          res.statusCode = 503;
+          res.end('too slow');
+        });
+      });
+      const response = await responseTo(t, server);
+      assert.deepEqual([response.status, response.body], [503, 'too slow']);
+    });
+
+    it(`means nothing on ${where} once the handshake is done`, async (t) => {
+      const called: string[] = [];
+      const accepted = new Deferred<Duplex>();
+      const server = await attached(t, async (req, res) => {
+        set(req, res, server, () => called.push(where));
+        // Later, when it is being waited for
+        await new Promise(setImmediate);
+        const { socket } = await accept(req);
+        accepted.resolve(socket);
+      });
+      const client = await rawUpgrade(t, server);
+      const socket = await accepted.promise;
+      assert.equal(Reflect.get(socket, 'timeout'), 0);
+      // Whoever sets one for the socket from now on means the socket
+      socket.emit('timeout');
+      await client.readHead();
+      await assertClean(client);
+      assert.deepEqual(called, []);
+    });
+  }
+
+  it('of the server counts from the connection on, and ends one that nobody looks after', async (t) => {
+    const closed = new Deferred<void>();
+    const server = await attached(t, (_req, res) => void res.on('close', closed.resolve));
+    server.setTimeout(20);
+    const client = await rawUpgrade(t, server);
+    await Promise.all([client.closed(), closed.promise]);
+    assert.equal(client.received.length, 0);
+  });
+
+  it('holds while a refusal is on its way, and no longer', async (t) => {
+    const timeouts: number[] = [];
+    const server = await attached(t, (_req, res) => {
+      res.setTimeout(20, () => {
+        timeouts.push(timeouts.length);
+        res.end(' end');
+        res.socket?.emit('timeout');
+      });
+      res.write('beginning');
+    });
+    assert.equal((await responseTo(t, server)).body, 'beginning end');
+    assert.deepEqual(timeouts, [0]);
+  });
+
+  it('does not end what somebody else has answered', async (t) => {
+    const server = await attached(t, (req, res) => {
+      res.setTimeout(5, () => assert.fail('called'));
+      req.socket.once('timeout', () => req.socket.write(' second'));
+      setImmediate(() => req.socket.write('first'));
+    });
+    const client = await rawUpgrade(t, server);
+    assert.equal(await client.readUntil('second'), 'first second');
+  });
+
+  it('is not that of an idle connection, whose earlier requests have been answered', async (t) => {
+    for (const pipelined of [false, true]) {
+      const waiting = new Deferred<Duplex>();
+      const answered = new Deferred<void>();
+      const server = await attached(t, async (req, res) => {
+        if (req.url === '/first') {
+          if (pipelined) await new Promise(setImmediate);
+          res.end('first');
+          return;
+        }
+        await new Promise(setImmediate);
+        waiting.resolve(req.socket);
+        await answered.promise;
+        void accept(req);
+      });
+      const client = await rawUpgrade(t, server, {
+        path: '/first',
+        headers: { Connection: 'keep-alive', Upgrade: undefined },
+      });
+      if (!pipelined) await client.readResponse();
+      client.request();
+      const socket = await waiting.promise;
+      assert.equal(Reflect.get(socket, 'timeout') ?? 0, 0);
+      answered.resolve();
+      if (pipelined) await client.readResponse();
+      assert.equal((await client.readHead()).status, 101);
+    }
+  });
+});
+
+describe('a pipelined request over a stream that is no socket', () => {
+  it('waits for its turn like any other', async (t) => {
+    const server = await attached(t, async (req, res) => {
+      await new Promise(setImmediate);
+      if (req.url === '/first') res.end('first');
+      else await accept(req);
+    });
+    const [ours, theirs] = duplexPair();
+    t.after(() => void ours.destroy());
+    server.emit('connection', theirs);
+    ours.write(Buffer.concat([Buffer.from('GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n'), requestBytes({})]));
+    let answers = '';
+    for await (const chunk of ours) {
+      answers += chunk;
+      if (answers.includes('101')) break;
+    }
+    assert.match(answers, /^HTTP\/1\.1 200 OK.*firstHTTP\/1\.1 101/s);
+  });
+});
+
+describe('what an application writes past its response', () => {
+  const ways: Readonly<Record<string, (req: IncomingMessage, next: (error: Error) => void) => void>> = {
+    'at once': (req, next) => {
+      req.socket.write('raw');
+      next(new Error('seen'));
+    },
+    'at once, and unseen': (req) => void req.socket.write('raw'),
+    later: (req, next) =>
+      void setImmediate(() => {
+        req.socket.write('raw');
+        next(new Error('seen'));
+      }),
+    'behind its own half': (req) => void req.socket.end('raw'),
+  };
+  for (const [when, write] of Object.entries(ways)) {
+    it(`has until handshakeTimeout if nobody reads its client (${when})`, async (t) => {
+      const closed = new Deferred<void>();
+      const server = await attached(
+        t,
+        (req, res, next) => {
+          res.on('close', closed.resolve);
+          write(req, next);
+        },
+        { handshakeTimeout: 30 },
+      );
+      const client = await rawUpgrade(t, server);
+      assert.equal((await client.readToEnd()).toString(), 'raw');
+      // The client keeps its half open
+      await closed.promise;
+    });
+
+    it(`is left alone where there are other upgrade listeners (${when})`, async (t) => {
+      const settled = new Deferred<Duplex>();
+      const server = await attached(
+        t,
+        (req, _res, next) => {
+          write(req, next);
+          setTimeout(settled.resolve, 60, req.socket);
+        },
+        { handshakeTimeout: 20 },
+      );
+      server.on('upgrade', () => {});
+      await rawUpgrade(t, server);
+      assert.equal((await settled.promise).destroyed, false);
+    });
+  }
+
+  it('is left alone if somebody reads', async (t) => {
+    for (const event of ['data', 'readable']) {
+      const server = await attached(
+        t,
+        (req, _res, next) => {
+          req.socket.write('raw');
+          req.socket.on(event, () => {
+            if (event === 'readable') req.socket.read();
+            req.socket.write('read');
+          });
+          next(new Error('seen'));
+        },
+        { handshakeTimeout: 20 },
+      );
+      const client = await rawUpgrade(t, server);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      client.write('x');
+      assert.equal(await client.readUntil('read'), 'rawread');
+    }
+  });
+
+  it('leaves no timer behind when it has ended', async (t) => {
+    const ended = new Deferred<readonly [number, Duplex]>();
+    const server = await attached(
+      t,
+      (req, _res, next) => {
+        ended.resolve([timers(), req.socket]);
+        req.socket.write('raw');
+        next(new Error('seen'));
+      },
+      { handshakeTimeout: 60_000 },
+    );
+    const client = await rawUpgrade(t, server);
+    const [before, socket] = await ended.promise;
+    await client.read(3);
+    client.reset();
+    await new Promise((resolve) => socket.once('close', resolve));
+    assert.ok(timers() <= before);
+  });
+});

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
 import createError from 'http-errors';
@@ -109,14 +109,14 @@ class Attachments {
     }
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
-    const serve = (): void => inTurn(socket, () => this.#serve(attachment, req, socket, head));
+    const serve = (): void => inTurn(this.#server, socket, () => this.#serve(attachment, req, socket, head));
     if (hasCompany) unlessTaken(socket, serve);
     else serve();
   }
 
   #serveWithoutUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', ignoreError);
-    inTurn(socket, () => {
+    inTurn(this.#server, socket, () => {
       const replays = (this.#replays.get(socket) ?? 0) + 1;
       this.#replays.set(socket, replays);
       socket.removeListener('error', ignoreError);
@@ -133,7 +133,7 @@ class Attachments {
     const res = createUpgradeResponse(req);
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
-    const watch = new Watch(upgrade);
+    const watch = new Watch(upgrade, this.#server);
     const next = (error?: unknown): void => this.#chainEnded(upgrade, watch, error);
     try {
       const result = app(req, res, next);
@@ -192,7 +192,11 @@ const logError = (error: unknown): void => {
  * Calls `proceed` when all earlier requests of the connection have their responses, which is at once unless the client
  * pipelines. `_httpMessage`, the response that has the socket, is the only sign of them.
  */
-const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proceed: () => void): void => {
+const inTurn = (
+  server: Server,
+  socket: Duplex & { _httpMessage?: ServerResponse | null },
+  proceed: () => void,
+): void => {
   const earlier = socket._httpMessage;
   if (earlier && !socket.destroyed) {
     // Node has taken its own 'drain' listener away with the others
@@ -200,7 +204,9 @@ const inTurn = (socket: Duplex & { _httpMessage?: ServerResponse | null }, proce
     socket.on('drain', onDrain);
     earlier.once('close', () => {
       socket.removeListener('drain', onDrain);
-      inTurn(socket, proceed);
+      // Node takes the connection for an idle one behind the last response that it knows of
+      if (socket instanceof Socket) socket.setTimeout(server.timeout);
+      inTurn(server, socket, proceed);
     });
     return;
   }

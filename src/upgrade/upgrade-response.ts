@@ -4,8 +4,14 @@ import { type FormerResponse, UpgradeRequest } from './upgrade-request.js';
 
 const SWITCHING_PROTOCOLS = 101;
 
-/** What Express hangs on a response for the application. */
-type WithLocals = ServerResponse & { locals?: unknown };
+/** What Express hangs on a response for the application, and methods of Node that its types do not know. */
+type WithLocals = ServerResponse & {
+  locals?: unknown;
+  /** Beneath all methods that write, in every version. */
+  _writeRaw?: unknown;
+  /** Node 24.21 and 26 have it. */
+  writeInformation?: unknown;
+};
 
 /**
  * Calls the method that `res` has beneath its own ones. Looked up each time, because Express replaces the prototype of
@@ -103,6 +109,16 @@ function flushHeaders(this: ServerResponse): void {
   if (mayWrite(this)) inherited(this, 'flushHeaders', []);
 }
 
+/**
+ * What all methods that write lead to, those included that newer versions of Node add. Bytes that no head belongs to are an
+ * interim response: those are optional, and not every WebSocket client expects one.
+ */
+function writeRaw(this: ServerResponse, ...args: unknown[]): boolean {
+  if (this.headersSent && mayWrite(this)) return inherited(this, '_writeRaw', args) === true;
+  callBack(args);
+  return true;
+}
+
 /** Whether headers can still be of use, so that it is worth telling the application that they cannot be set. */
 const takesHeaders = (res: ServerResponse): boolean => {
   const { phase } = upgradeOf(res);
@@ -164,10 +180,12 @@ export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
   res.write = write;
   res.end = end;
   res.flushHeaders = flushHeaders;
-  // Interim responses are optional, and not every WebSocket client expects one
+  res._writeRaw = writeRaw;
+  // Interim responses mean nothing at any time, so they do not throw behind the 101 either
   res.writeContinue = ignoreAndCallBack;
   res.writeProcessing = ignoreAndCallBack;
   res.writeEarlyHints = ignoreAndCallBack;
+  res.writeInformation = ignoreAndCallBack;
   // Express changes the prototype of the response. What is added to an object after that takes the V8 of Node 20 some
   // 5 µs, and lets it share no layout with any other: each access is slow from then on. A handshake behind Express takes
   // 150 µs instead of 230 µs if what Express (locals) and Node (the others) are about to set is there before.

@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
@@ -47,6 +47,8 @@ export const refuse = (req: IncomingMessage, socket: Duplex, error: Error): void
   limitDelivery(socket as Socket);
 };
 
+const hasReader = (socket: Duplex): boolean => socket.listenerCount('data') + socket.listenerCount('readable') > 0;
+
 /** What an application sees on `req` when its client left: the error of every other aborted request. */
 const aborted = (): Error => Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
 
@@ -55,26 +57,32 @@ export class Watch implements UpgradeWatch {
   /** The end of the chain was reached without an answer, and there are other upgrade listeners that may have one. */
   unmatched = false;
   readonly #upgrade: UpgradeRequest;
+  readonly #server: Server;
   #timer: NodeJS.Timeout | undefined;
   #limited = false;
   // Made when they are needed, which is not for what is answered at once
   #onEnd: () => void = ignoreError;
   #onClose: () => void = ignoreError;
+  #onTimeout: () => void = ignoreError;
 
-  constructor(upgrade: UpgradeRequest) {
+  constructor(upgrade: UpgradeRequest, server: Server) {
     this.#upgrade = upgrade;
+    this.#server = server;
     upgrade.watch = this;
   }
 
   /** Begins to notice that the client leaves. Not needed for what is answered at once. */
   start(handshakeTimeout: number): void {
     const { phase, socket } = this.#upgrade;
-    if (phase !== 'waiting' && phase !== 'answering') return;
+    if (phase === 'accepted' || phase === 'gone') return;
     this.#onClose = () => this.#closed();
     socket.on('close', this.#onClose);
-    if (phase === 'answering') return;
     // A route that is deciding already has set its own
-    if (!this.#limited) this.limit(handshakeTimeout);
+    if (phase !== 'answering' && !this.#limited) this.limit(handshakeTimeout);
+    if (phase === 'yielded') return;
+    this.#onTimeout = () => this.#timedOut();
+    socket.on('timeout', this.#onTimeout);
+    if (phase === 'answering') return;
     this.#onEnd = () => this.#left();
     socket.on('end', this.#onEnd);
     // Reads into the socket's own buffer, up to its high-water mark, without taking anything from whoever will own it:
@@ -92,20 +100,30 @@ export class Watch implements UpgradeWatch {
 
   settled(phase: UpgradePhase): void {
     const { res, socket } = this.#upgrade;
-    clearTimeout(this.#timer);
     socket.removeListener('end', this.#onEnd);
+    // Otherwise what somebody else has begun has the rest of the time, see #expired()
+    if (phase !== 'yielded') clearTimeout(this.#timer);
     if (phase === 'answering') {
       // Node has taken its own away; without one a body that is piped would stop for ever
       socket.on('drain', () => res.writableNeedDrain && res.emit('drain'));
-      res.once('prefinish', () => limitDelivery(socket as Socket));
+      res.once('prefinish', () => {
+        socket.removeListener('timeout', this.#onTimeout);
+        limitDelivery(socket as Socket);
+      });
       res.once('finish', () => this.#answered());
       return;
     }
+    socket.removeListener('timeout', this.#onTimeout);
     if (phase === 'gone') return;
-    socket.removeListener('close', this.#onClose);
     res.detachSocket(socket as Socket);
-    if (phase === 'accepted') socket.removeListener('error', ignoreError);
-    else silenceResponse(res);
+    // What comes now does not end the response, which would have undone all corks of it
+    while (socket.writableCorked > 0) socket.uncork();
+    if (phase === 'yielded') {
+      silenceResponse(res);
+      return;
+    }
+    socket.removeListener('close', this.#onClose);
+    socket.removeListener('error', ignoreError);
   }
 
   #answered(): void {
@@ -125,15 +143,31 @@ export class Watch implements UpgradeWatch {
 
   #closed(): void {
     const { phase, req, res } = this.#upgrade;
+    clearTimeout(this.#timer);
     if (phase === 'waiting') this.#upgrade.settle('gone');
     emitClose(res);
     req.destroy(aborted());
   }
 
+  /**
+   * The socket was idle for as long as `setTimeout` of the request, its response or the server allows. Node has taken its own
+   * listener away, which tells them, and ends what nobody listens for.
+   */
+  #timedOut(): void {
+    const { req, res, socket } = this.#upgrade;
+    if (!this.#upgrade.isOurs()) return;
+    const told = [req, res, this.#server].map((emitter) => emitter.emit('timeout', socket));
+    if (!told.includes(true)) socket.destroy();
+  }
+
   #expired(): void {
     const upgrade = this.#upgrade;
     const { req, res, socket } = upgrade;
-    if (!upgrade.isOurs()) return;
+    if (!upgrade.isOurs()) {
+      // Who has written and does not read has left it to itself, unless there are others whose business it may be
+      if (!hasReader(socket) && this.#server.listenerCount('upgrade') <= 1) socket.destroy();
+      return;
+    }
     if (this.unmatched) {
       socket.destroy();
       return;
