@@ -15,6 +15,7 @@ import {
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { failure, rejectsWith, watch } from './support/connections.js';
 import { connectWs, nextClose, nextMessage, openRaw } from './support/open-pair.js';
+import { unhandledIn } from './support/rejections.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -530,13 +531,22 @@ describe('socket.json() sends', { timeout: 20_000 }, () => {
     assert.deepEqual(await client.next(), textFrame('1'));
   });
 
-  it('nothing on a connection that is closed', async (t) => {
+  it('nothing on a connection that is closed, which ends no process', async (t) => {
     const { socket } = await openRaw(t);
     const slow = new SlowSchema();
-    const sent = socket.json({ send: slow }).sendAsync(1);
-    socket.abort();
-    slow.answer(0);
-    await assert.rejects(sent, failure('ERR_WEBSOCKET_INVALID_STATE'));
+    const json = socket.json({ send: slow });
+    const unhandled = await unhandledIn(() => {
+      void json.sendAsync(1);
+      void json.sendAsync(2);
+      socket.abort();
+      slow.answer(0);
+      slow.answer(1, { issues: [{ message: 'stays loud' }] });
+      void socket.json().sendAsync(3);
+    });
+    assert.deepEqual(
+      unhandled.map((reason) => (reason as Error).message),
+      ['Cannot send: the value is not what the schema allows (stays loud)'],
+    );
     await assert.rejects(socket.json().sendAsync(1), failure('ERR_WEBSOCKET_INVALID_STATE'));
   });
 });

@@ -1,6 +1,7 @@
 import { onAbort } from '../connection/cancellation.js';
 import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/close-status.js';
 import type { Connection } from '../connection/connection.js';
+import { derive } from '../connection/deferred.js';
 import { receiveInProgress } from '../connection/failures.js';
 import { WebSocketError } from '../errors.js';
 import { checkSignal } from './data.js';
@@ -123,8 +124,7 @@ export class JsonChannel {
     return {
       [Symbol.asyncIterator]: () => new JsonIterator(next),
       receiveAsync: async (read) => (await next(checkSignal(read?.signal, 'receive'))).value,
-      sendAsync: async (value, { signal, compress } = {}) =>
-        sender.send(value, { signal, compress }, checkSignal(signal, 'send')),
+      sendAsync: (value, { signal, compress } = {}) => sender.send(value, { signal, compress }, signal),
     };
   }
 
@@ -214,8 +214,12 @@ export class JsonSender<Options, Result> {
   }
 
   /** Rejects with a TypeError if `value` does not validate or cannot be JSON; nothing is sent then. */
-  async send(value: unknown, options: Options, signal: AbortSignal | undefined): Promise<Result> {
-    signal?.throwIfAborted();
+  send(value: unknown, options: Options, signal: AbortSignal | undefined): Promise<Result> {
+    return derive(this.#send(value, options, signal), (result) => result);
+  }
+
+  async #send(value: unknown, options: Options, signal: AbortSignal | undefined): Promise<Result> {
+    checkSignal(signal, 'send')?.throwIfAborted();
     const text = this.#textOf(value);
     if (typeof text === 'string' && !this.#turns.isTaken) return this.#deliver(text, options);
     return this.#turns.take(Promise.resolve(text), (ready) => this.#deliver(ready, options), signal);
