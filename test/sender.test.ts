@@ -19,6 +19,10 @@ class Owner {
   onCloseFrame(): void {
     this.closes++;
   }
+  onWriteFailed(error: unknown): void {
+    throw error;
+  }
+
   onCompressionFailed(): void {
     assert.fail();
   }

@@ -317,6 +317,10 @@ export class Connection
     this.#ensureClosing().committed();
   }
 
+  onWriteFailed(error: unknown): void {
+    this.drop(failures.writeFailed(error));
+  }
+
   onCompressionFailed(error: Error): void {
     this.drop(failures.compressionBroken(error));
   }
@@ -441,7 +445,8 @@ export class Connection
 
   /** Ends TCP first, as RFC 6455, section 7.1.1 wants the server to do, once our last frame is out. */
   #endWhenWritten(): void {
-    if (this.#sender.isIdle) this.#endTcp();
+    // What has been handed over is for ws to end.
+    if (this.#ws === undefined && this.#sender.isIdle) this.#endTcp();
   }
 
   #endTcp(): void {

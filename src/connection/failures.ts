@@ -65,6 +65,15 @@ export function peerSilent(silence: number, timeout: number): WebSocketError {
   );
 }
 
+/** The stream has thrown instead of writing. */
+export function writeFailed(cause: unknown): WebSocketError {
+  return new WebSocketError(
+    'ERR_WEBSOCKET_OPERATION_ABORTED',
+    `Cannot send: the stream of the connection threw (${String(cause)}); the connection was aborted`,
+    { cause },
+  );
+}
+
 /** The rest of a message that was begun in compressed form cannot be sent. */
 export function compressionBroken(cause: Error): WebSocketError {
   return new WebSocketError(

@@ -63,8 +63,16 @@ class PendingRead<T> implements Reader {
 
   onReadable(): void {
     this.release?.();
-    // The queue tells a reader only when there is what it waits for.
-    this.resolve(this.kind.take(this.#queue) as T);
+    let value: T;
+    try {
+      // The queue tells a reader only when there is what it waits for.
+      value = this.kind.take(this.#queue) as T;
+    } catch (error) {
+      // The reader's own buffer is gone.
+      this.reject(error);
+      return;
+    }
+    this.resolve(value);
   }
 
   closed(): void {

@@ -1,6 +1,7 @@
 import { constants } from 'node:buffer';
 import { markAsUntransferable } from 'node:worker_threads';
 import { ASCII, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
+import { isDetached } from './detached.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
 interface Piece {
@@ -170,6 +171,8 @@ export class ReceiveQueue {
   /**
    * Takes a fragment or a part of one; `undefined` if nothing is there. With `into`, as much as fits is copied there. A
    * zero-length `into` reports without consuming, except for an empty final fragment.
+   *
+   * @throws TypeError if `into` is gone; nothing is consumed then
    */
   takeFragment(into: Uint8Array | undefined): Fragment | undefined {
     const piece = this.#head;
@@ -181,6 +184,11 @@ export class ReceiveQueue {
       const data = ownView(piece.chunk, piece.start, piece.end);
       this.#shift(piece);
       return { data, text, endOfMessage: last };
+    }
+    if (isDetached(into)) {
+      throw new TypeError(
+        'Cannot receive: buffer was detached or resized meanwhile, must stay as it is until it is filled',
+      );
     }
     const count = Math.min(available, into.length);
     const data = Buffer.from(into.buffer, into.byteOffset, count);

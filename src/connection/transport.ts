@@ -1,5 +1,6 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Batch } from '../framing/frame-writer.js';
+import { type Batch, COPY_LIMIT } from '../framing/frame-writer.js';
 
 /** What a transport reports to its connection. */
 export interface TransportOwner {
@@ -121,11 +122,19 @@ export class Transport {
     this.#writesOutstanding++;
     const last = chunks.length - 1;
     if (last > 0) socket.cork();
-    for (let at = 0; at < last; at++) socket.write(chunks[at]);
-    socket.write(chunks[last], this.#writeDone);
+    for (let at = 0; at < last; at++) socket.write(this.#toWrite(chunks[at] as Buffer));
+    socket.write(this.#toWrite(chunks[last] as Buffer), this.#writeDone);
     if (last > 0) socket.uncork();
     // What the system refuses in this very call is gone from the stream as well; 'close' follows.
     return socket.writableLength === 0 && socket.errored === null;
+  }
+
+  /**
+   * The system is given the address of the bytes; a stream above it may look at them later, when the application has
+   * given its buffer away in spite of all, so that it would send less than the header of the frame says.
+   */
+  #toWrite(chunk: Buffer): Buffer {
+    return chunk.length <= COPY_LIMIT || this.#socket instanceof Socket ? chunk : Buffer.from(chunk);
   }
 
   /**

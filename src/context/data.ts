@@ -1,4 +1,5 @@
 import { isAnyArrayBuffer } from 'node:util/types';
+import { isDetached } from '../connection/detached.js';
 
 /** What can be sent: a string as text, bytes of any kind as binary. */
 export type WebSocketData = string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -7,21 +8,26 @@ function found(value: unknown): string {
   return value === null ? 'null' : typeof value;
 }
 
-function bytesOf(value: unknown): Uint8Array | undefined {
+/** The bytes of any view or buffer; `undefined` for what has none. */
+function bytesOf(value: unknown, operation: string, name: string): Uint8Array | undefined {
+  if (!ArrayBuffer.isView(value) && !isAnyArrayBuffer(value)) return undefined;
+  if (isDetached(value)) {
+    throw new TypeError(`Cannot ${operation}: the buffer of ${name} has been detached or resized, must be there`);
+  }
   if (value instanceof Uint8Array) return value;
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (isAnyArrayBuffer(value)) return new Uint8Array(value);
-  return undefined;
+  return ArrayBuffer.isView(value)
+    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    : new Uint8Array(value);
 }
 
 /**
  * Validates what is to be sent.
  *
- * @throws TypeError if it is neither a string nor bytes
+ * @throws TypeError if it is neither a string nor bytes, or its bytes are gone
  */
 export function outgoingBytes(data: unknown, operation: string): string | Uint8Array {
   if (typeof data === 'string') return data;
-  const bytes = bytesOf(data);
+  const bytes = bytesOf(data, operation, 'data');
   if (bytes !== undefined) return bytes;
   throw new TypeError(
     `Cannot ${operation}: data is of type ${found(data)}, must be a string, a Buffer, a typed array, a DataView or an ArrayBuffer`,
@@ -31,11 +37,11 @@ export function outgoingBytes(data: unknown, operation: string): string | Uint8A
 /**
  * Validates a buffer to receive into.
  *
- * @throws TypeError if it is not bytes
+ * @throws TypeError if it is not bytes, or they are gone
  */
 export function incomingBytes(buffer: unknown, operation: string): Uint8Array | undefined {
   if (buffer === undefined) return undefined;
-  const bytes = bytesOf(buffer);
+  const bytes = bytesOf(buffer, operation, 'buffer');
   if (bytes !== undefined) return bytes;
   throw new TypeError(
     `Cannot ${operation}: buffer is of type ${found(buffer)}, must be a Buffer, a typed array, a DataView, an ArrayBuffer or undefined`,

@@ -180,13 +180,15 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    *
    * @returns resolves when `data` may be reused and there is room for more; rejects with ERR_WEBSOCKET_INVALID_STATE
    *   unless the state is Open or CloseReceived, ERR_WEBSOCKET_SEND_BUFFER_FULL if more than `sendBufferLimit` was
-   *   waiting, and the reason of `signal`, in which case nothing is sent if no byte of the frame was out
+   *   waiting, the reason of `signal`, in which case nothing is sent if no byte of the frame was out, and a TypeError if
+   *   the buffer of `data` is detached or resized before its turn
    */
   sendAsync(data: WebSocketData, options?: SendOptions): Promise<void> {
-    // Nearly every call comes this way: no objects are made for it.
+    // Nearly every call comes this way: no objects are made for it. What is empty may have been detached.
     if (
       options === undefined &&
       (typeof data === 'string' || data instanceof Uint8Array) &&
+      data.length > 0 &&
       this.#connection.trySend(data)
     ) {
       return settled;

@@ -112,7 +112,7 @@ export class FrameWriter {
     this.#end = putHeader(block, at, firstByte, length);
     this.#length += this.#end - at + length;
     this.#cut();
-    this.#chunks.push(Buffer.from(payload.buffer, payload.byteOffset, length));
+    this.#chunks.push(Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, length));
   }
 
   /** Hands out what was appended and starts anew. */

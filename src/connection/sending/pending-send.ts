@@ -34,6 +34,11 @@ export class PendingSend extends Deferred<void> {
     this.whole = parts.whole;
     this.size = parts.size;
   }
+
+  /** Whether the application has given its bytes away while they waited. */
+  get isDetached(): boolean {
+    return this.phase === 'queued' && typeof this.data !== 'string' && this.data.byteLength !== this.size;
+  }
 }
 
 /** Nothing is pending, as is the rule. */

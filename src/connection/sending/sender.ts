@@ -26,6 +26,8 @@ export interface SenderEvents {
   onBatch(batch: Batch): boolean;
   /** The close frame has been put into the batch. */
   onCloseFrame(): void;
+  /** The stream has thrown what no stream throws, so that nobody knows what is out. */
+  onWriteFailed(error: unknown): void;
   /** A message that was begun in compressed form cannot be continued. */
   onCompressionFailed(error: Error): void;
   /** Everything has been written and nothing waits. */
@@ -136,7 +138,8 @@ export class Sender {
   send(outgoing: Outgoing, onPending?: (ticket: SendTicket) => void): Promise<void> {
     const { data, text, endOfMessage, compress, whole } = outgoing;
     const pending = new PendingSend({
-      data,
+      // A view of its own: one of the application may grow with its buffer.
+      data: typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
       text,
       endOfMessage,
       compress: this.#deflater !== undefined && this.#isWorthCompressing(data, endOfMessage, compress),
@@ -248,6 +251,15 @@ export class Sender {
   /** Writes what this tick has put together. Runs by itself at the end of the tick. */
   flush(): void {
     this.#flushScheduled = false;
+    try {
+      this.#flush();
+    } catch (error) {
+      // All connections are flushed together: what breaks one of them is not to reach the others, or the process.
+      this.#events.onWriteFailed(error);
+    }
+  }
+
+  #flush(): void {
     while (this.#inFlight === undefined) {
       this.#pump();
       if (this.#writer.byteLength === 0) {
@@ -297,6 +309,16 @@ export class Sender {
       if (pending.whole && this.#insideMessage) {
         this.#shift();
         this.#postpone(pending);
+        continue;
+      }
+      if (pending.isDetached) {
+        this.#shift();
+        this.#queuedBytes -= pending.size;
+        pending.reject(
+          new TypeError(
+            'Cannot send: the buffer of data was detached or resized before its turn, must stay as it is until sendAsync has resolved',
+          ),
+        );
         continue;
       }
       if (pending.phase === 'queued' && this.#mustCompress(pending)) {
@@ -375,9 +397,8 @@ export class Sender {
 
   #compress(pending: PendingSend): void {
     pending.phase = 'compressing';
-    const { data } = pending;
-    const bytes =
-      typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    // A copy: zlib reads in another thread, and must not find that the application has given the memory away.
+    const bytes = Buffer.from(pending.data);
     this.#deflater?.compress(bytes, pending.endOfMessage, (error, out) => {
       if (error) {
         if (this.#messageCompressed) {
