@@ -18,6 +18,7 @@ import { type AppFunction, attach } from './upgrade/attach.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
+import { WsServer } from './ws-server.js';
 
 /** A request of Node's, and what the middleware adds to it. */
 export type WebSocketRequest = IncomingMessage & {
@@ -95,6 +96,14 @@ export interface WebSockets {
    * @returns a function that detaches
    */
   attach(server: Server | SecureServer, app: AppFunction, options?: AttachOptions): () => void;
+
+  /**
+   * Makes a route in the shape of a `WebSocketServer` of `ws`, for libraries that take one: mount its `handler`, give it to
+   * the library. A library that sets `options.handleProtocols` chooses the subprotocol, unless there are `subProtocols`.
+   *
+   * @throws TypeError or RangeError for an unknown or invalid option
+   */
+  wsServer(options?: WebSocketRouteOptions): WsServer;
 
   /** The live connections. */
   readonly connections: ReadonlySet<WebSocketContext>;
@@ -250,6 +259,17 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     return life.claim();
   }
 
+  function wsServer(routeOptions?: WebSocketRouteOptions): WsServer {
+    return new WsServer((fn, chooseProtocol) => {
+      const { subProtocols } = resolveRouteOptions(settings, routeOptions);
+      const isListed = typeof subProtocols === 'function' || subProtocols.length > 0;
+      return handler<IncomingMessage, ServerResponse>(
+        fn,
+        isListed ? routeOptions : { ...routeOptions, subProtocols: chooseProtocol },
+      );
+    });
+  }
+
   async function close(options: DrainOptions = {}): Promise<DrainResult> {
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
@@ -261,6 +281,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     accept,
     isWebSocketRequest,
     requestedProtocols,
+    wsServer,
     attach: (server: Server | SecureServer, app: AppFunction, { filter }: AttachOptions = {}) =>
       attach(server, app, { filter, handshakeTimeout: settings.handshakeTimeout }),
     connections: connections.contexts,
