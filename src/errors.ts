@@ -74,6 +74,7 @@ export class WebSocketError extends Error {
     this.hresult = options.hresult ?? hresult;
   }
 
+  /** Holds for the errors of the ESM and of the CommonJS build alike. @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && brand in value;
   }

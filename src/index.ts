@@ -44,4 +44,4 @@ export {
 } from './middleware.js';
 export type { OriginPolicyFunction, SubProtocolChooser, WebSocketOptions, WebSocketRouteOptions } from './options.js';
 export type { AppFunction } from './upgrade/attach.js';
-export type { WsServer } from './ws-server.js';
+export type { RouteHandler, WsServer, WsServerEvents } from './ws-server.js';

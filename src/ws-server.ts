@@ -8,7 +8,8 @@ import type { HandlerRequest } from './middleware.js';
 import type { SubProtocolChooser } from './options.js';
 import { isWebSocketRequest } from './upgrade/handshake.js';
 
-type RouteHandler = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
+/** A route handler, for requests of any framework. */
+export type RouteHandler = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
 
 /** Makes the route handler of a server: `fn` gets the connections, `subProtocols` chooses where the route has no list. */
 type HandlerFactory = (

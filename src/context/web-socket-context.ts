@@ -130,6 +130,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     this.#connection = new Connection({ ...connection, compression, onTerminated: (ended) => this.#terminated(ended) });
   }
 
+  /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
   static [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && brand in value;
   }
