@@ -100,6 +100,20 @@ describe('Connection, hand-over to ws', () => {
     }
   });
 
+  it('is refused in the turn of a fault', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    let refused: (() => void) | undefined;
+    socket.once('data', () => {
+      refused = () => assert.throws(() => connection.handOver(open), /the peer has broken the protocol/);
+      refused();
+    });
+    h.arrive({ opcode: 3 });
+    await settle();
+    assert.ok(refused);
+    refused();
+    assert.equal(connection.state, 6);
+  });
+
   it('asks ws to close, to ping and to terminate', async (t) => {
     const { connection, ...h } = new Harness(t, { keepAliveInterval: 30_000, keepAliveTimeout: 20_000 });
     const ws = new FakeWs();

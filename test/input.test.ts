@@ -78,6 +78,32 @@ describe('Input', () => {
     assert.deepEqual(faulty.calls, ['fault 1002']);
   });
 
+  it('lets readers have what stands before a fault until the turn is over', async () => {
+    const { calls, input, push } = start();
+    push('a', 'b', { opcode: 3 }, 'behind');
+    assert.equal(input.isBroken, true);
+    assert.deepEqual(
+      [await input.read(wholeMessage, undefined), await input.read(wholeMessage, undefined)],
+      ['a', 'b'],
+    );
+    assert.deepEqual(calls, []);
+    await assert.rejects(input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    assert.deepEqual(calls, ['fault 1002']);
+  });
+
+  it('reports no fault when input has ended otherwise in its turn, which was for that fault', async () => {
+    const failed = start();
+    failed.push({ opcode: 3 });
+    failed.input.fail(lost());
+    await assert.rejects(failed.input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    const aborted = start();
+    aborted.push({ opcode: 3 });
+    aborted.input.abort(lost());
+    aborted.input.afterwards(() => aborted.calls.push('afterwards'));
+    await settle();
+    assert.deepEqual([failed.calls, aborted.calls], [[], []]);
+  });
+
   it('settles a pending read once, whatever fires afterwards', async () => {
     const { input, push } = start();
     const controller = new AbortController();
@@ -128,6 +154,8 @@ describe('Input', () => {
     for (const last of [{ opcode: 0, payload: 'x', fin: false }, { opcode: 0 }]) {
       const { calls, push } = start();
       push({ payload: euro.subarray(0, 1), fin: false }, last);
+      assert.deepEqual(calls, []);
+      await settle(1);
       assert.deepEqual(calls, ['fault 1007']);
     }
     const binary = start();

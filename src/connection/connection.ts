@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { WebSocketError } from '../errors.js';
 import type { Batch } from '../framing/frame-writer.js';
-import { CLOSE_FRAME, PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
+import { PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
 import { LONGEST_LINGER } from './close-handshake.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
@@ -217,6 +217,7 @@ export class Connection
     if (error.code === 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY') this.#input.fail(error);
     else this.#input.abort(error);
     this.#become('aborted', error);
+    this.#sender.destroy();
     this.#transport.destroy();
   }
 
@@ -260,6 +261,7 @@ export class Connection
 
   /** Hands the socket over to `ws`, with all input since the handshake. Only before the first read. */
   handOver(open: OpenWs): WebSocket {
+    if (this.#input.isBroken) throw failures.handOverRefused('the peer has broken the protocol');
     if (!this.#intake.isUndecided) {
       const found = this.#state === Open ? 'it has been read from or closed' : `state is ${stateName(this.#state)}`;
       throw failures.handOverRefused(found);
@@ -297,12 +299,12 @@ export class Connection
   }
 
   faulted(closeCode: number, error: WebSocketError): void {
-    this.#sender.rejectAll(error);
-    if (this.#state !== WebSocketState.CloseSent) {
-      this.#sender.sendControl(CLOSE_FRAME, closePayload(closeCode, fitDescription(error.message)));
-    }
+    this.#answerPing();
+    const isClosing = !canSend(this.#state) || this.#closing?.isQueued === true;
     this.#input.fail(error);
     this.#become('aborted', error);
+    // Behind what was sent before, which is not rejected: it goes out, as long as the peer takes it within closeTimeout.
+    if (!isClosing) void this.#sender.sendClose(closePayload(closeCode, fitDescription(error.message)));
     this.#endWhenWritten();
   }
 
@@ -369,25 +371,21 @@ export class Connection
   }
 
   ended(): void {
-    if (isTerminal(this.#state)) this.#endWhenWritten();
-    else {
-      this.#input.afterwards(() => {
-        // A peer that has closed and ended TCP can still be sent the acknowledgement.
-        if (this.#state !== CloseReceived) this.drop(failures.connectionEnded());
-      });
-    }
+    this.#input.afterwards(() => {
+      // A peer that has closed and ended TCP can still be sent the acknowledgement.
+      if (this.#state !== CloseReceived) this.drop(failures.connectionEnded());
+    });
   }
 
   socketClosed(): void {
     if (!isTerminal(this.#state)) this.drop(failures.connectionLost(this.#transport.error));
     else if (!this.#sender.isIdle) this.#sender.rejectAll(failures.connectionLost(this.#transport.error));
+    this.#sender.destroy();
     this.#closing?.handshake.over();
   }
 
   flushed(): void {
-    const ping = this.#unansweredPing;
-    this.#unansweredPing = undefined;
-    if (ping !== undefined && canSend(this.#state)) this.#sender.sendControl(PONG_FRAME, ping);
+    this.#answerPing();
     this.#closing?.handshake.progressed();
     this.#sender.written();
   }
@@ -406,7 +404,13 @@ export class Connection
       this.#become('closeSent');
     }
     this.#become('aborted', new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'Connection lost'));
-    this.#closing?.handshake.over();
+    this.#endTcp();
+  }
+
+  #answerPing(): void {
+    const ping = this.#unansweredPing;
+    this.#unansweredPing = undefined;
+    if (ping !== undefined && canSend(this.#state)) this.#sender.sendControl(PONG_FRAME, ping);
   }
 
   /** Whether data may still be sent. */
@@ -431,7 +435,6 @@ export class Connection
     this.#state = nextState(before, event);
     if (this.#state === before || !isTerminal(this.#state)) return;
     if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
-    this.#sender.destroy();
     this.#pings?.fail(error ?? failures.operationAborted('the connection has been closed'));
     if (this.#state === Closed) {
       this.#ensureClosing().handshake.complete();
@@ -451,7 +454,9 @@ export class Connection
 
   #endTcp(): void {
     this.#closing?.handshake.over();
-    this.#transport.linger(this.#settings.closeTimeout || LONGEST_LINGER);
+    this.#sender.destroy();
+    // A WebSocket of ws ends its socket itself.
+    if (this.#ws === undefined) this.#transport.linger(this.#settings.closeTimeout || LONGEST_LINGER);
   }
 
   #notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping'): WebSocketError {

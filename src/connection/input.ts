@@ -1,5 +1,6 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { WebSocketError } from '../errors.js';
+import { eventLoop } from '../event-loop.js';
 import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
 import { MessageInflater } from '../framing/inflater.js';
@@ -26,7 +27,7 @@ export interface InputOwner {
   ponged(payload: Buffer): void;
   /** The peer's close frame has arrived, and all data before it. */
   peerClosed(code: number, reason: string): void;
-  /** The peer broke the protocol or a limit: close with `closeCode`. */
+  /** The peer broke the protocol or a limit, and readers have had their turn: close with `closeCode`. */
   faulted(closeCode: number, error: WebSocketError): void;
 }
 
@@ -96,6 +97,8 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   /** More compressed input waits than is inflated at once. */
   #inflaterFull = false;
   #end: InputEnd | undefined;
+  /** The peer's fault, behind which nothing is read. It is the end of input when this turn is over. */
+  #broke: WebSocketError | undefined;
   #endReported = false;
   #sawData = false;
   /** Messages that have arrived completely. */
@@ -139,6 +142,11 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     return this.#queue.held + (this.#inflater?.bufferedAmount ?? 0);
   }
 
+  /** Whether the peer has broken the protocol, or a limit. */
+  get isBroken(): boolean {
+    return this.#broke !== undefined;
+  }
+
   /** Takes a chunk of the socket. It is unmasked in place. */
   push(chunk: Buffer): void {
     if (!this.#queue.isEmpty) this.#queue.settle();
@@ -168,8 +176,9 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     this.#unpend()?.failed(reason);
   }
 
-  /** Runs `callback` when all input before now has reached the queue. */
+  /** Runs `callback` when all input before now has reached the queue, unless there has been a fault in it. */
   afterwards(callback: () => void): void {
+    if (this.#broke !== undefined) return;
     if (this.#inflater === undefined) callback();
     else this.#inflater.after(callback);
   }
@@ -189,7 +198,8 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     if (this.#end !== undefined) return;
     this.#frames.stop();
     this.#inflater?.destroy();
-    this.#finish(error);
+    // Whatever else happens in the turn of a fault, that is why there is no more input.
+    this.#finish(this.#broke ?? error);
   }
 
   /** No more input, and what is unread is dropped. A pending read rejects with `error`. */
@@ -297,10 +307,17 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     this.#fault(closeCode, new WebSocketError(code, message));
   }
 
+  /**
+   * Nothing behind a fault is ever seen. It comes in its order, though: who waited for what stood before it is told in
+   * this turn of the event loop, and what he answers in it still goes out before the close frame for the fault does.
+   */
   #fault(closeCode: number, error: WebSocketError): void {
+    this.#broke = error;
     this.#frames.stop();
     this.#inflater?.destroy();
-    this.#owner.faulted(closeCode, error);
+    eventLoop.setImmediate(() => {
+      if (this.#end === undefined) this.#owner.faulted(closeCode, error);
+    });
   }
 
   #closed(code: number, reason: string): void {

@@ -146,7 +146,7 @@ export class Transport {
     const socket = this.#socket;
     // Whoever had the connection is not kept for as long as a peer takes its time.
     this.#owner = NOBODY;
-    if (socket.destroyed) return;
+    if (socket.destroyed || this.#lingering !== undefined) return;
     this.#lingering = setTimeout(() => socket.destroy(), timeout);
     this.#lingering.unref();
     if (socket.readableEnded) {
