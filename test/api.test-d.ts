@@ -145,6 +145,7 @@ export async function context(socket: WebSocketContext): Promise<void> {
   await socket.readable.pipeTo(socket.writable);
   expectTypeOf(socket.signal).toEqualTypeOf<AbortSignal>();
   expectTypeOf(socket.closed).toEqualTypeOf<Promise<CloseInfo>>();
+  expectTypeOf(socket.closing).toEqualTypeOf<AbortSignal>();
   expectTypeOf(socket.bufferedAmount).toEqualTypeOf<number>();
   expectTypeOf(socket.ping('x')).toEqualTypeOf<Promise<number>>();
   expectTypeOf(socket.request).toEqualTypeOf<IncomingMessage>();

@@ -140,15 +140,18 @@ describe('Closing', () => {
   ] as Array<[[code?: number, reason?: string], string]>) {
     it(`acknowledges with the peer's own code, ${given[0] ?? 'none'}, closeTimeout after the last read or write`, async (t) => {
       const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+      await h.readFirst();
       h.arrive('a');
       h.arriveClose(...given);
       await settle();
       h.clock.advance(60);
+      await h.receive();
+      h.clock.advance(60);
+      await h.receive();
+      h.clock.advance(60);
       await h.send('x');
       h.clock.advance(60);
       connection.trySend('y');
-      h.clock.advance(60);
-      await h.receive();
       h.clock.advance(60);
       assert.equal(connection.state, 4);
       h.clock.advance(40);
@@ -161,6 +164,7 @@ describe('Closing', () => {
 
   it('drops the connection if the peer does not take the late acknowledgement either', async (t) => {
     const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
+    await h.readFirst();
     socket.stall();
     const lost = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
       assert.rejects(sent, failure('ERR_WEBSOCKET_CLOSE_TIMEOUT')),
@@ -197,6 +201,7 @@ describe('Closing', () => {
   it('gives the application its time again when it cancels an acknowledgement that waits', async (t) => {
     const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
     const controller = new AbortController();
+    await h.readFirst();
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
     h.arriveClose(1000);
@@ -215,6 +220,7 @@ describe('Closing', () => {
 
   it('resolves the close of a peer that is gone before it takes the acknowledgement', async (t) => {
     const { socket, ...h } = new Harness(t);
+    await h.readFirst();
     h.arriveClose(1001);
     await settle();
     socket.stall();

@@ -23,6 +23,7 @@ describe('Connection, closed by the peer', () => {
 
   it('acknowledges on closeOutput as well', async (t) => {
     const { connection, ...h } = new Harness(t);
+    await h.readFirst();
     h.arriveClose();
     await settle();
     await h.closeOutput();
@@ -41,6 +42,7 @@ describe('Connection, closed by the peer', () => {
 
   it('still acknowledges when the peer has ended its half of TCP', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
+    await h.readFirst();
     h.arriveClose(1000);
     socket.arriveEnd();
     await settle();
@@ -52,6 +54,7 @@ describe('Connection, closed by the peer', () => {
 
   it('is Aborted when the peer resets before we have acknowledged; the close can still be received', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
+    await h.readFirst();
     h.arrive('last');
     h.arriveClose(1000);
     await settle();
@@ -65,6 +68,7 @@ describe('Connection, closed by the peer', () => {
 
   it('ends every read with INVALID_STATE after abort', async (t) => {
     const { connection, ...h } = new Harness(t);
+    await h.readFirst();
     h.arrive('last');
     h.arriveClose(1000);
     await settle();

@@ -152,7 +152,7 @@ describe('Connection, hand-over to ws', () => {
     assert.throws(() => connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
     h.arriveClose(1000);
     await settle();
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, 5);
   });
 
   it('can be handed over after any number of control frames', async (t) => {

@@ -188,6 +188,22 @@ describe('the samples', () => {
     for (let number = 1000; number < 20_000; number += 1) assert.equal(await client.next(), String(number));
   });
 
+  it('push.ts and subscription.ts let their clients go as soon as these want to', async (t) => {
+    for (const [name, path] of [
+      ['push', 'numbers'],
+      ['subscription', 'prices'],
+    ] as const) {
+      const { socketUrl } = await startSample(t, name);
+      const client = await connect(t, `${socketUrl}/${path}`);
+      assert.match(String(await client.next()), /^\d/);
+      const began = performance.now();
+      client.socket.close(4001, 'enough');
+      assert.deepEqual(await client.closed, { code: 4001, reason: 'enough' });
+      // Far from closeTimeout, on any machine
+      assert.ok(performance.now() - began < 8000, name);
+    }
+  });
+
   it('half-close.ts hears what the client says after the server’s close', async (t) => {
     const { socketUrl, output, stop } = await startSample(t, 'half-close');
     const client = await connect(t, `${socketUrl}/last-words`);

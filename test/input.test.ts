@@ -27,6 +27,7 @@ function start(limit = 100_000, compression?: Compression, maxPayload = Number.P
       pinged: (payload) => calls.push(`ping ${payload}`),
       ponged: (payload) => calls.push(`pong ${payload}`),
       peerClosed: (code, reason) => calls.push(`close ${code} ${reason}`),
+      closeRead: () => calls.push('close read'),
       faulted: (code, error) => {
         calls.push(`fault ${code}`);
         input.fail(error);
@@ -204,7 +205,7 @@ describe('Input, compressed', () => {
     for (const message of ['compressed', 'plain', 'again', undefined]) {
       assert.equal(await input.read(wholeMessage, undefined), message);
     }
-    assert.deepEqual([calls, ended], [['close 1000 '], true]);
+    assert.deepEqual([calls, ended], [['close 1000 ', 'close read'], true]);
     assert.equal(input.messages, 3);
   });
 

@@ -26,6 +26,7 @@ function start(receiveBufferLimit = QUIET.receiveBufferLimit) {
       pinged: nothing,
       ponged: () => owner.onPong(),
       peerClosed: nothing,
+      closeRead: nothing,
       faulted: nothing,
     },
     { receiveBufferLimit, maxPayload: Number.POSITIVE_INFINITY },

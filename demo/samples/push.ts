@@ -4,11 +4,12 @@ import { webSockets } from 'websocket-context';
 const app = express();
 const sockets = webSockets();
 
-// As fast as this client takes them, and no faster: sendAsync resolves when the connection is ready for more.
+// As fast as this client takes them, and no faster: sendAsync resolves when the connection is ready for more. Until
+// either side begins to close: returning acknowledges the client's close.
 app.get(
   '/numbers',
   sockets.handler(async (socket) => {
-    for (let number = 0; !socket.signal.aborted; number += 1) await socket.sendAsync(String(number));
+    for (let number = 0; !socket.closing.aborted; number += 1) await socket.sendAsync(String(number));
   }),
 );
 

@@ -1,9 +1,12 @@
 import { WebSocketError } from '../errors.js';
+import { eventLoop } from '../event-loop.js';
+import { Audience } from './audience.js';
 import { whileUncancelled } from './cancellation.js';
 import { CloseHandshake, type CloseHandshakeOwner } from './close-handshake.js';
 import { closePayload } from './close-status.js';
 import { derive } from './deferred.js';
 import type { Input } from './input.js';
+import { warnOfLateAcknowledgement } from './late-acknowledgement.js';
 import type { Sender, SendTicket } from './sending/sender.js';
 import { canSend, WebSocketState } from './state.js';
 
@@ -15,6 +18,8 @@ export interface ClosingOwner extends Pick<CloseHandshakeOwner, 'flushTimedOut'>
   readonly closeStatusDescription: string | undefined;
   /** Our close frame is about to be sent. */
   closeBegins(): void;
+  /** … and nobody can take it back any more. */
+  closeIsCertain(): void;
   /** Drops the connection now. */
   abort(): void;
   drop(reason: WebSocketError): void;
@@ -34,11 +39,13 @@ export class Closing implements CloseHandshakeOwner {
   readonly #owner: ClosingOwner;
   readonly #sender: Sender;
   readonly #input: Input;
+  readonly #timeout: number;
+  readonly audience: Audience;
   readonly handshake: CloseHandshake;
   /** A close frame of ours is on its way or queued: nothing more may be sent. */
   isQueued = false;
-  /** Somebody else relies on the queued close frame, so that its sender cannot take it back. */
-  #isShared = false;
+  /** Nobody can take the queued close frame back: whoever sent it cannot, or somebody else relies on it. */
+  isCertain = false;
   /** With our close frame, unread input is thrown away. */
   #discards = false;
 
@@ -46,17 +53,20 @@ export class Closing implements CloseHandshakeOwner {
     this.#owner = owner;
     this.#sender = sender;
     this.#input = input;
+    this.#timeout = timeout;
+    this.audience = new Audience(input);
     this.handshake = new CloseHandshake(this, timeout);
   }
 
   /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
   closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
     if (this.isQueued) {
-      this.#isShared = true;
+      this.#makeCertain();
       return settled;
     }
     if (signal?.aborted) return Promise.reject(signal.reason);
     const { sent, withdraw } = this.#send(payload);
+    if (signal === undefined) this.#makeCertain();
     return signal === undefined ? sent : whileUncancelled(sent, signal, () => void withdraw(signal.reason));
   }
 
@@ -65,8 +75,8 @@ export class Closing implements CloseHandshakeOwner {
     if (this.#owner.state === WebSocketState.Closed) return settled;
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#discards = true;
-    if (this.isQueued) this.#isShared = true;
     const sending = this.isQueued ? undefined : this.#send(payload);
+    if (sending === undefined || signal === undefined) this.#makeCertain();
     // As long as the close can be taken back, what is unread must not be lost.
     if (signal === undefined || !canSend(this.#owner.state)) this.#input.discard();
     let leave: ((reason: unknown) => void) | undefined;
@@ -83,9 +93,32 @@ export class Closing implements CloseHandshakeOwner {
     });
   }
 
-  /** The peer has closed, and we have not. */
+  /** The peer has closed, and our close frame is not out. */
   peerClosed(): void {
-    if (!this.isQueued) this.handshake.awaitApplication();
+    if (this.isQueued) return;
+    this.handshake.awaitApplication();
+    this.#considerAcknowledging();
+  }
+
+  /** Somebody who reads has been told of the peer's close. */
+  closeRead(): void {
+    this.#considerAcknowledging();
+  }
+
+  /** Somebody awaits the end of the connection from now on. */
+  awaitEnd(): void {
+    this.audience.awaitEnd(this.#owner.state === WebSocketState.CloseReceived);
+    this.#considerAcknowledging();
+  }
+
+  /** The application reads something. */
+  reading(): void {
+    this.handshake.touch();
+  }
+
+  /** The application sends something. Whoever does not know of the peer's close does not put its answer off by that. */
+  sending(): void {
+    if (this.audience.knows) this.handshake.touch();
   }
 
   /** Our close frame cannot be taken back any more. */
@@ -97,9 +130,8 @@ export class Closing implements CloseHandshakeOwner {
   // CloseHandshakeOwner
 
   acknowledgeLate(): void {
-    const { closeStatus = 1005, closeStatusDescription } = this.#owner;
-    this.#input.discard();
-    this.#send(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription));
+    warnOfLateAcknowledgement(this.#timeout);
+    this.#acknowledge();
   }
 
   closeTimedOut(error: WebSocketError): void {
@@ -108,6 +140,30 @@ export class Closing implements CloseHandshakeOwner {
 
   flushTimedOut(): void {
     this.#owner.flushTimedOut();
+  }
+
+  /**
+   * Acknowledges a close that nobody wants to answer himself, at the end of this turn of the event loop: whoever has just
+   * been told may still say goodbye in it, or begin to read.
+   */
+  #considerAcknowledging(): void {
+    if (this.#owner.state !== WebSocketState.CloseReceived) return;
+    eventLoop.setImmediate(() => {
+      const isUnanswered = this.#owner.state === WebSocketState.CloseReceived && !this.isQueued;
+      if (isUnanswered && this.audience.wantsAcknowledgement) this.#acknowledge();
+    });
+  }
+
+  /** Answers the peer's close with its own code. What it had sent can still be read. */
+  #acknowledge(): void {
+    const { closeStatus = 1005, closeStatusDescription } = this.#owner;
+    this.#send(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription));
+    this.#makeCertain();
+  }
+
+  #makeCertain(): void {
+    this.isCertain = true;
+    this.#owner.closeIsCertain();
   }
 
   #send(payload: Buffer): QueuedClose {
@@ -123,7 +179,7 @@ export class Closing implements CloseHandshakeOwner {
     });
     if (canSend(this.#owner.state)) this.handshake.awaitPeer();
     const withdraw = (reason: unknown): boolean => {
-      if (this.#isShared) this.#sender.letGo(ticket, reason);
+      if (this.isCertain) this.#sender.letGo(ticket, reason);
       else if (this.#sender.withdraw(ticket, reason)) {
         this.isQueued = false;
         if (this.#owner.state === WebSocketState.CloseReceived) this.handshake.awaitApplication();

@@ -37,6 +37,8 @@ export interface ConnectionParts {
   readonly keepAlive: KeepAlive;
   /** permessage-deflate as negotiated. */
   readonly compression: Compression | undefined;
+  /** Called when either side has begun to close, and when the connection is over: at least once before `onTerminated`. */
+  readonly onClosing: () => void;
   /** Called once, when the connection is Closed or Aborted. */
   readonly onTerminated: (connection: Connection) => void;
 }
@@ -67,6 +69,7 @@ export class Connection
   readonly #transport: Transport;
   readonly #settings: ConnectionSettings;
   readonly #keepAlive: KeepAlive;
+  readonly #onClosing: () => void;
   readonly #onTerminated: (connection: Connection) => void;
   readonly #input: Input;
   readonly #intake: Intake;
@@ -90,6 +93,7 @@ export class Connection
     this.#transport = new Transport(socket, this);
     this.#settings = settings;
     this.#keepAlive = keepAlive;
+    this.#onClosing = parts.onClosing;
     this.#onTerminated = parts.onTerminated;
     this.lastActivity = keepAlive.now();
     this.#input = new Input(this, settings, compression);
@@ -104,6 +108,12 @@ export class Connection
 
   get state(): WebSocketState {
     return this.#state;
+  }
+
+  /** Whether either side has begun to close, or the connection is over. */
+  get isClosing(): boolean {
+    const isWsClosing = this.#ws !== undefined && this.#ws.readyState > this.#ws.OPEN;
+    return this.#state !== Open || this.#closing?.isCertain === true || isWsClosing;
   }
 
   /** The connection as `ws` has it, once handed over. */
@@ -142,17 +152,23 @@ export class Connection
     return this.#transport.isPeerConnected;
   }
 
+  /** Why an operation is not possible any more. */
+  notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping'): WebSocketError {
+    const isCloseQueued = this.#closing?.isQueued === true;
+    return failures.notOpenFor(operation, { state: this.#state, isHandedOver: this.#ws !== undefined, isCloseQueued });
+  }
+
   /** Sends a whole message if it can go at once, which is the common case; false says nothing about why not. */
   trySend(data: string | Uint8Array): boolean {
     if (!this.#canSend()) return false;
-    this.#closing?.handshake.touch();
+    this.#closing?.sending();
     return this.#sender.trySend(data, typeof data === 'string', true, undefined);
   }
 
   /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
   send(request: SendRequest): Promise<void> {
     const { data, text, endOfMessage, compress, whole, signal } = request;
-    if (!this.#canSend()) return rejected(this.#notOpenFor('send'));
+    if (!this.#canSend()) return rejected(this.notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#sender.bufferedAmount > this.#settings.sendBufferLimit) {
       // What waits for the end of the tick only says nothing about the peer.
@@ -160,7 +176,7 @@ export class Connection
       const waiting = this.#sender.bufferedAmount;
       if (waiting > this.#settings.sendBufferLimit) return rejected(this.#abortSlowConsumer(waiting));
     }
-    this.#closing?.handshake.touch();
+    this.#closing?.sending();
     if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
       return settled;
     const outgoing = { data, text, endOfMessage, compress, whole };
@@ -174,23 +190,33 @@ export class Connection
 
   /** Reads what `kind` says; see {@link Input.read}. */
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (this.#ws !== undefined) return Promise.reject(this.#notOpenFor('receive'));
+    if (this.#ws !== undefined) return Promise.reject(this.notOpenFor('receive'));
     if (!signal?.aborted) {
-      this.#closing?.handshake.touch();
+      this.#closing?.reading();
       this.#intake.decide();
     }
     return this.#input.read(kind, signal);
   }
 
+  /** Somebody listens for the close from now on, and will answer that of the peer. */
+  listenForClose(): void {
+    if (!isTerminal(this.#state)) this.#ensureClosing().audience.listen();
+  }
+
+  /** Somebody awaits the end from now on, and does not answer the peer's close by himself. */
+  awaitEnd(): void {
+    if (!isTerminal(this.#state)) this.#ensureClosing().awaitEnd();
+  }
+
   /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
   closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.#notOpenFor('close'));
+    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.notOpenFor('close'));
     return this.#ensureClosing().closeOutput(payload, signal);
   }
 
   /** Closes and waits until the peer has acknowledged, or acknowledges the peer's close. Unread input is thrown away. */
   close(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.#notOpenFor('close'));
+    if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.notOpenFor('close'));
     return this.#ensureClosing().close(payload, signal);
   }
 
@@ -203,6 +229,7 @@ export class Connection
     if (this.#ws !== undefined) {
       if (code === 1005) this.#ws.close();
       else this.#ws.close(code, reason);
+      this.#onClosing();
       return;
     }
     this.#input.shed();
@@ -251,7 +278,7 @@ export class Connection
 
   /** Sends a ping and resolves with the round trip in ms. */
   ping(payload: Buffer | undefined, signal: AbortSignal | undefined): Promise<number> {
-    if (!this.#canSend()) return rejected(this.#notOpenFor('ping'));
+    if (!this.#canSend()) return rejected(this.notOpenFor('ping'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#pings ??= new Pings(this.#keepAlive.now);
     const data = payload ?? this.#pings.nextPayload();
@@ -298,6 +325,10 @@ export class Connection
     if (this.#state === CloseReceived) this.#ensureClosing().peerClosed();
   }
 
+  closeRead(): void {
+    this.#closing?.closeRead();
+  }
+
   faulted(closeCode: number, error: WebSocketError): void {
     this.#answerPing();
     const isClosing = !canSend(this.#state) || this.#closing?.isQueued === true;
@@ -335,6 +366,10 @@ export class Connection
 
   closeBegins(): void {
     this.#intake.decide();
+  }
+
+  closeIsCertain(): void {
+    this.#onClosing();
   }
 
   flushTimedOut(): void {
@@ -432,8 +467,12 @@ export class Connection
   /** The only place where the state changes. */
   #become(event: StateEvent, error?: WebSocketError): void {
     const before = this.#state;
-    this.#state = nextState(before, event);
-    if (this.#state === before || !isTerminal(this.#state)) return;
+    const after = nextState(before, event);
+    if (after === before) return;
+    this.#state = after;
+    if (before === Open) this.#onClosing();
+    // Whoever is told of it may have ended the connection.
+    if (this.#state !== after || !isTerminal(after)) return;
     if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
     this.#pings?.fail(error ?? failures.operationAborted('the connection has been closed'));
     if (this.#state === Closed) {
@@ -457,10 +496,5 @@ export class Connection
     this.#sender.destroy();
     // A WebSocket of ws ends its socket itself.
     if (this.#ws === undefined) this.#transport.linger(this.#settings.closeTimeout || LONGEST_LINGER);
-  }
-
-  #notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping'): WebSocketError {
-    const isCloseQueued = this.#closing?.isQueued === true;
-    return failures.notOpenFor(operation, { state: this.#state, isHandedOver: this.#ws !== undefined, isCloseQueued });
   }
 }

@@ -27,6 +27,8 @@ export interface InputOwner {
   ponged(payload: Buffer): void;
   /** The peer's close frame has arrived, and all data before it. */
   peerClosed(code: number, reason: string): void;
+  /** A reader has been told of the peer's close. */
+  closeRead(): void;
   /** The peer broke the protocol or a limit, and readers have had their turn: close with `closeCode`. */
   faulted(closeCode: number, error: WebSocketError): void;
 }
@@ -103,6 +105,8 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   #sawData = false;
   /** Messages that have arrived completely. */
   messages = 0;
+  /** How many reads have begun. */
+  reads = 0;
 
   constructor(
     owner: InputOwner,
@@ -132,6 +136,16 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     return this.#queue.paused || this.#inflaterFull;
   }
 
+  /** Whether somebody waits for input. */
+  get hasReader(): boolean {
+    return this.#queue.hasReader;
+  }
+
+  /** Whether somebody who reads has been told of the peer's close. */
+  get isCloseRead(): boolean {
+    return this.#end === 'close' && this.#endReported;
+  }
+
   /** Whether nothing but whole control frames has come so far. */
   get isUntouched(): boolean {
     return !this.#sawData && this.#frames.isBetweenMessages;
@@ -159,6 +173,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     if (this.#queue.hasReader) {
       return Promise.reject(receiveInProgress());
     }
+    this.reads++;
     const value = kind.take(this.#queue);
     if (value !== undefined) return Promise.resolve(value);
     if (this.#end !== undefined) return this.#readEnd(kind, this.#end);
@@ -288,6 +303,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   #readEnd<T>(kind: ReadKind<T>, end: InputEnd): Promise<T> {
     const first = !this.#endReported;
     this.#endReported = true;
+    if (end === 'close' && first) this.#owner.closeRead();
     if (end === 'close' && (first || kind.closeRepeats)) return Promise.resolve(kind.atClose);
     if (end !== 'close' && first) return Promise.reject(end);
     return Promise.reject(
@@ -332,8 +348,12 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     const pending = this.#unpend();
     if (pending === undefined) return;
     this.#endReported = true;
-    if (end === 'close') pending.closed();
-    else pending.failed(end);
+    if (end === 'close') {
+      pending.closed();
+      this.#owner.closeRead();
+    } else {
+      pending.failed(end);
+    }
   }
 
   #unpend(): PendingRead<unknown> | undefined {

@@ -26,7 +26,10 @@ export function readableOf(connection: Connection): ReadableStream<WebSocketMess
   );
 }
 
-/** A stream each of whose chunks is sent as a message of its own. It fails when `over` fires. */
+/**
+ * A stream each of whose chunks is sent as a message of its own. It fails when `over` fires, as a send would: whoever pipes
+ * into it need not tell a client that has left from other failures by himself.
+ */
 export function writableOf(
   connection: Connection,
   over: AbortSignal,
@@ -34,7 +37,7 @@ export function writableOf(
   return new WritableStream<string | ArrayBuffer | ArrayBufferView>(
     {
       start(controller) {
-        const fail = (): void => controller.error(over.reason);
+        const fail = (): void => controller.error(connection.notOpenFor('send'));
         if (over.aborted) fail();
         else over.addEventListener('abort', fail, { once: true });
       },

@@ -7,6 +7,7 @@ import { Connection, type ConnectionParts, type Traffic } from '../connection/co
 import { derive } from '../connection/deferred.js';
 import type { Compression } from '../connection/input.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
+import { ClosedPromise } from './closed.js';
 import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
 import {
   type CompletionCallback,
@@ -97,8 +98,9 @@ export let isHandedOver: (context: WebSocketContext) => boolean;
  * - Every method may be called at any time. A wrong argument rejects with a `TypeError` or `RangeError`, a wrong state
  *   with a {@link WebSocketError}, and neither changes anything.
  * - One receive at a time. Sends are queued, and leave in the order of the calls.
- * - A close of the peer is reported, never answered behind the application's back: call `closeAsync`, return from the
- *   handler, or wait for `closeTimeout`. Pings are answered at once.
+ * - A close of the peer that a read or `closing` reports is not answered behind the application's back: call `closeAsync`,
+ *   return from the handler, or await `closed`. One that nobody can see, because nobody has ever read, is acknowledged at
+ *   once; any other after `closeTimeout`. Pings are answered at once.
  * - An operation that is cancelled leaves the connection usable, except `closeAsync` once its close frame is out.
  * - A send, a close or a ping that fails with a {@link WebSocketError} and that nobody awaits raises no
  *   `unhandledRejection`; wrong arguments and the reasons of signals do.
@@ -107,6 +109,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   readonly #connection: Connection;
   readonly #parts: ContextParts;
   #controller: AbortController | undefined;
+  #closingController: AbortController | undefined;
   #closed: Promise<CloseInfo> | undefined;
   #resolveClosed: ((info: CloseInfo) => void) | undefined;
   #readable: ReadableStream<WebSocketMessage> | undefined;
@@ -121,13 +124,18 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   }
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
-  constructor(parts: ContextParts, connection: Omit<ConnectionParts, 'compression' | 'onTerminated'>) {
+  constructor(parts: ContextParts, connection: Omit<ConnectionParts, 'compression' | 'onClosing' | 'onTerminated'>) {
     const { compression, request } = parts;
     this.#parts = parts;
     // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
     // `userHostAddress` is wanted above all when a connection has ended.
     void request.socket.remoteAddress;
-    this.#connection = new Connection({ ...connection, compression, onTerminated: (ended) => this.#terminated(ended) });
+    this.#connection = new Connection({
+      ...connection,
+      compression,
+      onClosing: () => this.#closingController?.abort(),
+      onTerminated: (ended) => this.#terminated(ended),
+    });
   }
 
   /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
@@ -424,13 +432,26 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     return this.#controller.signal;
   }
 
-  /** How the connection ended: the peer's close, or 1006 if it did not end cleanly. Never rejects. */
+  /**
+   * Fires when either side has begun to close, or the connection is over: the signal to stop producing on. Whoever has
+   * asked for it answers the client's close himself, by returning from the handler or with `closeAsync`, and may say
+   * goodbye before; `closeTimeout` after the last read or write it is acknowledged all the same.
+   */
+  get closing(): AbortSignal {
+    if (this.#closingController === undefined) {
+      this.#closingController = new AbortController();
+      if (this.#connection.isClosing) this.#closingController.abort();
+      this.#connection.listenForClose();
+    }
+    return this.#closingController.signal;
+  }
+
+  /**
+   * How the connection ended: the peer's close, or 1006 if it did not end cleanly. Never rejects. Whoever awaits it, and
+   * does not go on reading, leaves the answer to the client's close to the library, which acknowledges it at once.
+   */
   get closed(): Promise<CloseInfo> {
-    this.#closed ??= isTerminal(this.state)
-      ? Promise.resolve(this.#connection.closeInfo)
-      : new Promise((resolve) => {
-          this.#resolveClosed = resolve;
-        });
+    this.#closed ??= isTerminal(this.state) ? Promise.resolve(this.#connection.closeInfo) : this.#awaitableEnd();
     return this.#closed;
   }
 
@@ -561,6 +582,14 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     if (typeof completion !== 'function') return operation;
     complete(operation, completion, completionContext, report, (error) => this.#parts.host.failed(this, error));
     return undefined;
+  }
+
+  #awaitableEnd(): Promise<CloseInfo> {
+    const closed = new ClosedPromise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    closed.onAwaited = () => this.#connection.awaitEnd();
+    return closed;
   }
 
   #terminated(connection: Connection): void {

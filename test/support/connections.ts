@@ -26,6 +26,8 @@ export class Harness {
   readonly clock: FakeClock;
   readonly socket: FakeSocket;
   readonly connection: Connection;
+  /** How often the connection has said that it begins to close, or is over. */
+  closing = 0;
   /** How often the connection has said that it is over. */
   terminated = 0;
   /** Called when it does. */
@@ -44,6 +46,9 @@ export class Harness {
       settings: { ...QUIET, ...settings },
       keepAlive: new KeepAlive(this.clock.now),
       compression,
+      onClosing: () => {
+        this.closing++;
+      },
       onTerminated: () => {
         this.terminated++;
         this.onTerminated();
@@ -86,6 +91,13 @@ export class Harness {
 
   readonly message = (signal?: AbortSignal): Promise<string | Buffer | undefined> => {
     return this.connection.read(wholeMessage, signal);
+  };
+
+  /** Somebody reads a message: from now on the close of the peer is the application's business. */
+  readonly readFirst = async (): Promise<void> => {
+    const read = this.message();
+    this.arrive('first');
+    await read;
   };
 
   readonly close = (code = 1000, signal?: AbortSignal): Promise<void> => {
