@@ -735,8 +735,8 @@ describe('what an application writes past its response', () => {
       const closed = new Deferred<void>();
       const server = await attached(
         t,
-        (req, res, next) => {
-          res.on('close', closed.resolve);
+        (req, _res, next) => {
+          req.socket.on('close', closed.resolve);
           write(req, next);
         },
         { handshakeTimeout: 30 },

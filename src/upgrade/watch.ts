@@ -144,6 +144,8 @@ export class Watch implements UpgradeWatch {
   #closed(): void {
     const { phase, req, res } = this.#upgrade;
     clearTimeout(this.#timer);
+    // The request is somebody else's by now
+    if (phase === 'yielded') return;
     if (phase === 'waiting') this.#upgrade.settle('gone');
     emitClose(res);
     req.destroy(aborted());
