@@ -333,11 +333,32 @@ describe('performHandshake()', () => {
       assert.equal(off.headers['sec-websocket-extensions'], undefined);
     });
 
+    it('are declined where they cannot be agreed to, and another offer of the list is taken', async (t) => {
+      const server = await accepting(t, { perMessageDeflate: true });
+      const agreed = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
+      for (const [offer, extensions] of [
+        ['permessage-deflate; client_max_window_bits=16', undefined],
+        ['permessage-deflate; foo, permessage-deflate', agreed],
+        ['permessage-deflate; client_no_context_takeover=1', undefined],
+        ['x-other; a=1', undefined],
+        ['x-other; a="1", permessage-deflate; server_max_window_bits="8", permessage-deflate', agreed],
+      ] as const) {
+        const client = await rawUpgrade(t, server, offering(offer));
+        const { status, headers } = await client.readHead();
+        assert.deepEqual([status, headers['sec-websocket-extensions']], [101, extensions], offer);
+      }
+    });
+
     it('are refused with 400 if they are malformed, in a complete response', async (t) => {
       const server = await accepting(t, { perMessageDeflate: true });
       const response = await responseTo(t, server, offering('permessage-deflate; =='));
       assert.equal(response.status, 400);
-      assert.match(response.body, /Invalid or unacceptable Sec-WebSocket-Extensions header/);
+      assert.match(response.body, /Sec-WebSocket-Extensions is malformed at character 19, must have a parameter there/);
+    });
+
+    it('are not looked at where there is nothing to agree on', async (t) => {
+      const client = await rawUpgrade(t, await accepting(t), offering('permessage-deflate; =='));
+      assert.equal((await client.readHead()).status, 101);
     });
   });
 

@@ -2,11 +2,12 @@ import type { IncomingMessage } from 'node:http';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import type { ResolvedRouteOptions } from '../options.js';
+import { acceptableDeflate } from './extensions.js';
 import { isOriginAllowed } from './origin.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
 import { announceSwitch, concludeResponse, SilencedResponse } from './upgrade-response.js';
-import { type Handshake, HandshakeRefused, type WsBridge } from './ws-bridge.js';
+import type { Handshake, WsBridge } from './ws-bridge.js';
 
 export type { Handshake } from './ws-bridge.js';
 
@@ -158,6 +159,10 @@ const accept = <T>(
   admit: Admit,
 ): T => {
   const { head, req, res, socket } = upgrade;
+  const { perMessageDeflate } = options;
+  const offered = req.headers['sec-websocket-extensions'];
+  const extensions =
+    offered === undefined || perMessageDeflate === false ? undefined : acceptableDeflate(offered, perMessageDeflate);
   let subProtocol: string | undefined;
   try {
     subProtocol = selectSubProtocol(requestedProtocols(req), options.subProtocols, req);
@@ -167,39 +172,32 @@ const accept = <T>(
   // The application's functions may have answered, or accepted, by themselves
   assertAcceptable(upgrade);
   admit();
-  try {
-    return bridge.shake(
-      {
-        socket,
-        head,
-        key,
-        subProtocol,
-        extensions: req.headers['sec-websocket-extensions'],
-        perMessageDeflate: options.perMessageDeflate,
-        announce: () => announceSwitch(res),
-      },
-      (handshake) => {
-        upgrade.settle('accepted');
-        let opened: T;
-        try {
-          opened = open(handshake, upgrade);
-        } catch (error) {
-          // Nobody will ever read from it
-          socket.destroy();
-          concludeResponse(res, upgrade);
-          throw error;
-        }
+  return bridge.shake(
+    {
+      socket,
+      head,
+      key,
+      subProtocol,
+      extensions,
+      perMessageDeflate,
+      announce: () => announceSwitch(res),
+    },
+    (handshake) => {
+      upgrade.settle('accepted');
+      let opened: T;
+      try {
+        opened = open(handshake, upgrade);
+      } catch (error) {
+        // Nobody will ever read from it
+        socket.destroy();
         concludeResponse(res, upgrade);
-        upgrade.release(new SilencedResponse(res));
-        return opened;
-      },
-    );
-  } catch (error) {
-    if (error instanceof HandshakeRefused) {
-      throw createError(400, `Cannot accept the WebSocket request: ${error.message}`);
-    }
-    throw error;
-  }
+        throw error;
+      }
+      concludeResponse(res, upgrade);
+      upgrade.release(new SilencedResponse(res));
+      return opened;
+    },
+  );
 };
 
 /** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */
