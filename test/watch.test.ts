@@ -633,13 +633,24 @@ describe('setTimeout of a request that waits', () => {
     });
   }
 
-  it('of the server counts from the connection on, and ends one that nobody looks after', async (t) => {
-    const closed = new Deferred<void>();
-    const server = await attached(t, (_req, res) => void res.on('close', closed.resolve));
-    server.setTimeout(20);
-    const client = await rawUpgrade(t, server);
-    await Promise.all([client.closed(), closed.promise]);
-    assert.equal(client.received.length, 0);
+  it('of the server counts from the connection on', async (t) => {
+    let waiting: ServerResponse | undefined;
+    const server = await attached(t, (_req, res) => {
+      waiting = res;
+    });
+    server.setTimeout(20, () => waiting?.end('too slow'));
+    assert.equal((await responseTo(t, server)).body, 'too slow');
+  });
+
+  it('does not end what nobody looks after, for which there is handshakeTimeout', async (t) => {
+    const server = await attached(
+      t,
+      (_req, res) => {
+        res.setTimeout(5);
+      },
+      { handshakeTimeout: 40 },
+    );
+    assert.equal((await responseTo(t, server)).status, 503);
   });
 
   it('holds while a refusal is on its way, and no longer', async (t) => {

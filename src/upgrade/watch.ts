@@ -153,13 +153,12 @@ export class Watch implements UpgradeWatch {
 
   /**
    * The socket was idle for as long as `setTimeout` of the request, its response or the server allows. Node has taken its own
-   * listener away, which tells them, and ends what nobody listens for.
+   * listener away, which tells them. It would also end what nobody listens for; here `handshakeTimeout` does that.
    */
   #timedOut(): void {
     const { req, res, socket } = this.#upgrade;
     if (!this.#upgrade.isOurs()) return;
-    const told = [req, res, this.#server].map((emitter) => emitter.emit('timeout', socket));
-    if (!told.includes(true)) socket.destroy();
+    for (const emitter of [req, res, this.#server]) emitter.emit('timeout', socket);
   }
 
   #expired(): void {
