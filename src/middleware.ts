@@ -17,7 +17,7 @@ import {
 import { type AppFunction, attach } from './upgrade/attach.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
-import { type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
+import { checkBridge, type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
 
 /** A request of Node's, and what the middleware adds to it. */
@@ -136,13 +136,14 @@ interface Route {
  * Makes a middleware that performs WebSocket handshakes where it stands in the chain. One instance is one policy and one
  * registry of connections.
  *
- * @throws TypeError or RangeError for an unknown or invalid option
+ * @throws TypeError or RangeError for an unknown or invalid option, Error in a runtime that has something else in the place of `ws`
  */
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new Connections(settings.maxConnections);
   const keepAlive = new KeepAlive();
   const bridge = new WsBridge();
+  checkBridge(bridge);
 
   function routeOf(options?: WebSocketRouteOptions): Route {
     const route = resolveRouteOptions(settings, options);

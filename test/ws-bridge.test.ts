@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
-import { HandshakeRefused, handOver, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
+import { checkBridge, HandshakeRefused, handOver, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
 import { Recorder, requestOn, shakingServer } from './support/bridging.js';
 import { ACCEPT, KEY, rawUpgrade } from './support/raw-client.js';
 
@@ -273,5 +273,18 @@ describe('WsBridge', () => {
       assert.equal(socket.text, '');
       assert.ok(socket.destroyed);
     }
+  });
+});
+
+describe('checkBridge()', () => {
+  it('is content with ws', () => {
+    checkBridge(new WsBridge());
+  });
+
+  it('says what is missing where another module stands in for ws', () => {
+    assert.throws(
+      () => checkBridge({ shake: () => assert.fail('The client has left') }),
+      /^Error: Cannot use websocket-context in this runtime: its module ws .* run the program with Node or Deno$/,
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, PassThrough } from 'node:stream';
 import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
 import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 
@@ -143,6 +143,34 @@ export class WsBridge {
     });
     return server;
   }
+}
+
+/**
+ * Performs a handshake that nobody sees, so that a program fails at once where `ws` is something else. Bun puts a module of
+ * its own in the place of the package, which writes to connections of Bun's and leaves any other socket without a 101.
+ *
+ * @throws Error that says so
+ */
+export function checkBridge(bridge: Pick<WsBridge, 'shake'>): void {
+  const socket = new PassThrough();
+  const request: ValidatedRequest = {
+    socket,
+    head: Buffer.alloc(0),
+    key: 'AAAAAAAAAAAAAAAAAAAAAA==',
+    subProtocol: undefined,
+    extensions: undefined,
+    perMessageDeflate: false,
+    announce: () => [],
+  };
+  try {
+    bridge.shake(request, () => {});
+  } catch {
+    // What it says itself, that the client has left, would mislead
+    throw new Error(
+      'Cannot use websocket-context in this runtime: its module ws writes no handshake to a socket that it is given and does not hand it over, must be the package ws of npm. Bun has a module of its own in its place: run the program with Node or Deno',
+    );
+  }
+  socket.destroy();
 }
 
 /** The members of a `WebSocket` that ws uses to open it on the server side. */
