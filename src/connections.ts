@@ -3,6 +3,7 @@ import { closePayload } from './connection/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
 import { closeGracefully, cutOff, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
+import { farewell } from './upgrade/farewell.js';
 
 /** Options of `close`. */
 export interface DrainOptions {
@@ -49,6 +50,50 @@ function addTraffic(totals: Counts, traffic: Traffic): void {
   totals.messagesSent += traffic.messagesSent;
 }
 
+/** The connections of one route, which may have no more than a number of its own. */
+export class RouteConnections {
+  #count = 0;
+
+  /** @throws an http error 503 if there are `limit` */
+  admit(limit: number): void {
+    checkLimit(this.#count, limit);
+  }
+
+  add(): void {
+    this.#count++;
+  }
+
+  delete(): void {
+    this.#count--;
+  }
+}
+
+/**
+ * The connections of the routes that call `accept`, which is not told where it stands: a route is what Express says it
+ * is; elsewhere all calls with the same limit are one.
+ */
+export class AcceptingRoutes {
+  readonly #ofExpress = new WeakMap<object, RouteConnections>();
+  readonly #byLimit = new Map<number, RouteConnections>();
+
+  connectionsOf({ route }: { readonly route?: unknown }, limit: number): RouteConnections {
+    if (typeof route === 'object' && route !== null) return getOrAdd(this.#ofExpress, route);
+    return getOrAdd(this.#byLimit, limit);
+  }
+}
+
+function getOrAdd<Key>(
+  map: { get(key: Key): RouteConnections | undefined; set(key: Key, value: RouteConnections): unknown },
+  key: Key,
+): RouteConnections {
+  let connections = map.get(key);
+  if (connections === undefined) {
+    connections = new RouteConnections();
+    map.set(key, connections);
+  }
+  return connections;
+}
+
 /** The live connections of an instance, and how they are brought to an end. */
 export class Connections {
   readonly #limit: number;
@@ -81,23 +126,16 @@ export class Connections {
    * @throws an http error 503 while draining, or when `maxConnections` are open
    */
   admit(): void {
-    if (this.#drain !== undefined) {
-      throw createError(503, 'Cannot accept WebSocket: the server is shutting down', {
-        headers: { Connection: 'close' },
-      });
-    }
-    if (this.#contexts.size >= this.#limit) {
-      throw createError(503, `Cannot accept WebSocket: ${this.#limit} connections are open, which is maxConnections`, {
-        headers: { 'Retry-After': '10' },
-      });
-    }
+    if (this.#drain !== undefined) throw farewell();
+    checkLimit(this.#contexts.size, this.#limit);
   }
 
   /** Adds a connection. One that comes while draining, because its handshake had begun before, is asked to go at once. */
-  add(context: WebSocketContext): void {
+  add(context: WebSocketContext, route: RouteConnections | undefined): void {
     this.#totals.accepted++;
     if (isTerminal(context.state)) return;
     this.#contexts.add(context);
+    route?.add();
     if (this.#parting !== undefined) closeGracefully(context, this.#parting.code, this.#parting.reason);
   }
 
@@ -107,8 +145,8 @@ export class Connections {
   }
 
   /** A connection is Closed or Aborted. */
-  ended(context: WebSocketContext, wasClean: boolean, traffic: Traffic): void {
-    this.#contexts.delete(context);
+  ended(context: WebSocketContext, route: RouteConnections | undefined, wasClean: boolean, traffic: Traffic): void {
+    if (this.#contexts.delete(context)) route?.delete();
     if (wasClean) this.#totals.succeeded++;
     else this.#totals.failed++;
     addTraffic(this.#totals, traffic);
@@ -151,6 +189,13 @@ export class Connections {
     const closed = outcomes.filter(({ wasClean }) => wasClean).length;
     return { closed, aborted: outcomes.length - closed };
   }
+}
+
+function checkLimit(open: number, limit: number): void {
+  if (open < limit) return;
+  throw createError(503, `Cannot accept WebSocket: ${limit} connections are open, which is maxConnections`, {
+    headers: { 'Retry-After': '10' },
+  });
 }
 
 function checkTimeout(timeout: unknown): void {

@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { inspect } from 'node:util';
-import { isHttpError } from 'http-errors';
+import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/close-status.js';
 import { isTerminal } from './connection/state.js';
 import { isHandedOver, type WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
-import type { ResolvedOptions } from './options.js';
+import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
 import type { Aftermath } from './upgrade/upgrade-request.js';
 
 /** Close status of a connection that no route wanted, after HTTP's 404. */
@@ -30,14 +30,31 @@ function isExpected(error: unknown): boolean {
  * What happens to errors without an `onError` option: as Express does with those that no error middleware takes, a
  * programming error is printed.
  */
-function logUnexpected(error: unknown): void {
-  if (isExpected(error) || process.env['NODE_ENV'] === 'test') return;
+function logUnexpected(
+  error: unknown,
+  _socket: WebSocketContext,
+  _req: IncomingMessage,
+  { expected }: HandlerErrorInfo,
+): void {
+  if (expected || process.env['NODE_ENV'] === 'test') return;
   console.error(error instanceof Error ? (error.stack ?? error.message) : error);
 }
 
 /** Close status that stands for an HTTP status: 4000 + status for what the client did wrong, otherwise 1011. */
 function closeStatusOf(httpStatus: number): number {
   return Number.isInteger(httpStatus) && httpStatus >= 400 && httpStatus < 500 ? 4000 + httpStatus : INTERNAL_ERROR;
+}
+
+/** What is known of an error that the application has answered itself. */
+function answered(statusCode: number): Error {
+  const message = `Cannot answer with status ${statusCode}: the WebSocket was open already, and has been closed instead`;
+  return createError(statusCode, message, { expose: false });
+}
+
+function resigned(): Error {
+  return new Error(
+    'An error handler of the application found the response sent and only ended it: the WebSocket has been closed, pass errors behind the handshake on with next(error) to see them here',
+  );
 }
 
 /** Runs `start` and hands its outcome on, synchronously if it is. */
@@ -65,15 +82,29 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 export class HandlerLife implements Aftermath {
   readonly #socket: WebSocketContext;
   readonly #req: IncomingMessage;
-  /** Options of the instance that has accepted the connection; they tell it from every other instance. */
-  readonly options: ResolvedOptions;
+  /** Gets the errors. A handler that takes the connection over brings its own. */
+  onError: ResolvedRouteOptions['onError'];
+  /** Something of the instance that has accepted the connection, which tells it from every other instance. */
+  readonly owner: object;
   /** Somebody in the chain has taken the connection up. */
   #claimed = false;
+  #settled = false;
+  #answered = false;
 
-  constructor(socket: WebSocketContext, req: IncomingMessage, options: ResolvedOptions) {
+  constructor(
+    socket: WebSocketContext,
+    req: IncomingMessage,
+    { owner, onError }: { readonly owner: object; readonly onError: ResolvedRouteOptions['onError'] },
+  ) {
     this.#socket = socket;
     this.#req = req;
-    this.options = options;
+    this.owner = owner;
+    this.onError = onError;
+  }
+
+  /** A handler has the connection: it alone decides what becomes of it. */
+  get settled(): boolean {
+    return this.#settled;
   }
 
   /** Gives the connection to somebody in the chain, who looks after it from now on. */
@@ -93,6 +124,7 @@ export class HandlerLife implements Aftermath {
 
   /** Gives the connection to a handler until that has returned, or failed. */
   run<Req, Res>(handler: (socket: WebSocketContext, req: Req, res: Res) => unknown, req: Req, res: Res): void {
+    this.#settled = true;
     let outcome: unknown;
     try {
       outcome = handler(this.claim(), req, res);
@@ -129,23 +161,45 @@ export class HandlerLife implements Aftermath {
         ? fitDescription(String(error.message))
         : undefined;
     this.#close(status, description);
+    this.#report(error);
+  }
+
+  #report(error: unknown): void {
+    const info: HandlerErrorInfo = { expected: isExpected(error) };
     publishError(this.#socket, error);
     // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-    const { onError = logUnexpected } = this.options;
-    settle(() => onError(error, this.#socket, this.#req), ignore, warn);
+    const { onError = logUnexpected } = this;
+    settle(() => onError(error, this.#socket, this.#req, info), ignore, warn);
   }
 
   // Aftermath
 
   chainEnded(error?: unknown): void {
     // As in Express and Connect, what is falsy is no error.
-    if (error) this.failed(error);
-    else if (!this.#claimed) this.#close(NOT_FOUND, undefined);
+    if (!error) {
+      if (!this.#claimed) this.#close(NOT_FOUND, undefined);
+    } else if (this.#settled) {
+      this.#report(error);
+    } else {
+      this.failed(error);
+    }
   }
 
-  responseEnded(statusCode: number): void {
-    if (!this.#claimed) this.#close(NOT_FOUND, undefined);
-    else if (statusCode >= 400) this.#close(closeStatusOf(statusCode), undefined);
+  responseFailed(error: unknown): void {
+    this.#report(error);
+  }
+
+  responseEnded(statusCode: number, gaveUp: boolean): void {
+    if (this.#settled || this.#answered) return;
+    this.#answered = true;
+    if (!this.#claimed) {
+      this.#close(NOT_FOUND, undefined);
+      if (gaveUp) this.#report(resigned());
+    } else if (statusCode >= 400) {
+      this.failed(answered(statusCode));
+    } else if (gaveUp) {
+      this.failed(resigned());
+    }
   }
 
   #close(status: number | undefined, description: string | undefined): void {

@@ -35,13 +35,19 @@ export type {
 } from './diagnostics.js';
 export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
 export {
-  type AttachOptions,
   type HandlerRequest,
   type NextFunction,
   type WebSocketRequest,
   type WebSockets,
   webSockets,
 } from './middleware.js';
-export type { OriginPolicyFunction, SubProtocolChooser, WebSocketOptions, WebSocketRouteOptions } from './options.js';
-export type { AppFunction } from './upgrade/attach.js';
+export type {
+  AttachOptions,
+  HandlerErrorInfo,
+  OriginPolicyFunction,
+  SubProtocolChooser,
+  WebSocketOptions,
+  WebSocketRouteOptions,
+} from './options.js';
+export type { AppFunction } from './upgrade/chain.js';
 export type { RouteHandler, WsServer, WsServerEvents } from './ws-server.js';

@@ -3,18 +3,29 @@ import type { Server as SecureServer } from 'node:https';
 import createError from 'http-errors';
 import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
-import { Connections, type DrainOptions, type DrainResult, type WebSocketTotals } from './connections.js';
+import {
+  AcceptingRoutes,
+  Connections,
+  type DrainOptions,
+  type DrainResult,
+  RouteConnections,
+  type WebSocketTotals,
+} from './connections.js';
 import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
 import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
 import { HandlerLife, settle } from './handler-life.js';
 import {
+  type AttachOptions,
   type ResolvedRouteOptions,
+  resolveAttachOptions,
   resolveOptions,
   resolveRouteOptions,
   type WebSocketOptions,
   type WebSocketRouteOptions,
 } from './options.js';
-import { type AppFunction, attach } from './upgrade/attach.js';
+import { attach } from './upgrade/attach.js';
+import type { AppFunction } from './upgrade/chain.js';
+import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { checkBridge, type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
@@ -39,12 +50,6 @@ export interface HandlerRequest extends IncomingMessage, Express.Request {
 
 /** The callback of a Connect middleware. */
 export type NextFunction = (error?: unknown) => void;
-
-/** Options of `attach`. */
-export interface AttachOptions {
-  /** Which upgrade requests are ours; the others are left to other listeners entirely. Default: all. */
-  readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
-}
 
 declare global {
   namespace Express {
@@ -124,12 +129,15 @@ export interface WebSockets {
 /** What Express leaves on a request. */
 interface ExpressRequest {
   next?: unknown;
+  route?: unknown;
 }
 
 /** The options of a route, and what the contexts made there have in common. */
 interface Route {
   readonly settings: ResolvedRouteOptions;
   readonly host: ContextHost;
+  /** Its connections, if it has a limit of its own. */
+  readonly connections: RouteConnections | undefined;
 }
 
 /**
@@ -142,22 +150,28 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new Connections(settings.maxConnections);
   const keepAlive = new KeepAlive();
+  const acceptingRoutes = new AcceptingRoutes();
   const bridge = new WsBridge();
   checkBridge(bridge);
 
-  function routeOf(options?: WebSocketRouteOptions): Route {
+  /** @param connectionsOf gives what a limit of the route's own bounds */
+  function routeOf(
+    options?: WebSocketRouteOptions,
+    connectionsOf: (limit: number) => RouteConnections = () => new RouteConnections(),
+  ): Route {
     const route = resolveRouteOptions(settings, options);
+    const ofRoute = options?.maxConnections === undefined ? undefined : connectionsOf(route.maxConnections);
     const host: ContextHost = {
       requestedProtocols,
       openWs: (socket, head, { subProtocol, compression }) =>
         handOver(socket, head, { ...route, subProtocol, perMessageDeflate: compression?.negotiated }),
       terminated: (context, info, traffic) => {
-        connections.ended(context, info.wasClean, traffic);
+        connections.ended(context, ofRoute, info.wasClean, traffic);
         publishClose(context, info, traffic);
       },
       failed: (context, error) => lifeOf(context.request)?.failed(error),
     };
-    return { settings: route, host };
+    return { settings: route, host, connections: ofRoute };
   }
   const everywhere = routeOf();
 
@@ -167,29 +181,34 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
    */
   function lifeOf(req: IncomingMessage): HandlerLife | undefined {
     const aftermath = UpgradeRequest.of(req)?.aftermath;
-    return aftermath instanceof HandlerLife && aftermath.options === settings ? aftermath : undefined;
+    return aftermath instanceof HandlerLife && aftermath.owner === settings ? aftermath : undefined;
   }
 
   /** Makes the context of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, { host, settings: route }: Route): HandlerLife {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerLife {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
     const context = new WebSocketContext(
       {
-        host,
+        host: route.host,
         request: req,
         items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
         receivedAt,
         subProtocol,
-        compression: compressionOf(perMessageDeflate, route),
+        compression: compressionOf(perMessageDeflate, route.settings),
       },
-      { socket, head, settings: route, keepAlive },
+      { socket, head, settings: route.settings, keepAlive },
     );
-    const life = new HandlerLife(context, req, settings);
+    const life = new HandlerLife(context, req, { owner: settings, onError: route.settings.onError });
     upgrade.aftermath = life;
-    connections.add(context);
+    connections.add(context, route.connections);
     publishOpen(context);
     return life;
+  }
+
+  function admit(route: Route): void {
+    connections.admit();
+    route.connections?.admit(route.settings.maxConnections);
   }
 
   function refused(req: IncomingMessage, error: unknown): never {
@@ -207,7 +226,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         route.settings,
         bridge,
         (done, upgrade) => open(done, upgrade, route),
-        () => connections.admit(),
+        () => admit(route),
       );
       return life instanceof Promise ? life.catch((error: unknown) => refused(req, error)) : life;
     } catch (error) {
@@ -215,7 +234,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     }
   }
 
-  function middleware(req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
+  function middleware(req: IncomingMessage, res: ServerResponse, next: NextFunction): void {
     // Standing in the chain twice is as good as once.
     if (!isWebSocketRequest(req) || lifeOf(req) !== undefined) {
       next();
@@ -224,7 +243,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     settle(
       () => handshake(req, everywhere),
       (life) => life.proceed(next),
-      next,
+      (error) => passOn(error, req, res, next),
     );
   }
 
@@ -238,6 +257,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     return (req: Req & ExpressRequest, res, next) => {
       const life = lifeOf(req);
       if (life !== undefined) {
+        life.onError = route.settings.onError;
         life.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
         settle(
@@ -247,7 +267,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
             req.next = undefined;
             opened.run(fn, req, res);
           },
-          next,
+          (error) => passOn(error, req, res, next),
         );
       } else {
         refuse(res, next);
@@ -255,8 +275,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     };
   }
 
-  async function accept(req: IncomingMessage, routeOptions?: WebSocketRouteOptions): Promise<WebSocketContext> {
-    const life = await handshake(req, routeOf(routeOptions));
+  async function accept(
+    req: IncomingMessage & ExpressRequest,
+    routeOptions?: WebSocketRouteOptions,
+  ): Promise<WebSocketContext> {
+    const route = routeOf(routeOptions, (limit) => acceptingRoutes.connectionsOf(req, limit));
+    const life = await handshake(req, route);
     return life.claim();
   }
 
@@ -283,8 +307,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     isWebSocketRequest,
     requestedProtocols,
     wsServer,
-    attach: (server: Server | SecureServer, app: AppFunction, { filter }: AttachOptions = {}) =>
-      attach(server, app, { filter, handshakeTimeout: settings.handshakeTimeout }),
+    attach: (server: Server | SecureServer, app: AppFunction, attachOptions?: AttachOptions) =>
+      attach(server, app, { ...resolveAttachOptions(attachOptions), handshakeTimeout: settings.handshakeTimeout }),
     connections: connections.contexts,
     connectionCount: 0,
     totals: connections.totals,
@@ -304,6 +328,12 @@ function compressionOf(
 ): Compression | undefined {
   const options = route.perMessageDeflate;
   return negotiated === undefined || options === false ? undefined : { negotiated, options };
+}
+
+/** Hands a refusal to the application, unless it is one that nobody is to be bothered with. */
+function passOn(error: unknown, req: IncomingMessage, res: ServerResponse, next: NextFunction): void {
+  if (isFarewell(error)) bidFarewell(req, res, error);
+  else next(error);
 }
 
 /** A plain HTTP request on a WebSocket route. */

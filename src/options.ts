@@ -19,6 +19,15 @@ export type OriginPolicyFunction = (origin: string, req: IncomingMessage) => boo
  */
 export type SubProtocolChooser = (requested: readonly string[], req: IncomingMessage) => string | undefined;
 
+/** What `onError` is told of an error. */
+export interface HandlerErrorInfo {
+  /**
+   * Clients cause such errors at any time: by leaving, by breaking the protocol, by asking for what they do not get
+   * (http errors below 500). Anything else is worth a look.
+   */
+  readonly expected: boolean;
+}
+
 /** Options that hold for one route (`handler`, `accept`) or, given to `webSockets()`, for all. Times in milliseconds. */
 export interface WebSocketRouteOptions {
   /**
@@ -26,53 +35,69 @@ export interface WebSocketRouteOptions {
    * function. A request without an `Origin` header does not come from a browser and is allowed. Default
    * `'same-origin'`. Corresponds to `AspNetWebSocketOptions.RequireSameOrigin` and `WebSocketOptions.AllowedOrigins`.
    */
-  readonly origin?: 'same-origin' | 'any' | readonly string[] | OriginPolicyFunction;
+  readonly origin?: 'same-origin' | 'any' | readonly string[] | OriginPolicyFunction | undefined;
   /**
    * Supported subprotocols in the server's order of preference, or a function that chooses. A protocol that the client
    * did not request is never selected. Default: none. Corresponds to `AspNetWebSocketOptions.SubProtocol`.
    */
-  readonly subProtocols?: readonly string[] | SubProtocolChooser;
+  readonly subProtocols?: readonly string[] | SubProtocolChooser | undefined;
   /**
    * Most bytes held for one connection: input that nobody has read yet (beyond it TCP stops the sender) and a message
    * being assembled (beyond it the connection is closed with 1009). Readers of fragments are not limited by it.
    * Positive integer, default 4194304 (4 MiB), as `receiveBufferLimit` of IIS.
    */
-  readonly receiveBufferLimit?: number;
+  readonly receiveBufferLimit?: number | undefined;
   /** Most bytes of one received message; the connection is closed with 1009 beyond. Positive integer or `Infinity`, the default. */
-  readonly maxPayload?: number;
+  readonly maxPayload?: number | undefined;
   /**
    * Most bytes that may wait to be sent before another send aborts the connection. A single message of any size is
    * no offence. Positive integer or `Infinity`, default 16777216 (16 MiB).
    */
-  readonly sendBufferLimit?: number;
+  readonly sendBufferLimit?: number | undefined;
   /** A connection from which nothing has come for this long is sent a ping. 0 switches pings off. Default 30000. */
-  readonly keepAliveInterval?: number;
+  readonly keepAliveInterval?: number | undefined;
   /** How long after a ping of {@link keepAliveInterval} anything must arrive before the connection is aborted. 0 never aborts. Default 20000. */
-  readonly keepAliveTimeout?: number;
+  readonly keepAliveTimeout?: number | undefined;
   /** Longest time from the upgrade request to the first byte of its answer; then 503. 0 waits for ever. Default 10000. */
-  readonly handshakeTimeout?: number;
+  readonly handshakeTimeout?: number | undefined;
   /**
    * Longest time that a close handshake may take before the TCP connection is dropped. When the client closed first, it
    * runs from the application's last read or write, and then acknowledges. 0 waits for ever. Default 10000.
    */
-  readonly closeTimeout?: number;
+  readonly closeTimeout?: number | undefined;
   /**
    * Compression (permessage-deflate, RFC 7692), as the `ws` option of the same name, except that contexts are not taken
    * over from message to message unless `serverNoContextTakeover` and `clientNoContextTakeover` are `false`: each costs
    * up to 300 KiB of memory for as long as a connection lives. `true` takes all defaults. Default `false`.
    */
-  readonly perMessageDeflate?: boolean | PerMessageDeflateOptions;
-}
-
-/** Options of `webSockets()`: those of every route and the ones that hold for all of them together. */
-export interface WebSocketOptions extends WebSocketRouteOptions {
-  /** Most connections open at once; beyond it 503 with `Retry-After`. Positive integer or `Infinity`, the default. */
-  readonly maxConnections?: number;
+  readonly perMessageDeflate?: boolean | PerMessageDeflateOptions | undefined;
+  /**
+   * Most connections open at once; beyond it 503 with `Retry-After`. Given to a route it bounds the connections of that
+   * route, beside the limit for all of them. Positive integer or `Infinity`, the default.
+   */
+  readonly maxConnections?: number | undefined;
   /**
    * Gets every error that an application's handler threw, or that reached the end of the chain, after the handshake.
-   * Such an error is never sent to the client and never becomes an uncaught exception. Default: none.
+   * Such an error is never sent to the client and never becomes an uncaught exception. Default: none; then errors that
+   * are not `expected` are printed, as Express prints those that nobody handles.
    */
-  readonly onError?: (error: unknown, socket: WebSocketContext, req: IncomingMessage) => void;
+  readonly onError?:
+    | ((error: unknown, socket: WebSocketContext, req: IncomingMessage, info: HandlerErrorInfo) => void)
+    | undefined;
+}
+
+/** Options of `webSockets()`; each may be overridden for one route. */
+export interface WebSocketOptions extends WebSocketRouteOptions {}
+
+/** Options of `attach`. */
+export interface AttachOptions {
+  /** Which upgrade requests are ours; the others are left to other listeners entirely. Default: all. */
+  readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
+  /**
+   * Whether the requests that {@link filter} accepts are hidden from all other upgrade listeners of the server: a `ws` server
+   * with a `path`, a proxy, a framework's adapter, which might answer them or hang up. Default `false`.
+   */
+  readonly exclusive?: boolean | undefined;
 }
 
 /** Validated options of a route, with all defaults filled in. Frozen. */
@@ -87,13 +112,12 @@ export interface ResolvedRouteOptions {
   readonly handshakeTimeout: number;
   readonly closeTimeout: number;
   readonly perMessageDeflate: false | PerMessageDeflateOptions;
+  readonly maxConnections: number;
+  readonly onError: WebSocketRouteOptions['onError'];
 }
 
 /** Validated options of an instance. Frozen. */
-export interface ResolvedOptions extends ResolvedRouteOptions {
-  readonly maxConnections: number;
-  readonly onError: WebSocketOptions['onError'] | undefined;
-}
+export interface ResolvedOptions extends ResolvedRouteOptions {}
 
 /** Longest delay of a timer in milliseconds, 24.8 days. */
 const MAX_TIMEOUT = 0x7fffffff;
@@ -111,6 +135,8 @@ const defaults: ResolvedRouteOptions = Object.freeze({
   handshakeTimeout: DEFAULT_TIMEOUT,
   closeTimeout: DEFAULT_TIMEOUT,
   perMessageDeflate: false,
+  maxConnections: Number.POSITIVE_INFINITY,
+  onError: undefined,
 });
 
 /** Checks an option and gives it the form in which the library uses it. */
@@ -211,7 +237,7 @@ const resolveDeflate: Resolve<ResolvedRouteOptions['perMessageDeflate']> = (name
   return resolved;
 };
 
-const routeResolvers: Resolvers<ResolvedRouteOptions> = {
+const resolvers: Resolvers<ResolvedRouteOptions> = {
   origin: resolveOrigin,
   subProtocols: resolveSubProtocols,
   receiveBufferLimit: finiteSize,
@@ -222,17 +248,23 @@ const routeResolvers: Resolvers<ResolvedRouteOptions> = {
   handshakeTimeout: milliseconds,
   closeTimeout: milliseconds,
   perMessageDeflate: resolveDeflate,
-};
-
-const resolvers: Resolvers<ResolvedOptions> = {
-  ...routeResolvers,
   maxConnections: size,
   onError: (name, value) => {
-    if (!isFunction<NonNullable<WebSocketOptions['onError']>>(value)) {
+    if (!isFunction<NonNullable<WebSocketRouteOptions['onError']>>(value)) {
       throw new TypeError(complaint(name, value, 'a function'));
     }
     return value;
   },
+};
+
+const attachResolvers: Resolvers<AttachOptions> = {
+  filter: (_name, value) => {
+    if (!isFunction<NonNullable<AttachOptions['filter']>>(value)) {
+      throw new TypeError(`Cannot attach: filter is of type ${typeof value}, must be a function`);
+    }
+    return value;
+  },
+  exclusive: boolean,
 };
 
 const isFunction = <T extends (...args: never[]) => unknown>(value: unknown): value is T => typeof value === 'function';
@@ -251,9 +283,7 @@ const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, 
 const isKeyOf = <T extends object>(known: T, name: PropertyKey): name is keyof T => Object.hasOwn(known, name);
 
 const unknownOption = (name: string, known: object): string =>
-  Object.hasOwn(resolvers, name)
-    ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
-    : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
+  `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
 
 const assertObject = (options: unknown): void => {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -268,11 +298,7 @@ const assertObject = (options: unknown): void => {
  */
 export function resolveOptions(options: WebSocketOptions = {}): ResolvedOptions {
   assertObject(options);
-  return resolve<ResolvedOptions>(
-    { ...defaults, maxConnections: Number.POSITIVE_INFINITY, onError: undefined },
-    options,
-    resolvers,
-  );
+  return resolve(defaults, options, resolvers);
 }
 
 /**
@@ -286,5 +312,15 @@ export function resolveRouteOptions(
 ): ResolvedRouteOptions {
   if (overrides === undefined) return base;
   assertObject(overrides);
-  return resolve(base, overrides, routeResolvers);
+  return resolve(base, overrides, resolvers);
+}
+
+/**
+ * Validates the options of `attach`.
+ *
+ * @throws TypeError for a value of a wrong type or an unknown name
+ */
+export function resolveAttachOptions(options: AttachOptions = {}): AttachOptions {
+  assertObject(options);
+  return resolve<AttachOptions>({}, options, attachResolvers);
 }

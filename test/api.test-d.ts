@@ -45,8 +45,11 @@ sockets.handler((_socket, req, res) => {
   expectTypeOf(res).toExtend<ServerResponse>();
 });
 sockets.handler((socket) => void socket, { subProtocols: ['v1'], perMessageDeflate: true });
-// @ts-expect-error an option that holds for all connections
-sockets.handler(() => {}, { maxConnections: 1 });
+sockets.handler(() => {}, { maxConnections: 1, onError: (_error, _socket, _req, { expected }) => void expected });
+// Every option may be undefined.
+const absent: { [name in keyof WebSocketOptions]-?: undefined } = {} as never;
+webSockets(absent);
+sockets.attach(app.listen(0), app, { filter: undefined, exclusive: undefined });
 
 // A middleware for Express, alone and with a path; req.webSocket is known behind it.
 app.use(sockets);

@@ -74,7 +74,7 @@ describe('accept', { timeout: 20_000 }, () => {
     sockets.attach(server, async (req) => {
       await assert.rejects(sockets.accept(req, { closeTimeout: -1 }), RangeError);
       await assert.rejects(sockets.accept(req, { nonsense: 1 } as object), TypeError);
-      await assert.rejects(sockets.accept(req, { maxConnections: 1 } as object), /holds for all connections/);
+      await assert.rejects(sockets.accept(req, { maxConnections: 0 }), RangeError);
       await (await sockets.accept(req)).closeAsync(4000);
     });
     assert.equal((await nextClose(await connectWs(t, webSocketUrlOf(server)))).code, 4000);
@@ -133,7 +133,7 @@ describe('handler', () => {
       });
     }
     assert.throws(() => sockets.handler(echo, { closeTimeout: 'x' } as object), TypeError);
-    assert.throws(() => sockets.handler(echo, { onError: () => {} } as object), TypeError);
+    assert.throws(() => sockets.handler(echo, { onError: 'log' } as object), TypeError);
     assert.throws(() => sockets.handler(echo, { maxPayload: -5 }), RangeError);
   });
 });
@@ -247,6 +247,21 @@ describe('attach', { timeout: 20_000 }, () => {
     assert.throws(() => sockets.attach({} as never, () => {}), /no server/);
     assert.throws(() => sockets.attach(server, {} as never), /app is of type object/);
     assert.throws(() => sockets.attach(server, () => {}, { filter: 'x' } as object), /filter is of type string/);
+  });
+
+  it('wants options that it knows, as everywhere', async (t) => {
+    const sockets = webSockets();
+    const server = await serve(t, () => {});
+    const wrong: readonly unknown[] = [null, 'x', [], { exlusive: true }, { exclusive: 1 }, { handshakeTimeout: 1 }];
+    for (const options of wrong) {
+      assert.throws(() => sockets.attach(server, () => {}, options as object), TypeError);
+    }
+    assert.throws(
+      () => sockets.attach(server, () => {}, { path: '/ws' } as object),
+      /Cannot use the option path: there is none of that name, must be one of filter, exclusive/,
+    );
+    assert.equal(server.listenerCount('upgrade'), 0);
+    sockets.attach(server, () => {}, { filter: undefined, exclusive: undefined })();
   });
 });
 

@@ -371,12 +371,11 @@ describe('resolveRouteOptions()', () => {
     assert.throws(() => resolveRouteOptions(base, loose(null)), TypeError);
   });
 
-  it('says of an option that holds for all connections where it belongs', () => {
-    for (const name of ['maxConnections', 'onError']) {
-      assert.throws(() => resolveRouteOptions(base, loose({ [name]: 1 })), {
-        name: 'TypeError',
-        message: `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`,
-      });
-    }
+  it('takes every option for a route, and undefined for none', () => {
+    const onError = (): void => {};
+    const route = resolveRouteOptions(base, { maxConnections: 7, onError });
+    assert.deepEqual([route.maxConnections, route.onError], [7, onError]);
+    assert.equal(resolveRouteOptions(route, { maxConnections: undefined }).maxConnections, 7);
+    assert.throws(() => resolveRouteOptions(base, loose({ onError: 'log' })), TypeError);
   });
 });

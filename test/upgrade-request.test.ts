@@ -6,7 +6,7 @@ import express, { type Request, type Response } from 'express';
 import express4 from 'express4';
 import { isHttpError } from 'http-errors';
 import { WebSocketError } from '../src/errors.js';
-import type { AppFunction } from '../src/upgrade/attach.js';
+import type { AppFunction } from '../src/upgrade/chain.js';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';

@@ -219,7 +219,7 @@ describe('the response behind the 101', () => {
     await assertClean(client);
   });
 
-  it('reports what fails at its end as the end of the chain', async (t) => {
+  it('reports what fails at its end as that, and not as an error of the application', async (t) => {
     const record = new RecordedAftermath();
     const error = new Error('store');
     const server = await attached(t, (req, res) => {
@@ -230,7 +230,7 @@ describe('the response behind the 101', () => {
     });
     const client = await rawUpgrade(t, server);
     await client.readHead();
-    assert.deepEqual(record.events, [['chain', error]]);
+    assert.deepEqual(record.events, [['end', error]]);
     await assertClean(client);
   });
 });

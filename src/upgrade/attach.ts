@@ -2,30 +2,29 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import finalhandler from 'finalhandler';
 import createError from 'http-errors';
 import { eventLoop } from '../event-loop.js';
+import { type AppFunction, type Application, Chain, logError } from './chain.js';
 import { isWebSocketRequest } from './handshake.js';
 import { replay } from './replay.js';
+import { emitRequest } from './request-event.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
 import { ignoreError, refuse, Watch } from './watch.js';
 
-/** An Express or Connect application, or any function that handles a request. May return a promise. */
-export type AppFunction = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => unknown;
-
 export interface AttachOptions {
   /** Which requests are the application's business; the others are left to other upgrade listeners. Default: all. */
   readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
+  /** Whether no other upgrade listener sees the requests that {@link filter} accepts. Default: false. */
+  readonly exclusive?: boolean | undefined;
   /** Milliseconds until a request that has no answer is refused with 503; 0 waits for ever. */
   readonly handshakeTimeout: number;
 }
 
 /** One call of `attach`. */
-interface Attachment {
-  readonly app: AppFunction;
-  readonly filter: ((req: IncomingMessage) => boolean) | undefined;
-  readonly handshakeTimeout: number;
+interface Attachment extends Application {
+  readonly filter: AttachOptions['filter'];
+  readonly exclusive: boolean;
 }
 
 // In the global registry, because one process may load the ESM and the CommonJS build; both share what is on a server.
@@ -43,6 +42,37 @@ type AttachableServer = Server & {
  */
 const REPLAYS = 4;
 
+/**
+ * Stands in front of all upgrade listeners of a server, whenever and however they are added: what `claim` takes none of
+ * them sees. Only `emit` is there to do so: which listeners an event has is settled before the first of them is called.
+ */
+class Exclusion {
+  readonly #server: Server;
+  /** `emit` of the server itself, if it had one. */
+  readonly #own: Server['emit'] | undefined;
+  readonly #emit: Server['emit'];
+
+  constructor(server: Server, claim: (req: IncomingMessage, socket: Duplex, head: Buffer) => boolean) {
+    const own = Object.hasOwn(server, 'emit') ? server.emit : undefined;
+    this.#server = server;
+    this.#own = own;
+    this.#emit = function emit(this: Server, event: string, ...args: unknown[]): boolean {
+      if (event === 'upgrade' && claim(...(args as Parameters<typeof claim>))) return true;
+      return Reflect.apply(own ?? Reflect.get(Object.getPrototypeOf(server), 'emit'), this, [event, ...args]);
+    };
+    server.emit = this.#emit;
+  }
+
+  /** Leaves, unless somebody has put theirs around it. @returns whether it has left */
+  lift(): boolean {
+    const server = this.#server;
+    if (server.emit !== this.#emit) return false;
+    if (this.#own !== undefined) server.emit = this.#own;
+    else Reflect.deleteProperty(server, 'emit');
+    return true;
+  }
+}
+
 /** The applications that are attached to one server, behind a single upgrade listener. */
 class Attachments {
   readonly #server: AttachableServer;
@@ -51,15 +81,19 @@ class Attachments {
   readonly #listener = (req: IncomingMessage, socket: Duplex, head: Buffer): void => this.#receive(req, socket, head);
   /** What the server had before; defined for as long as ours is in its place. */
   #shouldUpgrade: AttachableServer['shouldUpgradeCallback'];
+  #exclusion: Exclusion | undefined;
+  /** What filters have said already. */
+  readonly #asked = new WeakMap<IncomingMessage, readonly Attachment[]>();
 
   constructor(server: AttachableServer) {
     this.#server = server;
   }
 
-  add(app: AppFunction, { filter, handshakeTimeout }: AttachOptions): () => void {
+  add(app: AppFunction, { filter, exclusive = false, handshakeTimeout }: AttachOptions): () => void {
     if (this.#list.length === 0) this.#listen();
-    const attachment: Attachment = { app, filter, handshakeTimeout };
+    const attachment: Attachment = { app, filter, exclusive, handshakeTimeout };
     this.#list.push(attachment);
+    this.#exclude();
     let detached = false;
     return () => {
       if (detached) return;
@@ -70,6 +104,7 @@ class Attachments {
 
   #release(attachment: Attachment): void {
     this.#list.splice(this.#list.indexOf(attachment), 1);
+    this.#exclude();
     if (this.#list.length > 0) return;
     const server = this.#server;
     server.removeListener('upgrade', this.#listener);
@@ -89,6 +124,15 @@ class Attachments {
     server.shouldUpgradeCallback = this.#decideUpgrade;
   }
 
+  /** Stands in front of all listeners for as long as anything is exclusive. */
+  #exclude(): void {
+    if (this.#list.some(({ exclusive }) => exclusive)) {
+      this.#exclusion ??= new Exclusion(this.#server, (req, socket, head) => this.#claim(req, socket, head));
+    } else if (this.#exclusion?.lift() === true) {
+      this.#exclusion = undefined;
+    }
+  }
+
   readonly #decideUpgrade = (req: IncomingMessage): boolean =>
     (this.#list.length === 0 || isWebSocketRequest(req) || this.#hasCompany()) &&
     this.#shouldUpgrade?.call(this.#server, req) === true;
@@ -98,18 +142,35 @@ class Attachments {
     return this.#server.listenerCount('upgrade') > 1;
   }
 
+  /** The applications that want the request, in the order of their attachment. */
+  #wanting(req: IncomingMessage): readonly Attachment[] {
+    return isWebSocketRequest(req) ? this.#list.filter(({ filter }) => accepts(filter, req)) : [];
+  }
+
+  /** Takes a request that somebody wants for himself. @returns whether it is one */
+  #claim(req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    const wanting = this.#wanting(req);
+    if (!wanting.some(({ exclusive }) => exclusive)) {
+      this.#asked.set(req, wanting);
+      return false;
+    }
+    socket.on('error', ignoreError);
+    inTurn(this.#server, socket, () => this.#serve(wanting, req, socket, head, () => false));
+    return true;
+  }
+
   #receive(req: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const wanted = isWebSocketRequest(req);
     const hasCompany = this.#hasCompany();
-    const attachment = wanted ? this.#list.find(({ filter }) => accepts(filter, req)) : undefined;
-    if (attachment === undefined) {
+    const wanting = this.#asked.get(req) ?? this.#wanting(req);
+    if (wanting.length === 0) {
       if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
-      else if (!wanted) leaveToOthers(socket, longest(this.#list));
+      else if (!isWebSocketRequest(req)) leaveToOthers(socket, longest(this.#list));
       return;
     }
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
-    const serve = (): void => inTurn(this.#server, socket, () => this.#serve(attachment, req, socket, head));
+    const serve = (): void =>
+      inTurn(this.#server, socket, () => this.#serve(wanting, req, socket, head, () => this.#hasCompany()));
     if (hasCompany) unlessTaken(socket, serve);
     else serve();
   }
@@ -124,7 +185,13 @@ class Attachments {
     });
   }
 
-  #serve({ app, handshakeTimeout }: Attachment, req: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #serve(
+    applications: readonly Application[],
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    hasCompany: () => boolean,
+  ): void {
     if (hasBody(req)) {
       // Up to Node 24 the body is in `head`, where it would be taken for frames
       refuse(req, socket, createError(400, 'Cannot accept the WebSocket request: it has a body, must have none'));
@@ -133,33 +200,8 @@ class Attachments {
     const res = createUpgradeResponse(req);
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
-    const watch = new Watch(upgrade, this.#server);
-    const next = (error?: unknown): void => this.#chainEnded(upgrade, watch, error);
-    try {
-      const result = app(req, res, next);
-      if (isThenable(result)) result.then(undefined, (error: unknown) => next(error ?? rejection()));
-    } catch (error) {
-      next(error ?? rejection());
-    }
-    watch.start(handshakeTimeout);
-  }
-
-  #chainEnded(upgrade: UpgradeRequest, watch: Watch, error: unknown): void {
-    const { req, res } = upgrade;
-    if (upgrade.accepted) {
-      if (upgrade.aftermath !== undefined) upgrade.aftermath.chainEnded(error);
-      else if (error) logError(error);
-      return;
-    }
-    if (!upgrade.isOurs() || res.writableEnded) {
-      if (error && !upgrade.gone) logError(error);
-      return;
-    }
-    if (!error && !res.headersSent && this.#hasCompany()) {
-      watch.unmatched = true;
-      return;
-    }
-    finalhandler(req, res, { onerror: logError })(error);
+    const chain = new Chain(applications, upgrade, new Watch(upgrade, this.#server, hasCompany), hasCompany);
+    chain.run(() => emitRequest(this.#server, req, res, () => chain.proceed()));
   }
 }
 
@@ -173,20 +215,8 @@ const accepts = (filter: Attachment['filter'], req: IncomingMessage): boolean =>
   }
 };
 
-/** What Express reports of a handler that fails without saying why. */
-const rejection = (): Error => new Error('Rejected promise');
-
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
-
 const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
-
-/** Where Express and Connect leave an error that nobody handled. */
-const logError = (error: unknown): void => {
-  if (process.env['NODE_ENV'] === 'test') return;
-  console.error(error instanceof Error ? (error.stack ?? String(error)) : String(error));
-};
 
 /**
  * Calls `proceed` when all earlier requests of the connection have their responses, which is at once unless the client
@@ -244,8 +274,8 @@ const leaveToOthers = (socket: Duplex, timeout: number): void => {
 };
 
 /**
- * Sends the upgrade requests of `server` through `app`, each with a real `ServerResponse`. A request goes to the first
- * attached application whose filter accepts it. With no other upgrade listener on the server, requests for other
+ * Sends the upgrade requests of `server` through `app`, each with a real `ServerResponse`. A request goes to the attached
+ * applications whose filters accept it, in the order of their attachment, until one has answered. With no other upgrade listener on the server, requests for other
  * protocols, and those that no filter accepts, are served as ordinary HTTP requests, as if nothing had been attached.
  *
  * @returns detaches; attaching the same application with the same filter again counts, and needs as many detachments
@@ -257,9 +287,6 @@ export const attach = (server: Server | SecureServer, app: AppFunction, options:
   }
   if (typeof app !== 'function') {
     throw new TypeError(`Cannot attach: app is of type ${typeof app}, must be the function that handles requests`);
-  }
-  if (options.filter !== undefined && typeof options.filter !== 'function') {
-    throw new TypeError(`Cannot attach: filter is of type ${typeof options.filter}, must be a function`);
   }
   target[attached] ??= new Attachments(target);
   return target[attached].add(app, options);

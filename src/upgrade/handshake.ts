@@ -4,9 +4,10 @@ import { WebSocketError } from '../errors.js';
 import type { ResolvedRouteOptions } from '../options.js';
 import { acceptableDeflate } from './extensions.js';
 import { isOriginAllowed } from './origin.js';
+import { concludeResponse, SilencedResponse } from './silenced-response.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
-import { announceSwitch, concludeResponse, SilencedResponse } from './upgrade-response.js';
+import { announceSwitch } from './upgrade-response.js';
 import type { Handshake, WsBridge } from './ws-bridge.js';
 
 export type { Handshake } from './ws-bridge.js';

@@ -3,15 +3,24 @@ import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
+import type { Conclusion } from './conclusion.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
 export interface Aftermath {
+  /** Somebody has the connection whom neither the chain nor the response concerns any more. */
+  readonly settled: boolean;
   /** Gives the connection to whoever asks for it on `req.webSocket`. */
   claim(): unknown;
   /** The chain of middleware came to its end: with an error, or because nobody had anything more to do. */
   chainEnded(error?: unknown): void;
-  /** The application ended the response, which means nothing any more, with this status code. */
-  responseEnded(statusCode: number): void;
+  /**
+   * The application ended the response, which means nothing any more, with this status code.
+   *
+   * @param gaveUp it found that the response had been sent, and did nothing else to it
+   */
+  responseEnded(statusCode: number, gaveUp: boolean): void;
+  /** What middleware does at the end of the response (storing a session) failed. */
+  responseFailed(error: unknown): void;
 }
 
 /**
@@ -98,6 +107,10 @@ export class UpgradeRequest {
   readonly receivedAt: number = Date.now();
   aftermath: Aftermath | undefined = undefined;
   watch: UpgradeWatch | undefined = undefined;
+  /** What became of the end of the response, if somebody had something to do at it. */
+  conclusion: Conclusion | undefined = undefined;
+  /** What the application has done to the response since that is over. */
+  afterlife: 'untouched' | 'examined' | 'written' | undefined = undefined;
 
   #res: ServerResponse | undefined;
   #former: FormerResponse | undefined = undefined;

@@ -1,11 +1,11 @@
 import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
-import { type FormerResponse, UpgradeRequest } from './upgrade-request.js';
+import { UpgradeRequest } from './upgrade-request.js';
 
-const SWITCHING_PROTOCOLS = 101;
+export const SWITCHING_PROTOCOLS = 101;
 
 /** What Express hangs on a response for the application, and methods of Node that its types do not know. */
-type WithLocals = ServerResponse & {
+export type WithLocals = ServerResponse & {
   locals?: unknown;
   /** Beneath all methods that write, in every version. */
   _writeRaw?: unknown;
@@ -21,7 +21,7 @@ const inherited = (res: ServerResponse, method: string, args: readonly unknown[]
   Reflect.apply(Reflect.get(Object.getPrototypeOf(res), method), res, args);
 
 /** What a response belongs to: `attach` makes both at once. */
-const upgradeOf = (res: ServerResponse): UpgradeRequest => UpgradeRequest.of(res.req) as UpgradeRequest;
+export const upgradeOf = (res: ServerResponse): UpgradeRequest => UpgradeRequest.of(res.req) as UpgradeRequest;
 
 /** Whether bytes of `res` may go to the socket now; the first time this decides that the answer is plain HTTP. */
 const mayWrite = (res: ServerResponse): boolean => {
@@ -32,16 +32,28 @@ const mayWrite = (res: ServerResponse): boolean => {
 };
 
 /** Calls back the writer whose bytes go nowhere, as late as it would be for bytes that go somewhere. */
-const callBack = (args: readonly unknown[]): void => {
+export const callBack = (args: readonly unknown[]): void => {
   const callback = args.find((arg) => typeof arg === 'function');
   if (callback !== undefined) eventLoop.nextTick(callback);
+};
+
+/** Whether the application is being told of the end of a response, which makes it look at that. */
+let announcing = false;
+
+const announce = (res: ServerResponse, event: 'finish' | 'close'): void => {
+  announcing = true;
+  try {
+    res.emit(event);
+  } finally {
+    announcing = false;
+  }
 };
 
 /** Emits `close` as Node does behind the last byte of a response, or when its connection is lost; once. */
 export const emitClose = (res: ServerResponse): void => {
   if (res.destroyed) return;
   res.destroyed = true;
-  res.emit('close');
+  announce(res, 'close');
 };
 
 /**
@@ -55,7 +67,7 @@ const finishSilently = (res: ServerResponse): void => {
   eventLoop.nextTick(() => {
     // Newer versions of Node keep it in a field that only the way through a socket sets
     if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });
-    res.emit('finish');
+    announce(res, 'finish');
     emitClose(res);
   });
 };
@@ -101,9 +113,35 @@ function end(this: ServerResponse, ...args: unknown[]): ServerResponse {
   } else {
     callBack(args);
     finishSilently(this);
+    upgradeOf(this).conclusion?.reach();
   }
   return this;
 }
+
+/** Whether nobody has put anything around the end of `res`. */
+export const isEndedBy = (res: ServerResponse): boolean => res.end === end;
+
+const examine = (res: ServerResponse, property: 'headersSent' | 'writableEnded'): unknown => {
+  const upgrade = upgradeOf(res);
+  if (upgrade.afterlife === 'untouched' && !announcing) upgrade.afterlife = 'examined';
+  return Reflect.get(Object.getPrototypeOf(res), property, res);
+};
+
+/** What error handlers look at before they give up: those of Express, Connect and Nest at the first, Fastify at the other. */
+const examinedProperties: PropertyDescriptorMap & ThisType<ServerResponse> = {
+  headersSent: {
+    configurable: true,
+    get() {
+      return examine(this, 'headersSent');
+    },
+  },
+  writableEnded: {
+    configurable: true,
+    get() {
+      return examine(this, 'writableEnded');
+    },
+  },
+};
 
 function flushHeaders(this: ServerResponse): void {
   if (mayWrite(this)) inherited(this, 'flushHeaders', []);
@@ -148,19 +186,9 @@ function addTrailers(this: ServerResponse, ...args: unknown[]): void {
   if (takesHeaders(this)) inherited(this, 'addTrailers', args);
 }
 
-function ignore(this: ServerResponse): ServerResponse {
-  return this;
-}
-
 function ignoreAndCallBack(this: ServerResponse, ...args: unknown[]): boolean {
   callBack(args);
   return true;
-}
-
-function endAgain(this: ServerResponse, ...args: unknown[]): ServerResponse {
-  callBack(args);
-  upgradeOf(this).aftermath?.responseEnded(this.statusCode);
-  return this;
 }
 
 /**
@@ -189,21 +217,11 @@ export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
   // Express changes the prototype of the response. What is added to an object after that takes the V8 of Node 20 some
   // 5 µs, and lets it share no layout with any other: each access is slow from then on. A handshake behind Express takes
   // 150 µs instead of 230 µs if what Express (locals) and Node (the others) are about to set is there before.
+  Object.defineProperties(res, examinedProperties);
   res.locals = undefined;
   res.statusCode = 200;
   res.statusMessage = '';
   return res;
-};
-
-/**
- * Makes everything that is still done to `res` mean nothing: no byte, no exception, no `error` event. This lies on top of
- * everything; without it the wrappers of middleware would go on collecting what will never be sent.
- */
-export const silenceResponse = (res: ServerResponse): void => {
-  res.writeHead = ignore;
-  res.flushHeaders = ignore;
-  res.write = ignoreAndCallBack;
-  res.end = endAgain;
 };
 
 /** A method of every `OutgoingMessage` that `@types/node` knows only of requests. */
@@ -257,33 +275,3 @@ export const announceSwitch = (res: ServerResponse): string[] => {
   }
   return lines;
 };
-
-/** Ends `res` for those who act on its end: sessions are stored, requests logged. Nothing of it reaches the socket. */
-export const concludeResponse = (res: ServerResponse, { aftermath }: UpgradeRequest): void => {
-  try {
-    res.end();
-  } catch (error) {
-    aftermath?.chainEnded(error);
-  }
-  silenceResponse(res);
-};
-
-/** What the request of a connection keeps of its response: its methods and its locals, but nothing that it has said. */
-export class SilencedResponse implements FormerResponse {
-  readonly #prototype: object;
-  readonly #locals: unknown;
-
-  constructor(res: WithLocals) {
-    this.#prototype = Object.getPrototypeOf(res);
-    this.#locals = res.locals;
-  }
-
-  recreate(req: IncomingMessage): ServerResponse {
-    const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(req), this.#prototype);
-    res.locals = this.#locals;
-    res.writeHead(SWITCHING_PROTOCOLS);
-    res.end();
-    silenceResponse(res);
-    return res;
-  }
-}

@@ -4,8 +4,9 @@ import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
 import createError from 'http-errors';
 import { eventLoop } from '../event-loop.js';
+import { silenceResponse } from './silenced-response.js';
 import type { UpgradePhase, UpgradeRequest, UpgradeWatch } from './upgrade-request.js';
-import { emitClose, silenceResponse } from './upgrade-response.js';
+import { emitClose } from './upgrade-response.js';
 
 /** How long a client may take to read the rest of a refusal without any progress, and at most. */
 const DELIVERY_IDLE_TIMEOUT = 10_000;
@@ -58,6 +59,7 @@ export class Watch implements UpgradeWatch {
   unmatched = false;
   readonly #upgrade: UpgradeRequest;
   readonly #server: Server;
+  readonly #hasCompany: () => boolean;
   #timer: NodeJS.Timeout | undefined;
   #limited = false;
   // Made when they are needed, which is not for what is answered at once
@@ -65,9 +67,11 @@ export class Watch implements UpgradeWatch {
   #onClose: () => void = ignoreError;
   #onTimeout: () => void = ignoreError;
 
-  constructor(upgrade: UpgradeRequest, server: Server) {
+  /** @param hasCompany whether the request may be the business of other upgrade listeners */
+  constructor(upgrade: UpgradeRequest, server: Server, hasCompany: () => boolean) {
     this.#upgrade = upgrade;
     this.#server = server;
+    this.#hasCompany = hasCompany;
     upgrade.watch = this;
   }
 
@@ -166,7 +170,7 @@ export class Watch implements UpgradeWatch {
     const { req, res, socket } = upgrade;
     if (!upgrade.isOurs()) {
       // Who has written and does not read has left it to itself, unless there are others whose business it may be
-      if (!hasReader(socket) && this.#server.listenerCount('upgrade') <= 1) socket.destroy();
+      if (!hasReader(socket) && !this.#hasCompany()) socket.destroy();
       return;
     }
     if (this.unmatched) {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, Server } from 'node:http';
 import { resolveOptions, resolveRouteOptions, type WebSocketRouteOptions } from '../../src/options.js';
-import { type AppFunction, attach } from '../../src/upgrade/attach.js';
+import { attach } from '../../src/upgrade/attach.js';
+import type { AppFunction } from '../../src/upgrade/chain.js';
 import { type Handshake, performHandshake } from '../../src/upgrade/handshake.js';
 import type { Aftermath } from '../../src/upgrade/upgrade-request.js';
 import { WsBridge } from '../../src/upgrade/ws-bridge.js';
@@ -30,7 +31,8 @@ export class Deferred<T> {
 
 /** What happened on the HTTP side behind a 101. */
 export class RecordedAftermath implements Aftermath {
-  readonly events: (readonly [kind: 'chain' | 'response', what: unknown])[] = [];
+  readonly settled = false;
+  readonly events: (readonly [kind: 'chain' | 'response' | 'gave up' | 'end', what: unknown])[] = [];
   #waiting: (() => void) | undefined;
 
   claim(): this {
@@ -41,8 +43,12 @@ export class RecordedAftermath implements Aftermath {
     this.#add(['chain', error]);
   }
 
-  responseEnded(statusCode: number): void {
-    this.#add(['response', statusCode]);
+  responseEnded(statusCode: number, gaveUp: boolean): void {
+    this.#add([gaveUp ? 'gave up' : 'response', statusCode]);
+  }
+
+  responseFailed(error: unknown): void {
+    this.#add(['end', error]);
   }
 
   /** The events, as soon as there are that many. */

@@ -1,0 +1,139 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import finalhandler from 'finalhandler';
+import { isFarewell } from './farewell.js';
+import type { UpgradeRequest } from './upgrade-request.js';
+import type { Watch } from './watch.js';
+
+/** An Express or Connect application, or any function that handles a request. May return a promise. */
+export type AppFunction = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => unknown;
+
+/** An application and its patience. */
+export interface Application {
+  readonly app: AppFunction;
+  /** Milliseconds until a request that has no answer is refused with 503; 0 waits for ever. */
+  readonly handshakeTimeout: number;
+}
+
+/** What Express and Connect leave on a request on its way through them. */
+interface Traces {
+  baseUrl?: string | undefined;
+  originalUrl?: string | undefined;
+  params?: object | undefined;
+  next?: unknown;
+  route?: unknown;
+  _parsedUrl?: unknown;
+}
+
+/**
+ * The way of one request through the applications that want it, as if they stood in one chain: it goes on to the next
+ * when it comes to the end of one without an answer. What they have done to the response stays; its URL is again what
+ * the client sent, which is what their filters saw.
+ */
+export class Chain {
+  readonly #applications: readonly Application[];
+  readonly #upgrade: UpgradeRequest;
+  readonly #watch: Watch;
+  readonly #url: string | undefined;
+  /** Whether somebody outside of the chain may answer what nobody in it has. */
+  readonly #hasCompany: () => boolean;
+  #position = -1;
+  #watched = false;
+
+  constructor(applications: readonly Application[], upgrade: UpgradeRequest, watch: Watch, hasCompany: () => boolean) {
+    this.#applications = applications;
+    this.#upgrade = upgrade;
+    this.#watch = watch;
+    this.#url = upgrade.req.url;
+    this.#hasCompany = hasCompany;
+  }
+
+  /** Has `emit` bring the request to {@link proceed}, as a server does, and looks after it until it is answered. */
+  run(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      this.#ended(error);
+    }
+    this.#watched = true;
+    this.#watch.start(this.#applications[Math.max(0, this.#position)]?.handshakeTimeout ?? 0);
+  }
+
+  /** Asks the next application. */
+  proceed(): void {
+    const position = ++this.#position;
+    const { app, handshakeTimeout } = this.#applications[position] as Application;
+    if (this.#watched && this.#upgrade.phase === 'waiting') this.#watch.limit(handshakeTimeout);
+    const { req, res } = this.#upgrade;
+    const next = (error?: unknown): void => this.#left(position, error);
+    try {
+      const result = app(req, res, next);
+      if (isThenable(result)) result.then(undefined, (error: unknown) => next(error ?? rejection()));
+    } catch (error) {
+      next(error ?? rejection());
+    }
+  }
+
+  /** The application at `position` has no more to do, or has failed. */
+  #left(position: number, error: unknown): void {
+    const isLast = position + 1 === this.#applications.length;
+    if (error || isLast) {
+      this.#ended(error);
+    } else if (position === this.#position && this.#isOpen()) {
+      this.#rewind();
+      this.proceed();
+    }
+  }
+
+  /** Whether anybody may still do something about the request. */
+  #isOpen(): boolean {
+    const { accepted, aftermath, res } = this.#upgrade;
+    if (accepted) return aftermath?.settled === false;
+    return this.#upgrade.isOurs() && !res.headersSent;
+  }
+
+  #rewind(): void {
+    const req: IncomingMessage & Traces = this.#upgrade.req;
+    req.url = this.#url;
+    req.baseUrl = req.originalUrl = req.params = req.next = req.route = req._parsedUrl = undefined;
+  }
+
+  #ended(error: unknown): void {
+    const upgrade = this.#upgrade;
+    const { req, res } = upgrade;
+    if (upgrade.accepted) {
+      const { aftermath, conclusion } = upgrade;
+      if (aftermath === undefined) {
+        if (error) logError(error);
+      } else if (error && conclusion?.explains()) {
+        aftermath.responseFailed(error);
+      } else {
+        aftermath.chainEnded(error);
+      }
+      return;
+    }
+    if (!upgrade.isOurs() || res.writableEnded) {
+      if (error && !upgrade.gone) logError(error);
+      return;
+    }
+    if (!error && !res.headersSent && this.#hasCompany()) {
+      this.#watch.unmatched = true;
+      return;
+    }
+    finalhandler(req, res, { onerror: logError })(error);
+  }
+}
+
+/** What Express reports of a handler that fails without saying why. */
+function rejection(): Error {
+  return new Error('Rejected promise');
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+/** Where Express and Connect leave an error that nobody handled. */
+export function logError(error: unknown): void {
+  if (process.env['NODE_ENV'] === 'test' || isFarewell(error)) return;
+  console.error(error instanceof Error ? (error.stack ?? String(error)) : String(error));
+}
