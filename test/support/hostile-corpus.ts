@@ -252,9 +252,6 @@ export const requestCases: readonly RequestCase[] = [
     'a key that is enormous': withHeaders({ 'Sec-WebSocket-Key': 'A'.repeat(8000) }),
     'the key twice': withHeaders({ 'Sec-WebSocket-Key': `${KEY}, ${KEY}` }),
     'an extension list that is none': withHeaders({ 'Sec-WebSocket-Extensions': '; = ,,,' }),
-    'windows that do not exist': withHeaders({
-      'Sec-WebSocket-Extensions': 'permessage-deflate; server_max_window_bits=99',
-    }),
   }),
   ...requests(403, {
     'a foreign origin': withHeaders({ Origin: 'https://elsewhere.example' }),
@@ -287,6 +284,9 @@ export const requestCases: readonly RequestCase[] = [
   ...requests(101, {
     'a thousand subprotocols': withHeaders({ 'Sec-WebSocket-Protocol': names(1000).join(',') }),
     'a subprotocol list that is none': withHeaders({ 'Sec-WebSocket-Protocol': 'a b, {}, "' }),
+    'windows that do not exist': withHeaders({
+      'Sec-WebSocket-Extensions': 'permessage-deflate; server_max_window_bits=99',
+    }),
     'a thousand extensions': withHeaders({ 'Sec-WebSocket-Extensions': names(1000).join(',') }),
     'cookies that are none': withHeaders({ Cookie: '=;;; __proto__=1; %zz=%zz; a' }),
     'a query with names of objects': requestBytes({ path: '/?__proto__[x]=1&constructor=2&a[b][c]=3' }),
