@@ -143,7 +143,10 @@ describe('socket.ws works with', () => {
     await converge(...docs);
   });
 
-  it('MQTT, through createWebSocketStream', async (t) => {
+  // With a server of ws alone the client gets no CONNACK there either
+  const skip = Number(process.versions.node.split('.')[0]) >= 26 && 'aedes or mqtt does not work on Node 26 yet';
+
+  it('MQTT, through createWebSocketStream', { skip }, async (t) => {
     const { socketUrl } = await startSample(t, 'mqtt');
     const client = await connectAsync(`${socketUrl}/mqtt`);
     t.after(() => client.endAsync(true));

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs the tests that need nothing but Node on other versions of it than that of the machine, as built by `npm run build:test`.
+# Left out are those of test/browser, the proxies in front and the networks that lose packets: they look at other programs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+npm --prefix test/node-versions --engine-strict=false --no-audit --no-fund ci >/dev/null
+
+tests=()
+for file in .test-build/test/*.test.js; do
+  case $file in
+    */proxies.test.js | */dying-peers.test.js) ;;
+    *) tests+=("$file") ;;
+  esac
+done
+
+for bin in "$PWD"/test/node-versions/node_modules/node-*/bin; do
+  began=$SECONDS
+  # First in PATH, for the processes that tests start
+  PATH="$bin:$PATH" node --enable-source-maps --test --test-concurrency=2 --test-reporter=dot "${tests[@]}"
+  printf '%s: passed in %d s\n' "$("$bin/node" --version)" "$((SECONDS - began))"
+done
