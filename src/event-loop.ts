@@ -8,4 +8,12 @@ import timers from 'node:timers';
 export const eventLoop: {
   readonly nextTick: typeof process.nextTick;
   readonly setImmediate: typeof timers.setImmediate;
-} = { nextTick: process.nextTick, setImmediate: timers.setImmediate };
+  /** For limits in real time; everything else wants the timers of the moment. */
+  readonly setTimeout: typeof timers.setTimeout;
+  readonly clearTimeout: typeof timers.clearTimeout;
+} = {
+  nextTick: process.nextTick,
+  setImmediate: timers.setImmediate,
+  setTimeout: timers.setTimeout,
+  clearTimeout: timers.clearTimeout,
+};

@@ -102,6 +102,10 @@ class Attachments {
     };
   }
 
+  get isEmpty(): boolean {
+    return this.#list.length === 0;
+  }
+
   #release(attachment: Attachment): void {
     this.#list.splice(this.#list.indexOf(attachment), 1);
     this.#exclude();
@@ -291,3 +295,8 @@ export const attach = (server: Server | SecureServer, app: AppFunction, options:
   target[attached] ??= new Attachments(target);
   return target[attached].add(app, options);
 };
+
+/** Whether an application is attached to `server`. */
+export function isAttached(server: Server | SecureServer): boolean {
+  return (server as AttachableServer)[attached]?.isEmpty === false;
+}
