@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
+import { STATUS_CODES } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import session from 'express-session';
 import createError from 'http-errors';
 import { type WebSockets, webSockets } from 'websocket-context';
 import { ChatRooms, toName } from './chat.js';
 import { laboratory } from './close-laboratory.js';
+import { documentation } from './docs.js';
 import { echo } from './echo.js';
+import { inFrame, page, root } from './pages.js';
 
 declare module 'express-session' {
   interface SessionData {
@@ -23,9 +25,6 @@ export interface Demo {
   readonly close: WebSockets['close'];
 }
 
-// The compiled demo lies in .demo-build, next to demo/.
-const root = fileURLToPath(new URL('../demo/public', import.meta.url));
-
 export function createDemo(): Demo {
   const app = express();
   const sockets = webSockets();
@@ -34,7 +33,7 @@ export function createDemo(): Demo {
 
   app.disable('x-powered-by');
   app.use(securityHeaders);
-  app.use('/assets', express.static(`${root}/assets`));
+  app.use('/assets', express.static(`${root}public/assets`));
   app.use(
     session({
       name: 'demo.sid',
@@ -46,12 +45,17 @@ export function createDemo(): Demo {
   );
 
   // The same address serves a page to a GET and a connection to an upgrade: both are requests to one route.
-  const page = (file: string): RequestHandler => {
-    return (req, res, next) => (sockets.isWebSocketRequest(req) ? next() : res.sendFile(file, { root }));
+  const pageOr = (...[name, path, files, doc]: Parameters<typeof page>): RequestHandler => {
+    const send = page(name, path, files, doc);
+    return (req, res, next) => (sockets.isWebSocketRequest(req) ? next() : send(req, res, next));
   };
 
-  app.get('/', page('index.html'));
-  app.get('/echo', page('echo.html'), sockets.handler(echo, { subProtocols: ['report'] }));
+  app.get('/', page('index', '/'));
+  app.get(
+    '/echo',
+    pageOr('echo', '/echo', ['echo.ts'], 'how-to/streaming.md'),
+    sockets.handler(echo, { subProtocols: ['report'] }),
+  );
 
   app
     .route('/name')
@@ -68,13 +72,23 @@ export function createDemo(): Demo {
   app.get<{ room: string }>(
     '/chat/:room',
     (req, _res, next) => next(rooms.accepts(req.params.room) ? undefined : createError(404, 'There is no such room')),
-    page('chat.html'),
+    pageOr('chat', '/chat/lobby', ['chat.ts']),
     (req, _res, next) => next(req.session.name ? undefined : createError(401, 'Choose a name first')),
     sockets.handler((socket, req: Request<{ room: string }>) => rooms.visit(socket, req), { maxPayload: 4096 }),
   );
 
   app.use('/close-laboratory', lab.router);
-  app.get('/close-laboratory', page('close-laboratory.html'), lab.handlers);
+  app.get(
+    '/close-laboratory',
+    pageOr(
+      'close-laboratory',
+      '/close-laboratory',
+      ['experiments.ts', 'close-laboratory.ts', 'server-side.ts', 'timeline.ts', 'raw-client.ts'],
+      'topics/close-handshake.md',
+    ),
+    lab.handlers,
+  );
+  app.use(documentation());
 
   app.use((_req, _res, next) => next(createError(404, 'There is nothing at this address')));
   app.use(sendError);
@@ -104,17 +118,27 @@ function securityHeaders(_req: Request, res: Response, next: NextFunction): void
 }
 
 // Express recognises error middleware by its four parameters.
-function sendError(error: unknown, _req: Request, res: Response, next: NextFunction): void {
+function sendError(error: unknown, req: Request, res: Response, next: NextFunction): void {
   if (res.headersSent) {
     next(error);
     return;
   }
   // Keeps the status of an error that has one, as those of Express itself do.
-  const known = error instanceof Error ? createError(error) : createError(500);
-  if (known.status >= 500) console.error(error);
-  res
-    .status(known.status)
-    .set(known.headers ?? {})
-    .type('text')
-    .send(`${known.expose ? known.message : 'Something went wrong on the server'}\n`);
+  const { status, expose, message, headers = {} } = error instanceof Error ? createError(error) : createError(500);
+  if (status >= 500) console.error(error);
+  const text = expose ? message : 'Something went wrong on the server';
+  res.status(status).set(headers);
+  if (req.accepts(['text', 'html']) === 'html') res.type('html').send(errorPage(status, text));
+  else res.type('text').send(`${text}\n`);
+}
+
+function errorPage(status: number, text: string): string {
+  const title = `${status} ${STATUS_CODES[status]}`;
+  const safe = text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+  const main = `<main id="main">
+    <h1>${title}</h1>
+    <p class="lead">${safe}.</p>
+    <p><a href="/">Back to the start page</a></p>
+  </main>`;
+  return inFrame({ title, path: '', main });
 }

@@ -1,8 +1,9 @@
 import { json, type Request, type RequestHandler, Router } from 'express';
 import createError from 'http-errors';
 import type { WebSockets } from 'websocket-context';
-import { experiments, run, ServerSide } from './experiments.js';
+import { experiments, run } from './experiments.js';
 import { RawClient } from './raw-client.js';
+import { ServerSide } from './server-side.js';
 import { now, type Timeline, Timelines } from './timeline.js';
 
 /** The close laboratory: its second channel, and the route of the connections under test. */

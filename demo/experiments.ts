@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type WebSocketContext, WebSocketError, WebSocketMessageType, WebSocketState } from 'websocket-context';
+import { type WebSocketContext, WebSocketState } from 'websocket-context';
 import { type CloseHabit, closePayload, type RawClient } from './raw-client.js';
-import type { Timeline, TimelineEntry } from './timeline.js';
+import { PEERS_CLOSE, type ServerSide } from './server-side.js';
+import { closeFrame, REQUEST, SWITCHED, TCP_END } from './timeline.js';
 
 /** How long a visitor can look at an open connection before the server does something to it. */
 const OPEN_MS = 300;
@@ -25,55 +27,6 @@ export interface Experiment {
   readonly peer?: CloseHabit;
 }
 
-/** Writes the server's side of a timeline. */
-export class ServerSide {
-  readonly #timeline: Timeline;
-  readonly #socket: WebSocketContext;
-
-  constructor(timeline: Timeline, socket: WebSocketContext) {
-    this.#timeline = timeline;
-    this.#socket = socket;
-  }
-
-  note(kind: TimelineEntry['kind'], text: string): void {
-    this.#timeline.record({ side: 'server', kind, text, state: stateName(this.#socket.state) });
-  }
-
-  /** Starts an operation and notes the call, how it ended and how long that took; `undefined` when it failed. */
-  async call<T>(call: string, start: () => Promise<T>, outcome: (result: T) => string): Promise<T | undefined> {
-    const began = performance.now();
-    const operation = start();
-    this.note('call', call);
-    const elapsed = () => `after ${(performance.now() - began).toFixed(1)} ms`;
-    try {
-      const result = await operation;
-      this.note('result', `${nameOf(call)} ${outcome(result)} ${elapsed()}`);
-      return result;
-    } catch (error) {
-      this.note('failure', `${nameOf(call)} rejected ${elapsed()}: ${describe(error)}`);
-      return undefined;
-    }
-  }
-
-  /** Receives until the peer's close frame, which it leaves unanswered; false when the connection failed before. */
-  async receiveClose(): Promise<boolean> {
-    for (;;) {
-      const result = await this.call(
-        'receiveAsync()',
-        () => this.#socket.receiveAsync(),
-        ({ messageType, data, closeStatus, closeStatusDescription }) =>
-          messageType === WebSocketMessageType.Close
-            ? `reported close ${closeStatus}${closeStatusDescription && ` “${closeStatusDescription}”`}`
-            : `delivered “${Buffer.from(data).toString()}”`,
-      );
-      if (result === undefined) return false;
-      if (result.messageType === WebSocketMessageType.Close) return true;
-    }
-  }
-}
-
-const resolved = () => 'resolved';
-
 const all: Readonly<Record<string, Experiment>> = {
   closeAsync: { serve: closeAsync },
   closeOutputAsync: { serve: closeOutputAsync },
@@ -81,16 +34,15 @@ const all: Readonly<Record<string, Experiment>> = {
   sendConnectionClose: {
     async serve({ socket, server, code, reason }) {
       await stayFor(OPEN_MS, socket);
-      await server.call(
-        `sendConnectionClose(${list(code, reason)})`,
-        () => socket.sendConnectionClose(code, reason),
-        resolved,
-      );
-      await server.call(
-        'readFragment()',
-        () => socket.readFragment(),
-        ({ connectionClose, count }) => (connectionClose ? 'reported connectionClose' : `delivered ${count} bytes`),
-      );
+      await server.call(`sendConnectionClose(${list(code, reason)})`, () => socket.sendConnectionClose(code, reason), {
+        tell: () => 'resolved',
+        sends: closeFrame(code, reason),
+      });
+      await server.call('readFragment()', () => socket.readFragment(), {
+        tell: ({ connectionClose, count }) =>
+          connectionClose ? 'reported connectionClose' : `delivered ${count} bytes`,
+        receives: ({ connectionClose }) => (connectionClose ? PEERS_CLOSE : undefined),
+      });
       const status = socket.getCloseStatus();
       server.note('event', status ? `getCloseStatus(): ${status.statusCode} “${status.reason}”` : 'no close status');
     },
@@ -101,7 +53,7 @@ const all: Readonly<Record<string, Experiment>> = {
       const read = server.receiveClose();
       await stayFor(OPEN_MS, socket);
       socket.closeTcpConnection();
-      server.note('call', 'closeTcpConnection()');
+      server.note('call', 'closeTcpConnection()', { sends: TCP_END });
       await read;
       await socket.closed;
     },
@@ -112,7 +64,7 @@ const all: Readonly<Record<string, Experiment>> = {
       const read = server.receiveClose();
       await stayFor(OPEN_MS, socket);
       socket.abort();
-      server.note('call', 'abort()');
+      server.note('call', 'abort()', { sends: TCP_END });
       await read;
     },
   },
@@ -136,8 +88,12 @@ const all: Readonly<Record<string, Experiment>> = {
     async serve({ socket, server }) {
       if (!(await server.receiveClose())) return;
       server.note('event', 'does not acknowledge; closeTimeout is running');
-      // Who awaits `closed` instead wants it acknowledged, and it is at once.
-      await new Promise((resolve) => socket.signal.addEventListener('abort', resolve));
+      // Not `closed`: who awaits that wants the close to be acknowledged.
+      await once(socket.signal, 'abort');
+      const { closeStatus, closeStatusDescription } = socket;
+      server.note('inferred', 'closeTimeout is over: acknowledged without the application', {
+        sends: closeFrame(closeStatus, closeStatusDescription),
+      });
     },
   },
 
@@ -191,13 +147,14 @@ export const experiments: ReadonlyMap<string, Experiment> = new Map(Object.entri
 /** Runs an experiment on a connection that has just been accepted, and notes its end. */
 export async function run(experiment: Experiment, bench: Bench): Promise<void> {
   const { socket, server } = bench;
-  server.note('event', 'accepted the connection');
+  server.note('event', 'accepted the connection', { receives: REQUEST, sends: SWITCHED });
   await experiment.serve(bench);
   const isLeftOpen = socket.state === WebSocketState.Open;
-  if (isLeftOpen) server.note('event', 'the handler returns, which closes with 1000');
+  if (isLeftOpen) server.note('event', 'the handler returns, which closes with 1000', { sends: closeFrame(1000, '') });
   // Noted last, although `closed` resolves before what the experiment awaits: with both sides' ends a timeline is over.
   const ended = socket.closed.then(({ code, reason, wasClean }) => {
-    server.note('end', `closed: ${code}${reason && ` “${reason}”`}, ${wasClean ? 'clean' : 'not clean'}`);
+    const text = `closed: ${code}${reason && ` “${reason}”`}, ${wasClean ? 'clean' : 'not clean'}`;
+    server.note('end', text, wasClean ? { receives: PEERS_CLOSE } : {});
   });
   // A connection that is left open is closed by the handler's return, so that must not wait for it.
   if (!isLeftOpen) await ended;
@@ -209,12 +166,19 @@ async function closeAsync(bench: Bench): Promise<void> {
 }
 
 async function closeNow({ socket, server, code, reason }: Bench): Promise<void> {
-  await server.call(`closeAsync(${list(code, reason)})`, () => socket.closeAsync(code, reason), resolved);
+  await server.call(`closeAsync(${list(code, reason)})`, () => socket.closeAsync(code, reason), {
+    tell: () => 'resolved',
+    sends: closeFrame(code ?? 1000, reason),
+    receives: () => PEERS_CLOSE,
+  });
 }
 
 async function closeOutputAsync({ socket, server, code, reason }: Bench): Promise<void> {
   await stayFor(OPEN_MS, socket);
-  await server.call(`closeOutputAsync(${list(code, reason)})`, () => socket.closeOutputAsync(code, reason), resolved);
+  await server.call(`closeOutputAsync(${list(code, reason)})`, () => socket.closeOutputAsync(code, reason), {
+    tell: () => 'resolved',
+    sends: closeFrame(code ?? 1000, reason),
+  });
   if (socket.state === WebSocketState.CloseSent) await server.receiveClose();
 }
 
@@ -223,7 +187,7 @@ async function acknowledge(socket: WebSocketContext, server: ServerSide): Promis
   await server.call(
     `closeAsync(${list(closeStatus, description)})`,
     () => socket.closeAsync(closeStatus, description),
-    resolved,
+    { tell: () => 'resolved', sends: closeFrame(closeStatus, description) },
   );
 }
 
@@ -232,21 +196,8 @@ async function stayFor(ms: number, socket: WebSocketContext): Promise<void> {
   await delay(ms, undefined, { signal: socket.signal }).catch(() => {});
 }
 
-function stateName(state: number): string {
-  return Object.entries(WebSocketState).find(([, value]) => value === state)?.[0] ?? String(state);
-}
-
-function nameOf(call: string): string {
-  return call.slice(0, call.indexOf('('));
-}
-
 function list(code?: number, reason?: string): string {
   return [code, reason === undefined ? undefined : JSON.stringify(reason)]
     .filter((part) => part !== undefined)
     .join(', ');
-}
-
-function describe(error: unknown): string {
-  if (error instanceof WebSocketError) return `${error.code}: ${error.message}`;
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import type { TimelineEntry } from './timeline.js';
+import { closeFrame, REQUEST, SWITCHED, TCP_CUT, TCP_END, type TimelineEntry } from './timeline.js';
 
 const TEXT = 1;
 const CLOSE = 8;
@@ -33,11 +33,11 @@ export class RawClient {
       `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
         `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
     );
-    this.#note('call', 'connects and asks for an upgrade');
+    this.#note('call', 'connects and asks for an upgrade', { sends: REQUEST });
     this.#socket.on('data', (chunk) => this.#read(chunk));
     this.#socket.on('error', (error: NodeJS.ErrnoException) => this.#note('failure', `TCP failed: ${error.code}`));
     this.#socket.on('end', () => {
-      this.#note('event', 'the server’s FIN arrived');
+      this.#note('event', 'the server’s FIN arrived', { receives: TCP_END });
       this.#socket.end();
     });
     this.#socket.on('close', () => {
@@ -47,19 +47,19 @@ export class RawClient {
   }
 
   sendText(text: string): void {
-    if (this.#send(TEXT, Buffer.from(text))) this.#note('event', `sent the text “${text}”`);
+    if (this.#send(TEXT, Buffer.from(text))) this.#note('event', `sent the text “${text}”`, { sends: `“${text}”` });
   }
 
   /** Sends a close frame: `payload` as it is (an acknowledgement echoes what came), or made of a code and a reason. */
   sendClose(payload: Buffer): void {
     if (this.#hasSentClose || !this.#send(CLOSE, payload)) return;
     this.#hasSentClose = true;
-    this.#note('call', `sent a close frame: ${describe(payload)}`);
+    this.#note('call', `sent a close frame: ${describe(payload)}`, { sends: frameOf(payload) });
   }
 
   /** Vanishes: the RST that a crashed process leaves behind. */
   reset(): void {
-    this.#note('call', 'crashes: RST, no close frame');
+    this.#note('call', 'crashes: RST, no close frame', { sends: TCP_CUT });
     this.#socket.resetAndDestroy();
   }
 
@@ -67,8 +67,8 @@ export class RawClient {
     this.#note('event', text);
   }
 
-  #note(kind: TimelineEntry['kind'], text: string): void {
-    this.#record({ side: 'client', kind, text, state: this.#state });
+  #note(kind: TimelineEntry['kind'], text: string, wire: Pick<TimelineEntry, 'sends' | 'receives'> = {}): void {
+    this.#record({ side: 'client', kind, text, state: this.#state, ...wire });
   }
 
   get #state(): string {
@@ -108,7 +108,7 @@ export class RawClient {
     const [statusLine = ''] = this.#received.toString('latin1', 0, end).split('\r\n');
     this.#received = this.#received.subarray(end + 4);
     this.#isOpen = statusLine.startsWith('HTTP/1.1 101 ');
-    this.#note('event', `received ${statusLine}`);
+    this.#note('event', `received ${statusLine}`, { receives: SWITCHED });
     if (!this.#isOpen) this.#socket.destroy();
     return this.#isOpen;
   }
@@ -117,7 +117,7 @@ export class RawClient {
     if (opcode === TEXT) this.#note('event', `received the text “${payload}”`);
     if (opcode !== CLOSE) return;
     this.#hasReceivedClose = true;
-    this.#note('event', `received a close frame: ${describe(payload)}`);
+    this.#note('event', `received a close frame: ${describe(payload)}`, { receives: frameOf(payload) });
     if (!this.#hasSentClose) this.#habit(this, payload);
   }
 }
@@ -128,6 +128,12 @@ export function closePayload(code: number, reason: string): Buffer {
   payload.writeUInt16BE(code);
   payload.write(reason, 2);
   return payload;
+}
+
+function frameOf(payload: Buffer): string {
+  return payload.length < 2
+    ? closeFrame(undefined, '')
+    : closeFrame(payload.readUInt16BE(), payload.toString('utf8', 2));
 }
 
 function describe(payload: Buffer): string {

@@ -22,6 +22,8 @@ function shutDown(signal: NodeJS.Signals): void {
       console.log(report);
       server.close();
       server.closeIdleConnections();
+      // Browsers open connections in advance. Until they carry a request, they do not count as idle.
+      setTimeout(() => server.closeAllConnections(), 1000).unref();
     },
     (error: unknown) => {
       console.error(error);

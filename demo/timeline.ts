@@ -8,11 +8,28 @@ const HEARTBEAT_MS = 15_000;
 /** One thing that one side did or saw. */
 export interface TimelineEntry {
   readonly side: 'client' | 'server';
-  /** What kind of thing: something was called, a call was settled, something happened to this side, or it is over. */
-  readonly kind: 'call' | 'result' | 'failure' | 'event' | 'end';
+  /**
+   * What kind of thing: something was called, a call was settled, something happened to this side, or it is over;
+   * `inferred` is what nobody saw happen, noted when it must have happened already.
+   */
+  readonly kind: 'call' | 'result' | 'failure' | 'event' | 'end' | 'inferred';
   readonly text: string;
   /** The state of that side afterwards. */
   readonly state?: string;
+  /** What left this side with it, and what made it happen: the page draws an arrow where both sides name the same. */
+  readonly sends?: string | undefined;
+  readonly receives?: string | undefined;
+}
+
+export const REQUEST = 'upgrade request';
+export const SWITCHED = '101 Switching Protocols';
+export const TCP_END = 'TCP closed';
+export const TCP_CUT = 'TCP reset';
+
+/** A close frame in words; 1005 stands for an empty one (RFC 6455, section 7.1.5). */
+export function closeFrame(code: number | undefined, reason: string | undefined): string {
+  if (code === undefined || code === 1005) return 'close frame, empty';
+  return `close ${code}${reason ? ` “${reason}”` : ''}`;
 }
 
 /**
@@ -27,9 +44,9 @@ export class Timeline {
     this.#res = res;
   }
 
-  /** Sends an entry with the time of this moment. */
-  record(entry: TimelineEntry): void {
-    this.send('entry', { ...entry, at: now() });
+  /** Sends an entry, as a rule with the time of this moment. */
+  record(entry: TimelineEntry, at: number = now()): void {
+    this.send('entry', { ...entry, at });
   }
 
   send(event: string, data: object): void {

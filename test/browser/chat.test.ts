@@ -1,37 +1,41 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import type { Page } from 'playwright-core';
-import { launchBrowser } from '../support/browser.js';
-import { startDemo } from '../support/demo.js';
+import { it, type TestContext } from 'node:test';
+import { inEachBrowser, type Tab, type Visit, type Window } from './visit.js';
 
-async function enter(page: Page, address: string, name: string): Promise<void> {
-  await page.goto(address);
-  await page.getByLabel('Name').fill(name);
-  await page.getByRole('button', { name: 'Enter the room' }).click();
-  await page.locator('#state').getByText('connected').waitFor();
+async function enter(t: TestContext, visit: Visit, path: string, name: string, window: Window = {}): Promise<Tab> {
+  const tab = await visit.open(t, path, window);
+  await tab.fill('#name', name);
+  await tab.press('Enter');
+  await tab.see('#state', 'connected');
+  return tab;
 }
 
-async function say(page: Page, text: string): Promise<void> {
-  await page.getByLabel('Message').fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
+async function say(tab: Tab, text: string): Promise<void> {
+  await tab.fill('#say', text);
+  await tab.press('Enter');
 }
 
-const heard = (page: Page, text: string) => page.locator('#log li').filter({ hasText: text }).waitFor();
-const people = (page: Page) => page.locator('#people li').allTextContents();
+const heard = (tab: Tab, text: string) => tab.see('#log li', text);
+const people = (tab: Tab) => tab.texts('#people li');
 
-describe('the chat page in a browser', () => {
-  it('keeps names in sessions, rooms apart and history for newcomers, and says goodbye when the server drains', async (t) => {
-    const browser = await launchBrowser(t);
-    if (!browser) return;
-    const demo = await startDemo(t);
-    const [adasBrowser, gracesBrowser] = [await browser.newContext(), await browser.newContext()];
-    const ada = await adasBrowser.newPage();
-    const grace = await gracesBrowser.newPage();
+inEachBrowser('the chat page', (visit) => {
+  it('asks for a name first, and shows no conversation before', async (t) => {
+    const tab = await visit.open(t, '/chat/lobby');
+    await tab.see('#name-card');
 
-    await enter(ada, `${demo.url}/chat/lobby`, 'Ada');
+    assert.equal(await tab.isVisible('#chat'), false);
+    await tab.fill('#name', 'Ada');
+    await tab.press('Enter');
+    await tab.see('#state', 'connected');
+    assert.equal(await tab.isVisible('#name-card'), false);
+    assert.ok(await tab.hasFocus('#say'));
+  });
+
+  it('keeps names in sessions, rooms apart and history for newcomers', async (t) => {
+    const ada = await enter(t, visit, '/chat/engine', 'Ada');
     await say(ada, 'Is anybody <b>there</b>?');
     await heard(ada, 'Is anybody <b>there</b>?');
-    await enter(grace, `${demo.url}/chat/lobby`, 'Grace');
+    const grace = await enter(t, visit, '/chat/engine', 'Grace');
     await heard(grace, 'Is anybody <b>there</b>?');
     await heard(ada, 'Grace came in');
     assert.deepEqual(await people(ada), ['Ada', 'Grace']);
@@ -39,27 +43,57 @@ describe('the chat page in a browser', () => {
     await heard(ada, 'Here I am');
 
     // A second tab of the same browser is the same person.
-    const secondTab = await adasBrowser.newPage();
-    await secondTab.goto(`${demo.url}/chat/lobby`);
+    const secondTab = await visit.open(t, '/chat/engine', { beside: ada });
     await heard(secondTab, 'Here I am');
     assert.deepEqual(await people(secondTab), ['Ada', 'Grace']);
-    await secondTab.close();
+    await secondTab.page.close();
 
-    await grace.goto(`${demo.url}/chat/cellar`);
+    await grace.page.goto(`${visit.demo.url}/chat/cellar`);
     await heard(grace, 'Grace came in');
     await heard(ada, 'Grace left');
     await say(grace, 'Nobody here');
     await heard(grace, 'Nobody here');
-    assert.equal(await ada.locator('#log li').filter({ hasText: 'Nobody here' }).count(), 0);
+    assert.ok(!(await ada.texts('#log li')).some((line) => line.includes('Nobody here')));
+  });
 
-    await grace.getByRole('button', { name: 'Change' }).click();
-    await grace.getByLabel('Name').fill('Admiral');
-    await grace.getByRole('button', { name: 'Enter the room' }).click();
-    await grace.locator('#people li', { hasText: 'Admiral' }).waitFor();
+  it('does not claim to be connected while somebody thinks about a new name', async (t) => {
+    const tab = await enter(t, visit, '/chat/names', 'Grace');
+    await tab.click('#rename');
+    await tab.see('#name-card');
 
-    const exit = await demo.stop('SIGTERM');
-    for (const page of [ada, grace]) await page.locator('#state').getByText('server restarting').waitFor();
-    assert.match(demo.output(), /\{ closed: 2, aborted: 0 \}/);
+    assert.equal(await tab.isVisible('#chat'), false);
+    assert.doesNotMatch((await tab.texts('#state')).join(), /^connected/);
+    await tab.fill('#name', 'Admiral');
+    await tab.press('Enter');
+    await tab.see('#people li', 'Admiral');
+    await tab.see('#state', /^connected/);
+  });
+
+  it('fits a phone and has no serious finding of axe with people in it', async (t) => {
+    for (const isDark of visit.name === 'Chromium' ? [false, true] : [false]) {
+      const tab = await enter(t, visit, '/chat/phones', 'Wolfeschlegelsteinhausen', {
+        width: 320,
+        height: 640,
+        isDark,
+      });
+      await say(tab, 'a-very-long-word-'.repeat(12));
+      await heard(tab, 'a-very-long-word');
+
+      assert.equal(await tab.overflow(), 0);
+      assert.deepEqual(await tab.violations(), []);
+      await tab.screenshot(`chat-talk-${visit.name}-phone${isDark ? '-dark' : ''}`);
+    }
+  });
+
+  it('says goodbye when the server drains', async (t) => {
+    const tabs = [await enter(t, visit, '/chat/lobby', 'Ada'), await enter(t, visit, '/chat/lobby', 'Grace')];
+    for (const tab of tabs) tab.expectMessages(/./);
+
+    const goodbyes = tabs.map((tab) => tab.see('#state', 'server restarting'));
+    const exit = await visit.demo.stop('SIGTERM');
+
+    await Promise.all(goodbyes);
+    assert.match(visit.demo.output(), /\{ closed: \d, aborted: 0 \}/);
     assert.deepEqual(exit, { code: 0, signal: null });
   });
 });

@@ -1,26 +1,42 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import type { Page } from 'playwright-core';
-import { launchBrowser } from '../support/browser.js';
-import { startDemo } from '../support/demo.js';
+import { describe, it, type TestContext } from 'node:test';
+import { inEachBrowser, type Tab, type Visit, type Window } from './visit.js';
 
 interface Trial {
   readonly experiment: string;
   /** What each side's lane must show, in this order; other entries may stand between. */
   readonly client: readonly RegExp[];
   readonly server: readonly RegExp[];
+  /** What must stand above what, across the sides. */
+  readonly causes: readonly (readonly [cause: RegExp, effect: RegExp])[];
 }
+
+/** Of every experiment. */
+const HANDSHAKE = [
+  [/^(new WebSocket|connects)/, /^accepted the connection/],
+  [/^accepted the connection/, /^(open event|received HTTP\/1\.1 101)/],
+] as const;
 
 const trials: readonly Trial[] = [
   {
     experiment: 'closeAsync',
     client: [/^open event OPEN$/, /^close event: 1000 “done”, wasClean true CLOSED$/],
     server: [/^closeAsync\(1000, "done"\) (Open|CloseSent)$/, /^closeAsync resolved .* Closed$/],
+    causes: [
+      [/^closeAsync\(/, /^the browser acknowledges/],
+      [/^the browser acknowledges/, /^closeAsync resolved/],
+      [/^closeAsync resolved/, /^close event/],
+    ],
   },
   {
     experiment: 'closeOutputAsync',
     client: [/^close event: 1000 “done”, wasClean true CLOSED$/],
     server: [/^closeOutputAsync resolved .* CloseSent$/, /^receiveAsync reported close 1000 “done” .* Closed$/],
+    causes: [
+      [/^closeOutputAsync\(/, /^the browser acknowledges/],
+      [/^the browser acknowledges/, /^receiveAsync reported/],
+      [/^receiveAsync reported/, /^close event/],
+    ],
   },
   {
     experiment: 'sendConnectionClose',
@@ -30,6 +46,10 @@ const trials: readonly Trial[] = [
       /^readFragment reported connectionClose .* Closed$/,
       /^getCloseStatus\(\): 1000 “done” Closed$/,
     ],
+    causes: [
+      [/^sendConnectionClose\(/, /^the browser acknowledges/],
+      [/^the browser acknowledges/, /^readFragment reported/],
+    ],
   },
   {
     experiment: 'closeTcpConnection',
@@ -38,26 +58,40 @@ const trials: readonly Trial[] = [
       /^closeTcpConnection\(\) Aborted$/,
       /^receiveAsync rejected .*: ERR_WEBSOCKET_OPERATION_ABORTED: .* Aborted$/,
     ],
+    causes: [[/^closeTcpConnection\(/, /^close event/]],
   },
   {
     experiment: 'abort',
     client: [/^close event: 1006, wasClean false CLOSED$/],
     server: [/^abort\(\) Aborted$/, /^receiveAsync rejected .*: ERR_WEBSOCKET_OPERATION_ABORTED: .* Aborted$/],
+    causes: [[/^abort\(/, /^close event/]],
   },
   {
     experiment: 'prompt',
     client: [/^close\(4001, "done here"\) CLOSING$/, /^close event: 4001 “done here”, wasClean true CLOSED$/],
     server: [/^receiveAsync reported close 4001 “done here” .* CloseReceived$/, /^closeAsync resolved .* Closed$/],
+    causes: [
+      [/^close\(4001/, /^receiveAsync reported/],
+      [/^closeAsync\(/, /^close event/],
+    ],
   },
   {
     experiment: 'slow',
     client: [/^close event: 4001 “done here”, wasClean true CLOSED$/],
     server: [/^finishes its work for 1500 ms .* CloseReceived$/, /^closeAsync resolved .* Closed$/],
+    causes: [
+      [/^close\(4001/, /^receiveAsync reported/],
+      [/^closeAsync\(/, /^close event/],
+    ],
   },
   {
     experiment: 'never',
     client: [/^close event: 4001 “done here”, wasClean true CLOSED$/],
     server: [/^does not acknowledge; .* CloseReceived$/, /^closed: 4001 “done here”, clean Closed$/],
+    causes: [
+      [/^close\(4001/, /^receiveAsync reported/],
+      [/^closeTimeout is over/, /^close event/],
+    ],
   },
   {
     experiment: 'late',
@@ -67,6 +101,10 @@ const trials: readonly Trial[] = [
       /^TCP is closed; the close was clean CLOSED$/,
     ],
     server: [/^closeAsync resolved after [1-9]\d{3}\.\d ms Closed$/],
+    causes: [
+      [/^closeAsync\(/, /^received a close frame/],
+      [/^sent a close frame/, /^closeAsync resolved/],
+    ],
   },
   {
     experiment: 'talkative',
@@ -81,11 +119,19 @@ const trials: readonly Trial[] = [
       /^receiveAsync delivered “last” .* CloseSent$/,
       /^receiveAsync reported close 1000 “done” .* Closed$/,
     ],
+    causes: [
+      [/^closeOutputAsync\(/, /^received a close frame/],
+      [/^sent the text “last”/, /^receiveAsync delivered “last”/],
+    ],
   },
   {
     experiment: 'silent',
     client: [/^does not answer CLOSING$/, /^TCP is closed; the close was not clean CLOSED$/],
     server: [/^closeAsync rejected after [2-9]\d{3}\.\d ms: ERR_WEBSOCKET_CLOSE_TIMEOUT: .* Aborted$/],
+    causes: [
+      [/^closeAsync\(/, /^received a close frame/],
+      [/^closeAsync rejected/, /^(TCP failed|the server’s FIN)/],
+    ],
   },
   {
     experiment: 'crossing',
@@ -95,23 +141,27 @@ const trials: readonly Trial[] = [
       /^TCP is closed; the close was clean CLOSED$/,
     ],
     server: [/^closeAsync resolved .* Closed$/],
+    causes: [
+      [/^sent a close frame/, /^closeAsync resolved/],
+      [/^closeAsync\(/, /^received a close frame/],
+    ],
   },
   {
     experiment: 'vanishing',
     client: [/^crashes: RST/],
     server: [/^receiveAsync rejected .*: ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY: .* Aborted$/],
+    causes: [[/^crashes/, /^receiveAsync rejected/]],
   },
 ];
 
-async function perform(page: Page, experiment: string): Promise<void> {
-  await page.locator(`[data-experiment="${experiment}"]`).click();
-  await page.locator('#state').getByText('finished').waitFor();
+async function perform(tab: Tab, experiment: string): Promise<void> {
+  await tab.click(`[data-experiment="${experiment}"]`);
+  await tab.see('#state', 'finished');
 }
 
 /** The texts of a lane from top to bottom, each with the state at its end. */
-async function lane(page: Page, side: 'client' | 'server'): Promise<string[]> {
-  const entries = await page.locator(`#events [data-side="${side}"] .what`).all();
-  return Promise.all(entries.map(async (entry) => (await entry.locator('span').allTextContents()).join(' ')));
+async function lane(tab: Tab, side: 'client' | 'server'): Promise<string[]> {
+  return tab.texts(`#events [data-side="${side}"] .what`);
 }
 
 function assertInOrder(lines: readonly string[], expected: readonly RegExp[]): void {
@@ -123,43 +173,129 @@ function assertInOrder(lines: readonly string[], expected: readonly RegExp[]): v
   }
 }
 
-describe('the close laboratory in a browser', () => {
-  it('shows what both sides do and see in each experiment', async (t) => {
-    const browser = await launchBrowser(t);
-    if (!browser) return;
-    const { url, output } = await startDemo(t);
-    const page = await browser.newPage();
-    await page.goto(`${url}/close-laboratory`);
-    await page.locator('#state').getByText('ready').waitFor();
-    const offered = await page
-      .locator('[data-experiment]')
-      .evaluateAll((buttons) => buttons.map((button) => button.getAttribute('data-experiment')));
+async function visitLaboratory(t: TestContext, visit: Visit, window?: Window, experiment = ''): Promise<Tab> {
+  const tab = await visit.open(t, `/close-laboratory${experiment}`, window);
+  if (experiment === '') await tab.see('#state', 'ready');
+  return tab;
+}
+
+inEachBrowser('the close laboratory', (visit) => {
+  it('offers what the tests know', async (t) => {
+    const tab = await visitLaboratory(t, visit);
+
+    const offered = await tab.page.$$eval('[data-experiment]', (found) =>
+      found.map((each) => each.getAttribute('data-experiment')),
+    );
     assert.deepEqual(
       offered,
       trials.map(({ experiment }) => experiment),
     );
+  });
 
-    for (const { experiment, client, server } of trials) {
-      await t.test(experiment, async () => {
-        await perform(page, experiment);
+  // Most of their time is waiting, so several run at once.
+  describe('shows what both sides do and see, no effect above its cause', { concurrency: 5 }, () => {
+    for (const { experiment, client, server, causes } of trials) {
+      it(experiment, async (t) => {
+        const tab = await visitLaboratory(t, visit, {}, `#${experiment}`);
+        await tab.see('#state', 'finished');
 
-        assertInOrder(await lane(page, 'client'), client);
-        assertInOrder(await lane(page, 'server'), server);
-        const times = await page.locator('#events .at').allTextContents();
+        assertInOrder(await lane(tab, 'client'), client);
+        assertInOrder(await lane(tab, 'server'), server);
+        const all = await tab.texts('#events .what');
+        for (const pair of [...HANDSHAKE, ...causes]) assertInOrder(all, pair);
+        const times = (await tab.texts('#events .at')).map((time) => Number(time.replace('≤ ', '')));
         assert.deepEqual(
-          times.map(Number),
-          times.map(Number).sort((a, b) => a - b),
+          times,
+          times.toSorted((a, b) => a - b),
         );
+
+        // The diagram says the same: one item for each entry, and an arrow for each of these causes at least.
+        assert.equal((await tab.texts('.diagram [role="listitem"]')).length, all.length);
+        assert.ok((await tab.texts('.diagram .message')).length >= causes.length);
       });
     }
+  });
 
-    await t.test('a code that may not be sent is refused, and the handler’s end closes with 1000', async () => {
-      await page.getByLabel('Close code').fill('1006');
-      await perform(page, 'closeAsync');
+  it('refuses a code that may not be sent, and the handler’s end closes with 1000', async (t) => {
+    const tab = await visitLaboratory(t, visit);
+    await tab.fill('#code', '1006');
+    await perform(tab, 'closeAsync');
 
-      assertInOrder(await lane(page, 'server'), [/^closeAsync rejected .*: RangeError: .* Open$/]);
-      assertInOrder(await lane(page, 'client'), [/^close event: 1000, wasClean true CLOSED$/]);
-    });
-    assert.doesNotMatch(output(), /error/i);
+    assertInOrder(await lane(tab, 'server'), [/^closeAsync rejected .*: RangeError: .* Open$/]);
+    assertInOrder(await lane(tab, 'client'), [/^close event: 1000, wasClean true CLOSED$/]);
+  });
+
+  it('is used by keyboard alone, and keeps the focus on the button after a run', async (t) => {
+    const tab = await visitLaboratory(t, visit);
+    await tab.tabTo('[data-experiment="closeOutputAsync"]');
+    await tab.press('Enter');
+    await tab.see('#state', 'finished');
+
+    assert.ok(await tab.hasFocus('[data-experiment="closeOutputAsync"]'));
+    assert.equal(new URL(tab.page.url()).hash, '#closeOutputAsync');
+    await tab.press('Tab', 'Enter');
+    await tab.see('#experiment', 'sendConnectionClose');
+    await tab.see('#state', 'finished');
+    assert.ok(await tab.hasFocus('[data-experiment="sendConnectionClose"]'));
+    // The same again.
+    await tab.press('Enter');
+    await tab.see('#state', 'running');
+    await tab.see('#state', 'finished');
+  });
+
+  it('fits a phone: no sideways scrolling, the buttons stay in view, and long names break at underscores', async (t) => {
+    for (const width of [320, 390]) {
+      const tab = await visitLaboratory(t, visit, { width, height: 700 });
+      await perform(tab, 'vanishing');
+
+      assert.equal(await tab.overflow(), 0);
+      const { top, bottom } = await tab.page.$eval('[data-experiment="vanishing"]', (button) => {
+        const box = button.getBoundingClientRect();
+        return { top: box.top, bottom: box.bottom };
+      });
+      assert.ok(top >= 0 && bottom <= 700, `The button is at ${top} to ${bottom}`);
+      await tab.page.evaluate(() =>
+        window.scrollTo(0, document.querySelector('#events li:last-child')?.getBoundingClientRect().bottom ?? 0),
+      );
+      const scrolled = await tab.page.$eval(
+        '[data-experiment="vanishing"]',
+        (button) => button.getBoundingClientRect().top,
+      );
+      assert.ok(scrolled >= 0 && scrolled < 200, `After scrolling the button is at ${scrolled}`);
+      const tooWide = await tab.page.$$eval('#events .what, #events .pill, .trial .pill', (found) =>
+        found.filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent),
+      );
+      assert.deepEqual(tooWide, []);
+      // A part between two places where a name may break stays on one line.
+      const broken = await tab.page.$$eval('#events .text', (found) =>
+        found.flatMap((each) =>
+          [...each.childNodes]
+            .filter((node) => node.nodeType === Node.TEXT_NODE)
+            .flatMap((node) => [...(node.textContent ?? '').matchAll(/\S+/g)].map((word) => ({ node, word })))
+            .filter(({ node, word }) => {
+              const range = document.createRange();
+              range.setStart(node, word.index);
+              range.setEnd(node, word.index + word[0].length);
+              const tops = [...range.getClientRects()].map((line) => line.top);
+              return Math.max(...tops) - Math.min(...tops) > 5;
+            })
+            .map(({ word }) => word[0]),
+        ),
+      );
+      assert.deepEqual(broken, []);
+    }
+  });
+
+  it('keeps the lane header in view, and has no finding of axe after a run', async (t) => {
+    const tab = await visitLaboratory(t, visit, { height: 500 });
+    await perform(tab, 'talkative');
+    await tab.page.$eval('#events li:last-child', (last) =>
+      last.scrollIntoView({ block: 'center', behavior: 'instant' }),
+    );
+
+    const header = await tab.page.$eval('.lanes', (lanes) => lanes.getBoundingClientRect().top);
+    assert.ok(header >= 0 && header < 500, `The header is at ${header}`);
+    assert.deepEqual(await tab.violations(), []);
+    await tab.screenshot(`close-laboratory-run-${visit.name}`);
   });
 });

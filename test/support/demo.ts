@@ -21,7 +21,7 @@ export interface DemoProcess {
 const build = resolve('.demo-build');
 
 /** Starts the demo as `npm run demo` does, on a free port. */
-export async function startDemo(t: TestContext): Promise<DemoProcess> {
+export async function startDemo(t: Pick<TestContext, 'after'>): Promise<DemoProcess> {
   const { child, output } = start(t, [`${build}/server.js`]);
   const address = /running at (http:\/\/\S+)\//;
   while (!address.test(output())) await progress(child, output);
@@ -50,7 +50,7 @@ export async function runDemo(t: TestContext, env: NodeJS.ProcessEnv): Promise<{
 }
 
 function start(
-  t: TestContext,
+  t: Pick<TestContext, 'after'>,
   args: readonly string[],
   stdio: SpawnOptions['stdio'] = ['ignore', 'pipe', 'pipe'],
   env: NodeJS.ProcessEnv = { PORT: '0' },

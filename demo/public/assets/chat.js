@@ -13,6 +13,7 @@ const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 let socket;
 let retryDelay = FIRST_RETRY_MS;
 let isRenaming = false;
+let isLeaving = false;
 
 byId('title').textContent = `Chat: ${room}`;
 document.title = `${room} · chat · websocket-context`;
@@ -25,6 +26,7 @@ byId('name-form').addEventListener('submit', (event) => {
 byId('rename').addEventListener('click', () => {
   // The name of a connection is that of its handshake, so a new one needs a new connection.
   isRenaming = true;
+  setPill(state, 'not connected', '');
   if (socket?.readyState === WebSocket.OPEN) socket.close(1000, 'renaming');
   askName(byId('me').textContent);
 });
@@ -38,6 +40,15 @@ byId('room-form').addEventListener('submit', (event) => {
   location.assign(`/chat/${encodeURIComponent(byId('room').value)}`);
 });
 
+// A page that waits in the browser's history would keep its connection, and its visitor in the room.
+window.addEventListener('pagehide', () => {
+  isLeaving = true;
+  socket?.close(1000, 'leaving');
+});
+window.addEventListener('pageshow', ({ persisted }) => {
+  isLeaving = false;
+  if (persisted && socket) connect();
+});
 start();
 
 async function start() {
@@ -84,7 +95,7 @@ function connect() {
   socket.addEventListener('message', ({ data }) => show(JSON.parse(data)));
   socket.addEventListener('close', ({ code, reason }) => {
     setOpen(false);
-    if (isRenaming) return;
+    if (isRenaming || isLeaving) return;
     const why = code === 1001 ? `server ${reason}` : `closed ${code}${reason && ` “${reason}”`}`;
     setPill(state, `${why}, trying again`, 'bad');
     setTimeout(reconnect, retryDelay);

@@ -1,9 +1,14 @@
+import { draw } from './diagram.js';
 import { byId, element, setPill, socketUrl } from './page.js';
+import { arrange } from './sequence.js';
 
 const CLIENT_CLOSES = ['prompt', 'slow', 'never'];
 const HAND_MADE = ['late', 'talkative', 'silent', 'crossing', 'vanishing'];
 const CLIENT_CLOSES_AFTER_MS = 300;
 const GIVE_UP_AFTER_MS = 15_000;
+const REQUEST = 'upgrade request';
+const SWITCHED = '101 Switching Protocols';
+const TCP_END = 'TCP closed';
 const READY_STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 const TONES = {
   CONNECTING: '',
@@ -19,20 +24,24 @@ const TONES = {
 
 const state = byId('state');
 const events = byId('events');
-const buttons = [...document.querySelectorAll('[data-experiment]')];
+const diagram = byId('diagram');
+const buttons = new Map(
+  [...document.querySelectorAll('[data-experiment]')].map((each) => [each.dataset.experiment, each]),
+);
 
 /** The second channel; its id tells the server where a connection's entries go. */
 let timelineId;
-/** What must be added to this page's clock to get the server's. */
-let clockOffset = 0;
-/** The running experiment: when it began on the server's clock, and which sides have not come to their end. */
+/** What must be added to this page's clock to get the server's, give or take the uncertainty. */
+let clock = { offset: 0, uncertainty: 0 };
+/** The experiment that runs or has run: its entries, and the sides that have not come to their end. */
 let trial;
 
 const timeline = new EventSource('/close-laboratory/timeline');
 timeline.addEventListener('opened', async ({ data }) => {
   timelineId = JSON.parse(data).id;
-  clockOffset = await measureClockOffset();
+  clock = await compareClocks();
   setReady('ready', 'good');
+  runAddressed();
 });
 timeline.addEventListener('entry', ({ data }) => add(JSON.parse(data)));
 timeline.addEventListener('error', () => {
@@ -42,28 +51,50 @@ timeline.addEventListener('error', () => {
   enable(false);
 });
 
-for (const button of buttons) {
-  button.disabled = true;
-  button.addEventListener('click', () => run(button.dataset.experiment));
+enable(false);
+for (const [experiment, button] of buttons) {
+  button.addEventListener('click', () => {
+    if (button.getAttribute('aria-disabled') === 'true') return;
+    // The address of the experiment; setting it to what it is already starts nothing.
+    if (location.hash === `#${experiment}`) run(experiment);
+    else location.hash = experiment;
+  });
 }
+window.addEventListener('hashchange', runAddressed);
 byId('parameters').addEventListener('submit', (event) => event.preventDefault());
+new ResizeObserver(() => show()).observe(diagram);
+
+/** Runs the experiment that the address names, as a link to it asks. */
+function runAddressed() {
+  const experiment = location.hash.slice(1);
+  if (timelineId !== undefined && trial?.isRunning !== true && buttons.has(experiment)) run(experiment);
+}
 
 function run(experiment) {
   const isHandMade = HAND_MADE.includes(experiment);
-  events.replaceChildren();
+  const button = buttons.get(experiment);
+  for (const other of buttons.values()) other.setAttribute('aria-pressed', String(other === button));
+  button.scrollIntoView({ block: 'nearest', inline: 'center' });
+  byId('experiment').textContent = button.querySelector('code').textContent;
+  byId('explanation').textContent = button.querySelector('small').textContent;
+  byId('result').hidden = false;
   byId('hint').hidden = true;
-  byId('peer-name').textContent = isHandMade ? 'Client made by hand' : 'Client: this browser';
-  for (const button of buttons) button.setAttribute('aria-pressed', String(button.dataset.experiment === experiment));
+  events.replaceChildren();
   enable(false);
   setPill(state, 'running', 'warn');
   trial = {
-    began: undefined,
+    isRunning: true,
+    isHandMade,
+    names: { client: isHandMade ? 'Client made by hand' : 'This browser', server: 'Server' },
+    entries: [],
+    lines: new Map(),
     open: new Set(['client', 'server']),
     timer: setTimeout(() => {
       finish();
       setReady('no end in sight', 'bad');
     }, GIVE_UP_AFTER_MS),
   };
+  byId('client-name').textContent = trial.names.client;
 
   const parameters = { timeline: timelineId, experiment, code: byId('code').value, reason: byId('reason').value };
   if (isHandMade) startPeer(parameters);
@@ -83,35 +114,46 @@ async function startPeer(parameters) {
 }
 
 function connect(parameters) {
-  const socket = new WebSocket(socketUrl(`/close-laboratory?${new URLSearchParams(parameters)}`));
-  const note = (kind, text) => {
-    add({ side: 'client', kind, text, state: READY_STATES[socket.readyState], at: now() });
+  const closesFirst = CLIENT_CLOSES.includes(parameters.experiment);
+  const note = (kind, text, wire = {}) => {
+    add({ side: 'client', kind, text, state: READY_STATES[socket.readyState], at: now(), ...wire });
   };
+  const began = now();
+  const socket = new WebSocket(socketUrl(`/close-laboratory?${new URLSearchParams(parameters)}`));
 
-  note('call', 'new WebSocket(…)');
+  note('call', 'new WebSocket(…)', { sends: REQUEST, at: began });
   socket.addEventListener('open', () => {
-    note('event', 'open event');
-    if (CLIENT_CLOSES.includes(parameters.experiment)) {
-      setTimeout(() => {
-        socket.close(4001, 'done here');
-        note('call', 'close(4001, "done here")');
-      }, CLIENT_CLOSES_AFTER_MS);
-    }
+    note('event', 'open event', { receives: SWITCHED });
+    if (!closesFirst) return;
+    setTimeout(() => {
+      const at = now();
+      socket.close(4001, 'done here');
+      note('call', 'close(4001, "done here")', { sends: closeFrame(4001, 'done here'), at });
+    }, CLIENT_CLOSES_AFTER_MS);
   });
-  socket.addEventListener('message', ({ data }) => note('event', `message event: “${data}”`));
-  socket.addEventListener('error', () => note('failure', 'error event'));
+  socket.addEventListener('message', ({ data }) =>
+    note('event', `message event: “${data}”`, { receives: `“${data}”` }),
+  );
+  socket.addEventListener('error', () => note('failure', 'error event', { receives: TCP_END }));
   socket.addEventListener('close', ({ code, reason, wasClean }) => {
-    note('end', `close event: ${code}${reason && ` “${reason}”`}, wasClean ${wasClean}`);
+    const frame = closeFrame(code, reason);
+    const isAnswer = wasClean && closesFirst;
+    // No script can see the acknowledgement leave.
+    if (wasClean && !closesFirst) {
+      note('inferred', 'the browser acknowledges by itself', { state: 'CLOSING', receives: frame, sends: frame });
+    }
+    note('end', `close event: ${code}${reason && ` “${reason}”`}, wasClean ${wasClean}`, {
+      receives: isAnswer ? frame : TCP_END,
+    });
     // Without a connection there is no server's side to wait for.
-    if (!trial?.hasServer) finish();
+    if (!trial.entries.some(({ side }) => side === 'server')) finish();
   });
 }
 
 function add(entry) {
-  if (!trial) return;
-  trial.began ??= entry.at;
-  if (entry.side === 'server') trial.hasServer = true;
-  show(entry, entry.at - trial.began);
+  if (!trial?.isRunning) return;
+  trial.entries.push(entry);
+  show();
   if (entry.kind !== 'end') return;
   trial.open.delete(entry.side);
   if (trial.open.size > 0) return;
@@ -119,29 +161,46 @@ function add(entry) {
   setReady('finished', 'good');
 }
 
-/** Entries of the two sides arrive through different channels; each goes where its time puts it. */
-function show({ side, kind, text, state: stateOfSide, at }, elapsed) {
+/** Entries of the two sides arrive through different channels: each one can change the place of the others. */
+function show() {
+  if (!trial || trial.entries.length === 0) return;
+  // A client made by hand lives in the server's process, and has its clock.
+  const arranged = arrange(trial.entries, trial.isHandMade ? { offset: 0, uncertainty: 0 } : clock);
+  const began = arranged.rows[0].at;
+  for (const [index, { entry, at }] of arranged.rows.entries()) {
+    const line = trial.lines.get(entry) ?? createLine(entry);
+    trial.lines.set(entry, line);
+    line.querySelector('.at').textContent = `${entry.kind === 'inferred' ? '≤ ' : ''}${(at - began).toFixed(1)}`;
+    if (events.children[index] !== line) events.insertBefore(line, events.children[index] ?? null);
+  }
+  byId('uncertainty').textContent = trial.isHandMade
+    ? 'Both sides by one clock.'
+    : `The clocks of the two sides agree to ± ${arranged.uncertainty.toFixed(1)} ms. Nothing stands above its cause.`;
+  draw(diagram, { ...arranged, names: trial.names, tones: TONES });
+}
+
+function createLine({ side, kind, text, state: stateOfSide }) {
   const line = element('li', 'entry');
-  Object.assign(line.dataset, { side, kind, at });
-  const when = element('div', 'at');
-  when.append(element('span', '', elapsed.toFixed(1)));
+  Object.assign(line.dataset, { side, kind });
   const what = element('div', 'what');
-  what.append(element('span', 'text', text));
+  const words = element('span', 'text');
+  // A long name may break after its underscores, and nowhere else.
+  for (const [index, part] of text.split(/(?<=_)/).entries())
+    words.append(...(index > 0 ? [element('wbr')] : []), part);
+  what.append(words);
   if (stateOfSide) {
     const pill = element('span', 'pill');
     setPill(pill, stateOfSide, TONES[stateOfSide] ?? '');
-    what.append(pill);
+    what.append(' ', pill);
   }
-  line.append(element('span', 'spoken', side === 'client' ? 'Client: ' : 'Server: '), what, when);
-
-  const later = [...events.children].find((other) => Number(other.dataset.at) > at);
-  events.insertBefore(line, later ?? null);
-  line.scrollIntoView({ block: 'nearest' });
+  line.append(element('span', 'at'), element('span', 'side', `${trial.names[side]}: `), what);
+  return line;
 }
 
 function finish() {
-  clearTimeout(trial?.timer);
-  trial = undefined;
+  if (!trial) return;
+  clearTimeout(trial.timer);
+  trial.isRunning = false;
 }
 
 function setReady(text, tone) {
@@ -149,24 +208,30 @@ function setReady(text, tone) {
   enable(true);
 }
 
+/** Not `disabled`, which would take the focus away from the button that was just pressed. */
 function enable(isEnabled) {
-  for (const button of buttons) button.disabled = !isEnabled;
+  for (const button of buttons.values()) button.setAttribute('aria-disabled', String(!isEnabled));
+}
+
+/** The names under which the server notes what goes over the wire. */
+function closeFrame(code, reason) {
+  return code === 1005 ? 'close frame, empty' : `close ${code}${reason && ` “${reason}”`}`;
 }
 
 function now() {
-  return performance.timeOrigin + performance.now() + clockOffset;
+  return performance.timeOrigin + performance.now();
 }
 
 /** The answer of the quickest of a few round trips lies in its middle, give or take half of it. */
-async function measureClockOffset() {
-  let best = { roundTrip: Number.POSITIVE_INFINITY, offset: 0 };
+async function compareClocks() {
+  let best = { offset: 0, uncertainty: Number.POSITIVE_INFINITY };
   for (let round = 0; round < 5; round += 1) {
-    const sent = performance.timeOrigin + performance.now();
+    const sent = now();
     const response = await fetch('/close-laboratory/clock');
-    const received = performance.timeOrigin + performance.now();
+    const received = now();
     const { now: server } = await response.json();
-    const roundTrip = received - sent;
-    if (roundTrip < best.roundTrip) best = { roundTrip, offset: server - (sent + received) / 2 };
+    const uncertainty = (received - sent) / 2;
+    if (uncertainty < best.uncertainty) best = { offset: server - (sent + received) / 2, uncertainty };
   }
-  return best.offset;
+  return best;
 }

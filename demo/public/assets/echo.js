@@ -21,7 +21,6 @@ byId('disconnect').addEventListener('click', () => {
 byId('clear').addEventListener('click', () => log.replaceChildren());
 onSubmit('text-form', () => send(byId('text').value));
 onSubmit('binary-form', () => send(randomBytes(Number(byId('size').value))));
-onSubmit('file-form', async () => send(await byId('file').files[0].arrayBuffer()));
 connect();
 
 function connect() {

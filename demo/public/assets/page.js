@@ -11,12 +11,12 @@ export function byId(id) {
  * An element with a class and text. Text is never parsed: what comes from the network stays text.
  *
  * @param {string} tag
- * @param {string} className
+ * @param {string} [className]
  * @param {string} [text]
  */
-export function element(tag, className, text = '') {
+export function element(tag, className = '', text = '') {
   const created = document.createElement(tag);
-  created.className = className;
+  if (className) created.className = className;
   created.textContent = text;
   return created;
 }
@@ -51,6 +51,8 @@ export function setPill(pill, text, tone) {
  */
 export function appendLine(list, line, mostLines) {
   const view = list.parentElement;
+  // Scrolls by keyboard too.
+  view.tabIndex = 0;
   const isAtEnd = view.scrollHeight - view.scrollTop - view.clientHeight < 40;
   list.append(line);
   if (list.childElementCount > mostLines) list.firstElementChild?.remove();
