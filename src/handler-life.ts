@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/close-status.js';
 import { isTerminal } from './connection/state.js';
-import { isHandedOver, type WebSocketContext } from './context/web-socket-context.js';
+import { inContextOf, type WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
@@ -148,7 +148,7 @@ export class HandlerLife implements Aftermath {
   #ended(): void {
     const { state, closeStatus, closeStatusDescription } = this.#socket;
     // A connection that ws has taken over lives on by itself.
-    if (isTerminal(state) || isHandedOver(this.#socket)) return;
+    if (isTerminal(state) || this.#socket.isHandedOver) return;
     // Undefined, hence 1000, unless the peer has closed.
     this.#close(closeStatus, closeStatusDescription);
   }
@@ -166,10 +166,13 @@ export class HandlerLife implements Aftermath {
 
   #report(error: unknown): void {
     const info: HandlerErrorInfo = { expected: isExpected(error) };
-    publishError(this.#socket, error);
-    // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
     const { onError = logUnexpected } = this;
-    settle(() => onError(error, this.#socket, this.#req, info), ignore, warn);
+    // Others may have brought the failure about: a callback that belongs to another request, or to all.
+    inContextOf(this.#socket, () => {
+      publishError(this.#socket, error);
+      // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
+      settle(() => onError(error, this.#socket, this.#req, info), ignore, warn);
+    });
   }
 
   // Aftermath
@@ -203,7 +206,7 @@ export class HandlerLife implements Aftermath {
   }
 
   #close(status: number | undefined, description: string | undefined): void {
-    if (isHandedOver(this.#socket)) this.#socket.ws.close(status, description);
+    if (this.#socket.isHandedOver) this.#socket.ws.close(status, description);
     else void this.#socket.closeAsync(status, description);
   }
 }

@@ -163,8 +163,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     const ofRoute = options?.maxConnections === undefined ? undefined : connectionsOf(route.maxConnections);
     const host: ContextHost = {
       requestedProtocols,
-      openWs: (socket, head, { subProtocol, compression }) =>
-        handOver(socket, head, { ...route, subProtocol, perMessageDeflate: compression?.negotiated }),
+      openWs: (socket, head, { subProtocol, compression }, guard) =>
+        handOver(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
       terminated: (context, info, traffic) => {
         connections.ended(context, ofRoute, info.wasClean, traffic);
         publishClose(context, info, traffic);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
+import type { OpenWs } from '../src/connection/hand-over.js';
 import { handOver } from '../src/upgrade/ws-bridge.js';
+import { handOverOptions } from './support/bridging.js';
 import { failure, Harness, watch } from './support/connections.js';
 import { settle } from './support/fake-socket.js';
 import { PING_FRAME, PONG_FRAME } from './support/frames.js';
@@ -10,13 +12,17 @@ import { PING_FRAME, PONG_FRAME } from './support/frames.js';
 const LARGE = 200 * 1024;
 
 describe('Connection, hand-over to ws', () => {
-  const open = (socket: Parameters<typeof handOver>[0], head: Buffer) =>
-    handOver(socket, head, {
-      subProtocol: undefined,
-      perMessageDeflate: undefined,
-      maxPayload: 1000,
-      closeTimeout: 1000,
-    });
+  const open: OpenWs = (socket, head, owner) =>
+    handOver(
+      socket,
+      head,
+      handOverOptions({
+        maxPayload: 1000,
+        closeTimeout: 1000,
+        sendBufferLimit: 1000,
+        onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
+      }),
+    );
 
   /** A stand-in for ws, with what the connection uses of it. */
   class FakeWs extends EventEmitter {

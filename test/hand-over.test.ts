@@ -27,6 +27,7 @@ describe('handOver() of a connection', () => {
     };
     const returned = handOver(transport, Buffer.from('early'), open, {
       heard: report('heard'),
+      slowConsumer: () => new Error('too slow'),
       wsClosed: (code, reason) => reports.push(`${code} ${reason}`),
     });
     assert.equal(returned, ws);

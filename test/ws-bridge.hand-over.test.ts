@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { handOver } from '../src/upgrade/ws-bridge.js';
-import { Recorder, shakingServer } from './support/bridging.js';
+import { handOverOptions, Recorder, shakingServer } from './support/bridging.js';
 import { deflated, negotiated } from './support/deflate.js';
 import { clientFrame, PING_FRAME } from './support/frames.js';
 import { KEY, type RawRequest, rawUpgrade } from './support/raw-client.js';
@@ -24,7 +24,7 @@ describe('handOver()', () => {
       t,
       { subProtocol, perMessageDeflate: options.perMessageDeflate ? DEFLATE_DEFAULTS : false },
       (handshake) => {
-        use(handOver(handshake.socket, handshake.head, { ...handshake, maxPayload, closeTimeout }));
+        use(handOver(handshake.socket, handshake.head, handOverOptions({ ...handshake, maxPayload, closeTimeout })));
       },
     );
   };
@@ -83,7 +83,7 @@ describe('handOver()', () => {
     const server = await shakingServer(t, {}, ({ socket, head }) => {
       socket.read(0);
       void once(socket, 'readable').then(() => {
-        const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 100, closeTimeout: 0 };
+        const options = handOverOptions({ maxPayload: 100, closeTimeout: 0 });
         handOver(socket, head, options).on('message', (data) => {
           if (received.push(String(data)) === 3) resolve();
         });
@@ -137,7 +137,7 @@ describe('handOver()', () => {
       [2 ** 31 - 1, 2 ** 31 - 1],
       [2 ** 31, 0],
     ] as const) {
-      const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload, closeTimeout: 0 };
+      const options = handOverOptions({ maxPayload, closeTimeout: 0 });
       const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
       assert.equal(Reflect.get(Reflect.get(webSocket, '_receiver'), '_maxPayload'), limit);
     }
@@ -155,13 +155,47 @@ describe('handOver()', () => {
     const opened = (webSocket: WebSocket): unknown => made.push(webSocket);
     Reflect.apply(server.handleUpgrade, server, [{ method: 'GET', headers }, new Recorder(), head, opened]);
 
-    const options = {
-      subProtocol: undefined,
-      perMessageDeflate: undefined,
+    const options = handOverOptions({
       maxPayload: server.options.maxPayload ?? 0,
       closeTimeout: Reflect.get(server.options, 'closeTimeout'),
-    };
+    });
     assert.deepEqual(made.map(settingsOf), [settingsOf(handOver(new Recorder(), head, options))]);
+  });
+
+  it('limits messages to what may be held, where that is less than maxPayload', () => {
+    for (const [maxPayload, receiveBufferLimit, limit] of [
+      [10, 20, 10],
+      [20, 10, 10],
+      [Number.POSITIVE_INFINITY, 10, 10],
+    ] as const) {
+      const options = handOverOptions({ maxPayload, receiveBufferLimit, perMessageDeflate: negotiated() });
+      const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+      assert.equal(Reflect.get(Reflect.get(webSocket, '_receiver'), '_maxPayload'), limit);
+      assert.equal(Reflect.get(options.perMessageDeflate as object, '_maxPayload'), limit);
+    }
+  });
+
+  it('sends nothing more once too much waits, and says so to the sender', async () => {
+    const socket = new Recorder();
+    const slow: number[] = [];
+    const error = new Error('too slow');
+    const options = handOverOptions({
+      sendBufferLimit: 100,
+      onSlowConsumer(waiting) {
+        slow.push(waiting);
+        return error;
+      },
+    });
+    const webSocket = handOver(socket, Buffer.alloc(0), options);
+    socket.cork();
+    webSocket.send('x'.repeat(200));
+    assert.deepEqual(slow, []);
+    webSocket.send('without a callback');
+    const told = await new Promise((resolve) => webSocket.send('y', { binary: true }, resolve));
+    assert.equal(told, error);
+    assert.deepEqual(slow, [204, 204]);
+    socket.uncork();
+    assert.equal(Buffer.concat(socket.written).length, 204);
   });
 
   it('limits the wait for the acknowledgement of a close', async (t) => {
@@ -175,7 +209,7 @@ describe('handOver()', () => {
   });
 
   it('waits for it as long as a timer can if there is no limit', () => {
-    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const options = handOverOptions({ maxPayload: 1, closeTimeout: 0 });
     const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
     assert.equal(Reflect.get(webSocket, '_closeTimeout'), 2 ** 31 - 1);
   });
@@ -191,7 +225,7 @@ describe('handOver()', () => {
 
   it('answers a ping of a raw client on a stream that is no socket', async () => {
     const socket = new Recorder();
-    const options = { subProtocol: undefined, perMessageDeflate: undefined, maxPayload: 1, closeTimeout: 0 };
+    const options = handOverOptions({ maxPayload: 1, closeTimeout: 0 });
     const webSocket = handOver(socket, clientFrame({ opcode: PING_FRAME, payload: Buffer.from('p') }), options);
     await once(webSocket, 'ping');
     assert.deepEqual(Buffer.concat(socket.written), Buffer.from([0x8a, 1, 0x70]));
@@ -200,7 +234,7 @@ describe('handOver()', () => {
 
   it('survives bytes that come behind a compressed message with an error in them', async () => {
     const socket = new Recorder();
-    const options = { subProtocol: undefined, perMessageDeflate: negotiated(), maxPayload: 1 << 20, closeTimeout: 100 };
+    const options = handOverOptions({ perMessageDeflate: negotiated(), maxPayload: 1 << 20, closeTimeout: 100 });
     const webSocket = handOver(socket, Buffer.alloc(0), options);
     const failed = once(webSocket, 'error');
     const [message] = await Promise.all([

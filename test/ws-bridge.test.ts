@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { checkBridge, HandshakeRefused, handOver, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
-import { Recorder, requestOn, shakingServer } from './support/bridging.js';
+import { handOverOptions, Recorder, requestOn, shakingServer } from './support/bridging.js';
 import { ACCEPT, KEY, rawUpgrade } from './support/raw-client.js';
 
 const neverOpened = (): never => assert.fail('opened');
@@ -68,12 +68,11 @@ describe('ws, as far as it is not documented', () => {
   });
 
   it('has the classes and members that a connection is handed over with', () => {
-    const webSocket = handOver(new Recorder(), Buffer.alloc(0), {
-      subProtocol: 'a',
-      perMessageDeflate: undefined,
-      maxPayload: 1,
-      closeTimeout: 7,
-    });
+    const webSocket = handOver(
+      new Recorder(),
+      Buffer.alloc(0),
+      handOverOptions({ subProtocol: 'a', maxPayload: 1, closeTimeout: 7 }),
+    );
     for (const member of ['_protocol', '_extensions', '_socket', '_receiver', '_closeTimeout', '_autoPong']) {
       assert.ok(member in webSocket, member);
     }

@@ -174,7 +174,7 @@ export class Connection
       // What waits for the end of the tick only says nothing about the peer.
       this.#sender.flush();
       const waiting = this.#sender.bufferedAmount;
-      if (waiting > this.#settings.sendBufferLimit) return rejected(this.#abortSlowConsumer(waiting));
+      if (waiting > this.#settings.sendBufferLimit) return rejected(this.slowConsumer(waiting));
     }
     this.#closing?.sending();
     if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
@@ -431,6 +431,12 @@ export class Connection
     this.lastActivity = this.#keepAlive.now();
   }
 
+  slowConsumer(waiting: number): WebSocketError {
+    const error = failures.sendBufferFull(waiting, this.#settings.sendBufferLimit);
+    this.drop(error);
+    return error;
+  }
+
   wsClosed(code: number, reason: string): void {
     if (code !== 1006) {
       this.closeStatus = code;
@@ -456,12 +462,6 @@ export class Connection
   #ensureClosing(): Closing {
     this.#closing ??= new Closing(this, this.#sender, this.#input, this.#settings.closeTimeout);
     return this.#closing;
-  }
-
-  #abortSlowConsumer(waiting: number): WebSocketError {
-    const error = failures.sendBufferFull(waiting, this.#settings.sendBufferLimit);
-    this.drop(error);
-    return error;
   }
 
   /** The only place where the state changes. */

@@ -6,17 +6,23 @@ import type { Transport } from './transport.js';
 export interface HandOverOwner {
   /** Something has come from the peer. */
   heard(): void;
+  /**
+   * `ws` is to send although `waiting` bytes, more than `sendBufferLimit`, have not been taken yet.
+   *
+   * @returns the error with which the connection was dropped
+   */
+  slowConsumer(waiting: number): Error;
   /** `ws` is done with the connection; code and reason as in its 'close' event. */
   wsClosed(code: number, reason: string): void;
 }
 
 /** Opens a `WebSocket` of `ws` over a socket from which `head` has been read already. */
-export type OpenWs = (socket: Duplex, head: Buffer) => WebSocket;
+export type OpenWs = (socket: Duplex, head: Buffer, owner: Pick<HandOverOwner, 'slowConsumer'>) => WebSocket;
 
 /** Hands the socket over to `ws`, behind the input that came from it before, and reports what becomes of it. */
 export function handOver(transport: Transport, head: Buffer, open: OpenWs, owner: HandOverOwner): WebSocket {
   const socket = transport.leave();
-  const ws = open(socket, head);
+  const ws = open(socket, head, owner);
   socket.resume();
   // An error of ws that nobody listens for must not end the process: its 'close' follows.
   ws.on('error', ignore);

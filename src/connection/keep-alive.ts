@@ -1,3 +1,5 @@
+import { outsideRequests } from '../outside-requests.js';
+
 /** A connection, as far as keep-alive is concerned. */
 export interface KeepAlivePeer {
   /** When something last came from the peer, on the clock of {@link KeepAlive.now}. */
@@ -117,7 +119,8 @@ export class KeepAlive {
       clearTimeout(this.#timer);
     }
     this.#timerDue = first.due;
-    this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(first.due - this.now())));
+    const delay = Math.max(1, Math.ceil(first.due - this.now()));
+    this.#timer = outsideRequests(() => setTimeout(() => this.#run(), delay));
     this.#timer.unref();
   }
 

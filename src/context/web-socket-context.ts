@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
@@ -57,10 +58,18 @@ export interface CloseStatus {
 /** What the contexts of a route have in common, and ask of the middleware. @internal */
 export interface ContextHost {
   requestedProtocols(req: IncomingMessage): readonly string[];
-  openWs(socket: Duplex, head: Buffer, parts: ContextParts): WebSocket;
+  openWs(socket: Duplex, head: Buffer, parts: ContextParts, guard: HandOverGuard): WebSocket;
   terminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
   /** Gets what a completion callback of the application throws. */
   failed(context: WebSocketContext, error: unknown): void;
+}
+
+/** What watches over a connection behind its hand-over to `ws`. @internal */
+export interface HandOverGuard {
+  /** The asynchronous context in which the events of `ws` run. */
+  readonly scope: AsyncResource;
+  /** Drops the connection, because `waiting` bytes have not been taken yet; returns the error that says so. */
+  onSlowConsumer(waiting: number): Error;
 }
 
 /** What a context is made of, for as long as it lives. @internal */
@@ -87,8 +96,11 @@ export let cutOff: (context: WebSocketContext) => void;
 /** What has gone through the connection so far. */
 export let trafficOf: (context: WebSocketContext) => Traffic;
 
-/** Whether the connection belongs to a WebSocket of `ws` by now. */
-export let isHandedOver: (context: WebSocketContext) => boolean;
+/**
+ * Runs `callback` in the asynchronous context of the connection's own request: what is kept there for a user (in an
+ * `AsyncLocalStorage`) must never be seen by those who are told of another's connection.
+ */
+export let inContextOf: <T>(context: WebSocketContext, callback: () => T) => T;
 
 /**
  * One WebSocket connection, on `req.webSocket` after the handshake. Three styles of use that can be mixed: ASP.NET
@@ -108,6 +120,8 @@ export let isHandedOver: (context: WebSocketContext) => boolean;
 export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: Connection;
   readonly #parts: ContextParts;
+  /** The asynchronous context of the handshake. `AsyncLocalStorage.snapshot()` would take 40 times the memory. */
+  readonly #scope: AsyncResource = new AsyncResource('WebSocketContext');
   #controller: AbortController | undefined;
   #closingController: AbortController | undefined;
   #closed: Promise<CloseInfo> | undefined;
@@ -120,7 +134,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
     cutOff = (context) => context.#connection.cutOff();
     trafficOf = (context) => context.#connection.traffic;
-    isHandedOver = (context) => context.#connection.ws !== undefined;
+    inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
   }
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
@@ -133,7 +147,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     this.#connection = new Connection({
       ...connection,
       compression,
-      onClosing: () => this.#closingController?.abort(),
+      onClosing: () => this.#closing(),
       onTerminated: (ended) => this.#terminated(ended),
     });
   }
@@ -253,7 +267,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** `closeAsync(1000)` unless the connection is over or handed over to `ws`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
-    return isTerminal(this.state) || isHandedOver(this) ? settled : this.closeAsync();
+    return isTerminal(this.state) || this.isHandedOver ? settled : this.closeAsync();
   }
 
   // IIS style
@@ -478,15 +492,30 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     });
   }
 
+  /** Whether the connection belongs to a WebSocket of `ws` by now; see {@link ws}. */
+  get isHandedOver(): boolean {
+    return this.#connection.ws !== undefined;
+  }
+
   /**
    * The connection as an open WebSocket of `ws`, for libraries that need one. It is handed over for good: from then on the
-   * methods that move data reject with ERR_WEBSOCKET_INVALID_STATE. Listen to its events in the same tick.
+   * methods that move data reject with ERR_WEBSOCKET_INVALID_STATE. Listen to its events in the same tick. They run in the
+   * asynchronous context of the handshake; messages above `maxPayload` or `receiveBufferLimit` close with 1009, and a
+   * client for which more than `sendBufferLimit` waits is dropped at the next `send`.
    *
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE after the first read
    */
   get ws(): WebSocket {
     const { host } = this.#parts;
-    return this.#connection.ws ?? this.#connection.handOver((socket, head) => host.openWs(socket, head, this.#parts));
+    return (
+      this.#connection.ws ??
+      this.#connection.handOver((socket, head, owner) =>
+        host.openWs(socket, head, this.#parts, {
+          scope: this.#scope,
+          onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
+        }),
+      )
+    );
   }
 
   // The handshake (AspNetWebSocketContext)
@@ -592,11 +621,18 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
     return closed;
   }
 
+  #closing(): void {
+    const controller = this.#closingController;
+    if (controller !== undefined) this.#scope.runInAsyncScope(() => controller.abort());
+  }
+
+  // The connection may have ended while it was being made, before it was ours.
   #terminated(connection: Connection): void {
-    this.#resolveClosed?.(connection.closeInfo);
-    this.#controller?.abort();
-    // The connection may have ended while it was being made, before it was ours.
-    this.#parts.host.terminated(this, connection.closeInfo, connection.traffic);
+    this.#scope.runInAsyncScope(() => {
+      this.#resolveClosed?.(connection.closeInfo);
+      this.#controller?.abort();
+      this.#parts.host.terminated(this, connection.closeInfo, connection.traffic);
+    });
   }
 }
 

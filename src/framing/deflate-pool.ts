@@ -1,6 +1,7 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
+import { outsideRequests } from '../outside-requests.js';
 import type { NegotiatedDeflate } from './deflate-options.js';
 
 // `ws` exports the class; its types do not know it.
@@ -118,7 +119,9 @@ export class DeflatePool {
   /** @throws if zlib refuses the options */
   createInflater(windowBits: number, window?: Buffer): InflateCodec {
     const options = { ...this.#options.zlibInflateOptions, windowBits };
-    return new InflateCodec(createInflateRaw(window?.length ? { ...options, dictionary: window } : options));
+    return outsideRequests(
+      () => new InflateCodec(createInflateRaw(window?.length ? { ...options, dictionary: window } : options)),
+    );
   }
 
   /** @throws if zlib refuses the options */

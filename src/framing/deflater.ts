@@ -1,5 +1,6 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { eventLoop } from '../event-loop.js';
+import { outsideRequests } from '../outside-requests.js';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
 import { DeflatePool, idleContexts } from './deflate-pool.js';
 
@@ -47,7 +48,8 @@ export class MessageDeflater {
       if (!this.#destroyed) callback(error, out);
     };
     try {
-      codec.compress(data, endOfMessage, done);
+      // ws makes the stream of zlib, which outlives this message, when it is first used.
+      outsideRequests(() => codec.compress(data, endOfMessage, done));
     } catch (error) {
       // zlib refuses its options, or there is no memory for a context.
       eventLoop.nextTick(done, error, EMPTY);

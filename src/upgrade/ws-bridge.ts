@@ -1,6 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import { Socket } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
+import { eventLoop } from '../event-loop.js';
 import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 
 /** What `ws` is told of a request that has been validated. */
@@ -181,14 +183,68 @@ interface ServerWebSocket extends WebSocket {
   setSocket(socket: Duplex, head: Buffer, options: object): void;
 }
 
-/** What a connection that goes over to `ws` has agreed on. */
+/** What a connection that goes over to `ws` has agreed on, and what holds for it there as everywhere. */
 export interface HandOverOptions {
   readonly subProtocol: string | undefined;
   readonly perMessageDeflate: NegotiatedDeflate | undefined;
   /** Most bytes of one message; `Infinity` for no limit. */
   readonly maxPayload: number;
+  /** Most bytes that may be held of what has come: messages of `ws` are whole ones. */
+  readonly receiveBufferLimit: number;
+  /** More than this must not wait to be sent when there is more to send. */
+  readonly sendBufferLimit: number;
+  /** The asynchronous context of the connection's own request, in which the events of `ws` run. */
+  readonly scope: AsyncResource;
+  /** Drops the connection, because `waiting` bytes have not been taken yet; returns the error that says so. */
+  onSlowConsumer(waiting: number): Error;
   /** Milliseconds that `close()` waits for the client; 0 for as long as it takes. */
   readonly closeTimeout: number;
+}
+
+type SendArguments = [data: Parameters<WebSocket['send']>[0], ...rest: unknown[]];
+
+/** A `WebSocket` of `ws` for which the promises of a context hold: its asynchronous context and its `sendBufferLimit`. */
+class GuardedWebSocket extends WebSocket {
+  // Set by the only one who makes them.
+  #options!: HandOverOptions;
+
+  static create(options: HandOverOptions): ServerWebSocket {
+    // As ws's own server does it, with its defaults
+    const webSocket: GuardedWebSocket & ServerWebSocket = Reflect.construct(GuardedWebSocket, [
+      null,
+      undefined,
+      {
+        autoPong: true,
+        maxPendingAutoPongs: 60,
+        closeTimeout: options.closeTimeout === 0 ? MAX_DELAY : options.closeTimeout,
+      },
+    ]);
+    webSocket.#options = options;
+    return webSocket;
+  }
+
+  // Sockets, and the compressors that all connections share, report in the context of anybody or of nobody.
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    return this.#options.scope.runInAsyncScope(() => super.emit(event, ...args));
+  }
+
+  override send(...args: SendArguments): void {
+    const callback = args.findIndex((arg) => typeof arg === 'function');
+    if (callback > 0) args[callback] = inCallersContext(args[callback] as (error?: Error) => void);
+    const waiting = this.bufferedAmount;
+    if (waiting > this.#options.sendBufferLimit && this.readyState === WebSocket.OPEN) {
+      const error = this.#options.onSlowConsumer(waiting);
+      if (callback > 0) eventLoop.nextTick(args[callback] as (error?: Error) => void, error);
+      return;
+    }
+    Reflect.apply(super.send, this, args);
+  }
+}
+
+/** A compression may wait for one of another connection, which would call back in a context of its own. */
+function inCallersContext(callback: (error?: Error) => void): (error?: Error) => void {
+  const scope = new AsyncResource('WebSocketSend');
+  return (error) => scope.runInAsyncScope(callback, undefined, error);
 }
 
 /**
@@ -198,17 +254,8 @@ export interface HandOverOptions {
  * @param head what has been taken from the socket already
  */
 export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions): WebSocket => {
-  const maxPayload = wsLimit(options.maxPayload);
-  // As ws's own server does it, with its defaults
-  const webSocket: ServerWebSocket = Reflect.construct(WebSocket, [
-    null,
-    undefined,
-    {
-      autoPong: true,
-      maxPendingAutoPongs: 60,
-      closeTimeout: options.closeTimeout === 0 ? MAX_DELAY : options.closeTimeout,
-    },
-  ]);
+  const maxPayload = wsLimit(Math.min(options.maxPayload, options.receiveBufferLimit));
+  const webSocket = GuardedWebSocket.create(options);
   webSocket._protocol = options.subProtocol ?? '';
   if (options.perMessageDeflate !== undefined) {
     const deflate = options.perMessageDeflate as WsDeflate;

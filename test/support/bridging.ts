@@ -1,6 +1,7 @@
+import { AsyncResource } from 'node:async_hooks';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Duplex, type DuplexOptions } from 'node:stream';
-import { type Handshake, type ValidatedRequest, WsBridge } from '../../src/upgrade/ws-bridge.js';
+import { type HandOverOptions, type Handshake, type ValidatedRequest, WsBridge } from '../../src/upgrade/ws-bridge.js';
 import { KEY } from './raw-client.js';
 import { listen, type TestContext } from './servers.js';
 
@@ -23,6 +24,21 @@ export class Recorder extends Duplex {
     this.written.push(chunk);
     callback();
   }
+}
+
+/** A hand-over with no limit that a test would reach. */
+export function handOverOptions(overrides: Partial<HandOverOptions> = {}): HandOverOptions {
+  return {
+    subProtocol: undefined,
+    perMessageDeflate: undefined,
+    maxPayload: Number.POSITIVE_INFINITY,
+    receiveBufferLimit: Number.POSITIVE_INFINITY,
+    sendBufferLimit: Number.POSITIVE_INFINITY,
+    closeTimeout: 0,
+    scope: new AsyncResource('test'),
+    onSlowConsumer: () => new Error('too slow'),
+    ...overrides,
+  };
 }
 
 /** A request that has been validated, plain unless told otherwise. */

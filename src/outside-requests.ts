@@ -1,0 +1,12 @@
+import { AsyncResource } from 'node:async_hooks';
+
+// Modules are loaded before there are requests.
+const outside = new AsyncResource('websocket-context');
+
+/**
+ * Makes what all connections share (timers, pooled codecs) in the asynchronous context of no request. It would otherwise
+ * show the `AsyncLocalStorage` of whoever needed it first to everybody else, and keep it for as long as the process runs.
+ */
+export function outsideRequests<T>(make: () => T): T {
+  return outside.runInAsyncScope(make);
+}
