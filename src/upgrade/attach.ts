@@ -205,7 +205,7 @@ class Attachments {
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
     const chain = new Chain(applications, upgrade, new Watch(upgrade, this.#server, hasCompany), hasCompany);
-    chain.run(() => emitRequest(this.#server, req, res, () => chain.proceed()));
+    chain.run(() => emitRequest(this.#server, req, res, () => chain.begin()));
   }
 }
 

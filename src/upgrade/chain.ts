@@ -47,7 +47,7 @@ export class Chain {
     this.#hasCompany = hasCompany;
   }
 
-  /** Has `emit` bring the request to {@link proceed}, as a server does, and looks after it until it is answered. */
+  /** Has `emit` bring the request to {@link begin}, as a server does, and looks after it until it is answered. */
   run(emit: () => void): void {
     try {
       emit();
@@ -58,8 +58,13 @@ export class Chain {
     this.#watch.start(this.#applications[Math.max(0, this.#position)]?.handshakeTimeout ?? 0);
   }
 
+  /** Asks the first application; once, however often the request comes. */
+  begin(): void {
+    if (this.#position < 0) this.#proceed();
+  }
+
   /** Asks the next application. */
-  proceed(): void {
+  #proceed(): void {
     const position = ++this.#position;
     const { app, handshakeTimeout } = this.#applications[position] as Application;
     if (this.#watched && this.#upgrade.phase === 'waiting') this.#watch.limit(handshakeTimeout);
@@ -80,7 +85,7 @@ export class Chain {
       this.#ended(error);
     } else if (position === this.#position && this.#isOpen()) {
       this.#rewind();
-      this.proceed();
+      this.#proceed();
     }
   }
 
