@@ -34,13 +34,19 @@ describe('Deferred', () => {
 });
 
 describe('rejected()', () => {
-  it('is the same from the start', async () => {
+  it('is the same for what cannot be done, and lets the process do other work before', async () => {
     const unhandled = await unhandledIn(() => {
       void rejected(gone);
       void rejected(wrong);
     });
     assert.deepEqual(unhandled, [wrong]);
+    const order: string[] = [];
+    const rejecting = rejected(gone).catch(() => order.push('rejected'));
+    for (let hop = 0; hop < 10; hop++) await Promise.resolve();
+    process.nextTick(() => order.push('tick'));
     await assert.rejects(rejected(gone), (error) => error === gone);
+    await rejecting;
+    assert.deepEqual(order, ['tick', 'rejected']);
   });
 });
 
@@ -51,9 +57,9 @@ describe('derive()', () => {
       void derive(rejected(wrong), String);
       void derive(Promise.resolve(1), () => assert.fail('a mistake of its own'));
     });
-    assert.deepEqual(unhandled.map(String), [
-      'TypeError: wrong',
+    assert.deepEqual(unhandled.map(String).sort(), [
       'AssertionError [ERR_ASSERTION]: a mistake of its own',
+      'TypeError: wrong',
     ]);
   });
 

@@ -12,7 +12,7 @@ const nothing = (): void => {};
 
 /** An intake whose chunks the test brings itself. */
 function start(receiveBufferLimit = QUIET.receiveBufferLimit) {
-  const owner = { state: 2 as 2 | 6, heards: 0, heard: () => owner.heards++, onPong: nothing };
+  const owner = { state: 2 as 2 | 6, hasSent: false, heards: 0, heard: () => owner.heards++, onPong: nothing };
   const transport = new Transport(new FakeSocket(), {
     received: nothing,
     ended: nothing,
@@ -86,6 +86,16 @@ describe('Intake', () => {
     for (let i = 0; i < 10_000; i++) intake.push(clientFrame({ opcode: PING_FRAME, payload: 'ping' }));
     assert.equal(transport.isPaused, false);
     assert.equal(intake.isUndecided, false);
+  });
+
+  it('decides by itself where the application sends and does not read, up to receiveBufferLimit', () => {
+    const { owner, transport, intake } = start(200_000);
+    owner.hasSent = true;
+    for (let sent = 0; sent < 180_000; sent += 6_000) intake.push(data(6_000));
+    assert.equal(transport.isPaused, false);
+    assert.equal(intake.isUndecided, false);
+    intake.push(data(60_000));
+    assert.equal(transport.isPaused, true);
   });
 
   it('stays decided where that happens upon a frame of the chunk', () => {

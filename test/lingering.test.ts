@@ -105,6 +105,23 @@ describe('While TCP lingers', { timeout: 20_000 }, () => {
     assert.equal(client.raw.socket.destroyed, false);
   });
 
+  it('a client behind TLS still gets what it has not read, though it goes on sending', async (t) => {
+    const { socket, client } = await openRaw(t, {}, { secure: true });
+    client.raw.socket.pause();
+    const sent = socket.sendAsync(Buffer.alloc(MIB));
+    const closing = socket.closeAsync();
+    client.close(1000);
+    for (let at = 0; at < 4; at++) client.raw.write(Buffer.alloc(MIB));
+    client.raw.socket.resume();
+    const received = await client.raw.readToEnd();
+    assert.equal(received.length, MIB + 14);
+    assert.ok(received.subarray(-4).equals(OK));
+    await Promise.all([sent, closing]);
+    client.raw.end();
+    await eventually(() => client.raw.socket.destroyed);
+    assert.equal(client.raw.error, undefined);
+  });
+
   it('a client that never ends it is dropped after closeTimeout, however much it sends', async (t) => {
     const { socket, client } = await openRaw(t, { closeTimeout: 100 });
     const closing = socket.closeAsync();

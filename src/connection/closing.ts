@@ -102,6 +102,7 @@ export class Closing implements CloseHandshakeOwner {
 
   /** Somebody who reads has been told of the peer's close. */
   closeRead(): void {
+    this.handshake.touch();
     this.#considerAcknowledging();
   }
 
@@ -111,9 +112,9 @@ export class Closing implements CloseHandshakeOwner {
     this.#considerAcknowledging();
   }
 
-  /** The application reads something. */
+  /** The application reads on. Whoever asks again for what has been told him is not at work. */
   reading(): void {
-    this.handshake.touch();
+    if (!this.#input.isCloseRead) this.handshake.touch();
   }
 
   /** The application sends something. Whoever does not know of the peer's close does not put its answer off by that. */

@@ -7,7 +7,7 @@ import { whileUncancelled } from './cancellation.js';
 import { LONGEST_LINGER } from './close-handshake.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
 import { Closing, type ClosingOwner } from './closing.js';
-import { rejected } from './deferred.js';
+import { inLaterTurn, rejected } from './deferred.js';
 import * as failures from './failures.js';
 import { type HandOverOwner, handOver, type OpenWs } from './hand-over.js';
 import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
@@ -147,6 +147,11 @@ export class Connection
       : { code: 1006, reason: '', wasClean: false };
   }
 
+  /** Whether the application has sent a message. */
+  get hasSent(): boolean {
+    return this.#sender.messages > 0;
+  }
+
   /** Whether the TCP connection still stands in both directions. */
   get isPeerConnected(): boolean {
     return this.#transport.isPeerConnected;
@@ -190,7 +195,7 @@ export class Connection
 
   /** Reads what `kind` says; see {@link Input.read}. */
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (this.#ws !== undefined) return Promise.reject(this.notOpenFor('receive'));
+    if (this.#ws !== undefined) return inLaterTurn((_resolve, reject) => reject(this.notOpenFor('receive')));
     if (!signal?.aborted) {
       this.#closing?.reading();
       this.#intake.decide();

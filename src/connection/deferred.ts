@@ -1,4 +1,5 @@
 import { WebSocketError } from '../errors.js';
+import { eventLoop } from '../event-loop.js';
 
 /**
  * A promise of an operation, beside what settles it.
@@ -41,11 +42,21 @@ export class Deferred<T> {
   }
 }
 
-/** A promise that is rejected from the start, as that of a {@link Deferred} is. */
+/**
+ * A promise of what cannot be done, which rejects as that of a {@link Deferred} does, in a later turn of the event loop: a
+ * loop that ignores the error and tries again must not keep the process from all other work.
+ */
 export function rejected(reason: unknown): Promise<never> {
-  const promise = Promise.reject(reason);
-  countAsHandled(promise, reason);
-  return promise;
+  const deferred = new Deferred<never>();
+  eventLoop.setImmediate(() => deferred.reject(reason));
+  return deferred.promise;
+}
+
+/** A promise that is settled in a later turn of the event loop, for the same reason; nobody counts as its handler. */
+export function inLaterTurn<T>(
+  settle: (resolve: (value: T) => void, reject: (reason: unknown) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => eventLoop.setImmediate(() => settle(resolve, reject)));
 }
 
 /** `operation.then(onFulfilled, onRejected)`, which rejects as the promise of a {@link Deferred} does. */

@@ -26,6 +26,18 @@ export function receiveInProgress(): WebSocketError {
   );
 }
 
+/** A read behind the end of input, which has been reported: the peer's close, or an error. */
+export function nothingToReceive(end: 'close' | WebSocketError): WebSocketError {
+  return end === 'close'
+    ? new WebSocketError(
+        'ERR_WEBSOCKET_INVALID_STATE',
+        'Cannot receive: the close of the peer has been received, state must be Open or CloseSent',
+      )
+    : new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', 'Cannot receive: state is Aborted, must be Open or CloseSent', {
+        cause: end,
+      });
+}
+
 /** A hand-over to `ws` that comes too late, or too early. */
 export function handOverRefused(found: string): WebSocketError {
   return new WebSocketError(

@@ -6,7 +6,8 @@ import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../framin
 import { MessageInflater } from '../framing/inflater.js';
 import { Utf8Validator } from '../framing/utf8.js';
 import { onAbort } from './cancellation.js';
-import { receiveInProgress } from './failures.js';
+import { inLaterTurn } from './deferred.js';
+import * as failures from './failures.js';
 import { type Reader, ReceiveQueue, type ReceiveQueueOwner } from './receive-queue.js';
 
 /** permessage-deflate of a connection: what was agreed, and the options that led to it. */
@@ -171,7 +172,7 @@ export class Input implements FrameSink, ReceiveQueueOwner {
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#queue.hasReader) {
-      return Promise.reject(receiveInProgress());
+      return inLaterTurn((_resolve, reject) => reject(failures.receiveInProgress()));
     }
     this.reads++;
     const value = kind.take(this.#queue);
@@ -304,17 +305,9 @@ export class Input implements FrameSink, ReceiveQueueOwner {
     const first = !this.#endReported;
     this.#endReported = true;
     if (end === 'close' && first) this.#owner.closeRead();
-    if (end === 'close' && (first || kind.closeRepeats)) return Promise.resolve(kind.atClose);
-    if (end !== 'close' && first) return Promise.reject(end);
-    return Promise.reject(
-      new WebSocketError(
-        'ERR_WEBSOCKET_INVALID_STATE',
-        end === 'close'
-          ? 'Cannot receive: the close of the peer has been received, state must be Open or CloseSent'
-          : 'Cannot receive: state is Aborted, must be Open or CloseSent',
-        end === 'close' ? {} : { cause: end },
-      ),
-    );
+    if (first) return end === 'close' ? Promise.resolve(kind.atClose) : Promise.reject(end);
+    if (end === 'close' && kind.closeRepeats) return inLaterTurn((resolve) => resolve(kind.atClose));
+    return inLaterTurn((_resolve, reject) => reject(failures.nothingToReceive(end)));
   }
 
   /** The peer broke the protocol or `maxPayload`. */

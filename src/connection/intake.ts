@@ -5,6 +5,8 @@ import type { Transport } from './transport.js';
 /** What an intake asks of its connection. */
 export interface IntakeOwner {
   readonly state: WebSocketState;
+  /** Whether the application has sent a message. */
+  readonly hasSent: boolean;
   /** Something has come from the peer, or could not come until now. */
   heard(): void;
 }
@@ -93,8 +95,9 @@ export class Intake {
       this.#early = NOTHING;
       this.#earlyBytes = 0;
     } else if (this.#earlyBytes >= EARLY_LIMIT) {
-      // Data wait until somebody has decided; for control frames behind a short message nobody would stop listening.
-      if (this.#input.held < EARLY_LIMIT / 2) this.#early = undefined;
+      // Data wait until somebody has decided; for control frames behind a short message nobody would stop listening, nor
+      // for a client that talks to an application that only sends, which is not to miss the client's close.
+      if (this.#input.held < EARLY_LIMIT / 2 || this.#owner.hasSent) this.#early = undefined;
       this.updateFlow();
     }
   }
