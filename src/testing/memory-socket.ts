@@ -1,6 +1,6 @@
-import { AsyncResource } from 'node:async_hooks';
 import { Duplex } from 'node:stream';
 import { eventLoop } from '../event-loop.js';
+import { outsideRequests } from '../outside-requests.js';
 
 /** The most that passes at once, and that waits for a reader: what a socket of Node reads in one go. */
 const CHUNK_SIZE = 64 * 1024;
@@ -173,11 +173,9 @@ export class MemorySocket extends Duplex {
   }
 }
 
-/** Not the asynchronous context of the test: a server has that of its connections. */
-const outside = new AsyncResource('websocket-context.MemorySocket');
-
+/** Not in the asynchronous context of the test: a server has that of its connections. */
 function later(callback: () => void): void {
-  outside.runInAsyncScope(eventLoop.setImmediate, undefined, callback);
+  outsideRequests(() => eventLoop.setImmediate(callback));
 }
 
 function connectionReset(): Error {
