@@ -9,6 +9,7 @@ import { laboratory } from './close-laboratory.js';
 import { documentation } from './docs.js';
 import { echo } from './echo.js';
 import { inFrame, page, root } from './pages.js';
+import { takeUpload, watchUpload } from './stream.js';
 
 declare module 'express-session' {
   interface SessionData {
@@ -34,6 +35,12 @@ export function createDemo(): Demo {
   app.disable('x-powered-by');
   app.use(securityHeaders);
   app.use('/assets', express.static(`${root}public/assets`));
+  for (const [name, file] of [
+    ['uplot.js', 'uPlot.esm.js'],
+    ['uplot.css', 'uPlot.min.css'],
+  ] as const) {
+    app.get(`/assets/${name}`, (_req, res) => res.sendFile(file, { root: `${root}../node_modules/uplot/dist` }));
+  }
   app.use(
     session({
       name: 'demo.sid',
@@ -56,6 +63,13 @@ export function createDemo(): Demo {
     pageOr('echo', '/echo', ['echo.ts'], 'how-to/streaming.md'),
     sockets.handler(echo, { subProtocols: ['report'] }),
   );
+
+  app.get(
+    '/stream',
+    pageOr('stream', '/stream', ['stream.ts'], 'how-to/streaming.md'),
+    sockets.handler(takeUpload, { receiveBufferLimit: 256 * 1024 }),
+  );
+  app.get('/stream/watch', sockets.handler(watchUpload, { maxConnections: 100 }));
 
   app
     .route('/name')

@@ -271,7 +271,7 @@ describe('the samples', () => {
 describe('the demo', () => {
   it('serves its pages with a policy that allows nothing from elsewhere', async (t) => {
     const { url } = await startDemo(t);
-    for (const path of ['/', '/echo', '/chat/lobby', '/close-laboratory']) {
+    for (const path of ['/', '/stream', '/echo', '/chat/lobby', '/close-laboratory']) {
       const response = await fetch(url + path);
       assert.equal(response.status, 200, path);
       assert.match(response.headers.get('content-type') ?? '', /^text\/html/);

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { inEachBrowser } from './visit.js';
 
-const pages = ['/', '/echo', '/chat/lobby', '/close-laboratory', '/README.md', '/docs/topics/close-handshake.md'];
+const pages = [
+  '/',
+  '/stream',
+  '/echo',
+  '/chat/lobby',
+  '/close-laboratory',
+  '/README.md',
+  '/docs/topics/close-handshake.md',
+];
 const desktop = { width: 1280, height: 900 };
 const phone = { width: 320, height: 640 };
 const wall = { width: 2560, height: 1440 };

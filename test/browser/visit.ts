@@ -131,14 +131,14 @@ export class Tab {
   }
 
   /** Waits until one of the elements has this text in it, or matches it. */
-  async see(selector: string, text: string | RegExp = ''): Promise<void> {
+  async see(selector: string, text: string | RegExp = '', timeout = PATIENCE_MS): Promise<void> {
     const [source, flags] = typeof text === 'string' ? [literally(text), ''] : [text.source, text.flags];
     const isThere = (css: string, pattern: string, mode: string): boolean =>
       [...document.querySelectorAll(css)].some(
         (found) => found.checkVisibility() && new RegExp(pattern, mode).test(found.textContent ?? ''),
       );
     try {
-      await this.page.waitForFunction(isThere, { polling: 50 }, selector, source, flags);
+      await this.page.waitForFunction(isThere, { polling: 50, timeout }, selector, source, flags);
     } catch (error) {
       const found = JSON.stringify(await this.texts(selector));
       throw new Error(`${selector} never showed ${text}, but ${found}`, { cause: error });
