@@ -1,0 +1,169 @@
+import nodeCluster, { type Worker } from 'node:cluster';
+import { isRelayRequest, RELAY_MARK, type RelayReport, type RelayRequest } from './relay-protocol.js';
+
+/** Options of {@link relay}. */
+export interface RelayOptions {
+  /**
+   * Most bytes that may wait for a worker that does not read. Beyond it, messages for that worker are thrown away until it
+   * has caught up, and then it reports an interruption. Positive integer, default 67108864 (64 MiB).
+   */
+  readonly bufferLimit?: number | undefined;
+}
+
+/** A worker. */
+interface Peer {
+  readonly worker: Worker;
+  readonly members: Set<Member>;
+  /** How much waits to be taken by the system, in characters of base64. */
+  waiting: number;
+  hasLost: boolean;
+}
+
+/** A driver in a worker. */
+interface Member {
+  readonly id: string;
+  readonly peer: Peer;
+  readonly channels: Set<string>;
+}
+
+const DEFAULT_BUFFER_LIMIT = 64 * 1024 * 1024;
+
+/**
+ * Passes on what the workers of `node:cluster` say to each other by their backplane `cluster()`. Call it once in the
+ * primary, before or after the first `fork()`.
+ *
+ * @returns a function that ends it
+ * @throws Error if this process is not the primary; TypeError or RangeError for a wrong option
+ */
+export function relay({ bufferLimit = DEFAULT_BUFFER_LIMIT }: RelayOptions = {}): () => void {
+  if (!nodeCluster.isPrimary) {
+    throw new Error('Cannot use relay(): this process is a worker of node:cluster, must be the primary');
+  }
+  const needed = 'must be a positive integer';
+  if (typeof bufferLimit !== 'number') {
+    throw new TypeError(`Cannot use the option bufferLimit of relay(): it is of type ${typeof bufferLimit}, ${needed}`);
+  }
+  if (!Number.isInteger(bufferLimit) || bufferLimit < 1) {
+    throw new RangeError(`Cannot use the option bufferLimit of relay(): it is ${bufferLimit}, ${needed}`);
+  }
+  const passing = new Relay(bufferLimit);
+  return () => passing.end();
+}
+
+class Relay {
+  readonly #bufferLimit: number;
+  readonly #peers: Map<Worker, Peer> = new Map();
+  readonly #members: Map<string, Member> = new Map();
+  readonly #channels: Map<string, Set<Member>> = new Map();
+  readonly #onMessage: (worker: Worker, message: unknown) => void;
+  readonly #onDisconnect: (worker: Worker) => void;
+
+  constructor(bufferLimit: number) {
+    this.#bufferLimit = bufferLimit;
+    this.#onMessage = (worker, message) => isRelayRequest(message) && this.#serve(worker, message);
+    this.#onDisconnect = (worker) => this.#leave(worker);
+    nodeCluster.on('message', this.#onMessage);
+    nodeCluster.on('disconnect', this.#onDisconnect);
+    // Those that run already may have asked in vain.
+    this.#tellAll('here');
+  }
+
+  end(): void {
+    nodeCluster.removeListener('message', this.#onMessage);
+    nodeCluster.removeListener('disconnect', this.#onDisconnect);
+    this.#tellAll('ended');
+  }
+
+  #tellAll(says: 'here' | 'ended'): void {
+    for (const worker of Object.values(nodeCluster.workers ?? {})) {
+      if (worker !== undefined) this.#send(this.#peerOf(worker), { type: RELAY_MARK, says });
+    }
+  }
+
+  #serve(worker: Worker, request: RelayRequest): void {
+    const { type, from } = request;
+    if (request.does === 'open') {
+      this.#open(this.#peerOf(worker), from);
+      return;
+    }
+    // One that is not known has not heard yet that this relay is there.
+    const member = this.#members.get(from);
+    if (member === undefined) return;
+    switch (request.does) {
+      case 'close':
+        this.#forget(member);
+        break;
+      case 'subscribe':
+        this.#subscribe(member, request.channel);
+        this.#send(member.peer, { type, to: from, says: 'subscribed', channel: request.channel });
+        break;
+      case 'unsubscribe':
+        this.#unsubscribe(member, request.channel);
+        break;
+      case 'publish':
+        this.#pass(from, request.channel, request.data);
+        break;
+    }
+  }
+
+  #open(peer: Peer, id: string): void {
+    const known = this.#members.get(id);
+    if (known !== undefined) this.#forget(known);
+    const member = { id, peer, channels: new Set<string>() };
+    this.#members.set(id, member);
+    peer.members.add(member);
+    this.#send(peer, { type: RELAY_MARK, to: id, says: 'opened' });
+  }
+
+  #subscribe(member: Member, channel: string): void {
+    const members = this.#channels.get(channel) ?? new Set();
+    this.#channels.set(channel, members.add(member));
+    member.channels.add(channel);
+  }
+
+  #unsubscribe(member: Member, channel: string): void {
+    member.channels.delete(channel);
+    const members = this.#channels.get(channel);
+    members?.delete(member);
+    if (members?.size === 0) this.#channels.delete(channel);
+  }
+
+  #pass(from: string, channel: string, data: string): void {
+    for (const { id, peer } of this.#channels.get(channel) ?? []) {
+      if (id === from) continue;
+      if (peer.waiting > this.#bufferLimit) peer.hasLost = true;
+      else this.#send(peer, { type: RELAY_MARK, to: id, says: 'message', channel, data }, data.length);
+    }
+  }
+
+  #peerOf(worker: Worker): Peer {
+    let peer = this.#peers.get(worker);
+    if (peer === undefined) {
+      peer = { worker, members: new Set(), waiting: 0, hasLost: false };
+      this.#peers.set(worker, peer);
+    }
+    return peer;
+  }
+
+  /** A worker that ends fails to take what is sent to it; that is reported by its end. */
+  #send(peer: Peer, report: RelayReport, size = 0): void {
+    peer.waiting += size;
+    peer.worker.send(report, () => {
+      peer.waiting -= size;
+      if (!peer.hasLost || peer.waiting > this.#bufferLimit / 2) return;
+      peer.hasLost = false;
+      this.#send(peer, { type: RELAY_MARK, says: 'lost' });
+    });
+  }
+
+  #leave(worker: Worker): void {
+    for (const member of this.#peerOf(worker).members) this.#forget(member);
+    this.#peers.delete(worker);
+  }
+
+  #forget(member: Member): void {
+    for (const channel of member.channels) this.#unsubscribe(member, channel);
+    member.peer.members.delete(member);
+    this.#members.delete(member.id);
+  }
+}

@@ -1,0 +1,169 @@
+import type { BackplaneDriver } from './driver.js';
+import { LIMIT, within } from './within.js';
+
+/** What becomes of the subscriptions. */
+export interface SubscriptionEvents {
+  /** All channels that are wanted are subscribed to. */
+  onComplete(): void;
+  /** A channel could not be subscribed to; it will be tried again. */
+  onIncomplete(error: unknown): void;
+}
+
+/** A channel that is wanted, or was until a moment ago. */
+interface Subscription {
+  live: boolean;
+  /** Runs while nobody wants the channel any more. */
+  leaving: NodeJS.Timeout | undefined;
+  /** Resolves when the channel is live, or when there is no point in waiting for it. */
+  readonly reached: Promise<void>;
+  readonly release: () => void;
+}
+
+/** A channel is left so long after its last member, in ms: members that reconnect come back at once. */
+const LINGER = 2000;
+
+/** What could not be subscribed to is tried again after so many ms. */
+const RETRY = 2000;
+
+/**
+ * The channels that this process wants, and whether it has them: subscribed with the first who wants one, left a moment
+ * after the last, subscribed again whenever the driver is ready again.
+ */
+export class Subscriptions {
+  readonly #driver: BackplaneDriver;
+  readonly #events: SubscriptionEvents;
+  readonly #channels: Map<string, Subscription> = new Map();
+  /** Those of `#channels` that are not live. */
+  readonly #missing: Set<string> = new Set();
+  /** Counts the times that the driver became ready; what was subscribed before means nothing. 0 while it is not. */
+  #epoch = 0;
+  #lastEpoch = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(driver: BackplaneDriver, events: SubscriptionEvents) {
+    this.#driver = driver;
+    this.#events = events;
+  }
+
+  /** Whether all channels that are wanted are subscribed to. */
+  get complete(): boolean {
+    return this.#missing.size === 0;
+  }
+
+  /** Whether somebody wants a channel. */
+  wants(channel: string): boolean {
+    const subscription = this.#channels.get(channel);
+    return subscription !== undefined && subscription.leaving === undefined;
+  }
+
+  /** Wants a channel. Resolves when it is subscribed to, or when there is no point in waiting any longer. */
+  join(channel: string): Promise<void> {
+    const known = this.#channels.get(channel);
+    if (known !== undefined) {
+      clearTimeout(known.leaving);
+      known.leaving = undefined;
+      return known.reached;
+    }
+    let release = (): void => {};
+    const reached = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const subscription = { live: false, leaving: undefined, reached, release };
+    this.#channels.set(channel, subscription);
+    this.#missing.add(channel);
+    if (this.#epoch > 0) this.#subscribe(channel, subscription);
+    return reached;
+  }
+
+  /** Nobody wants a channel any more. */
+  leave(channel: string): void {
+    const subscription = this.#channels.get(channel);
+    if (subscription === undefined) return;
+    clearTimeout(subscription.leaving);
+    subscription.leaving = setTimeout(() => {
+      this.#forget(channel, subscription);
+      if (this.#epoch > 0) void attempt(() => this.#driver.unsubscribe(channel)).catch(ignore);
+    }, LINGER);
+    subscription.leaving.unref();
+  }
+
+  /** The driver is ready, and has subscribed to nothing. */
+  connected(): void {
+    this.#lastEpoch++;
+    this.#epoch = this.#lastEpoch;
+    for (const [channel, subscription] of this.#channels) {
+      subscription.live = false;
+      this.#missing.add(channel);
+    }
+    this.#subscribeMissing();
+  }
+
+  /** The driver is no longer ready. */
+  disconnected(): void {
+    this.#epoch = 0;
+    clearTimeout(this.#retry);
+  }
+
+  /** Nobody is to wait any longer for what is not live. */
+  release(): void {
+    for (const channel of this.#missing) this.#channels.get(channel)?.release();
+  }
+
+  /** Wants nothing any more. */
+  close(): void {
+    this.disconnected();
+    this.release();
+    for (const { leaving } of this.#channels.values()) clearTimeout(leaving);
+    this.#channels.clear();
+    this.#missing.clear();
+  }
+
+  #subscribeMissing(): void {
+    for (const channel of this.#missing) {
+      const subscription = this.#channels.get(channel);
+      if (subscription !== undefined) this.#subscribe(channel, subscription);
+    }
+  }
+
+  #subscribe(channel: string, subscription: Subscription): void {
+    const epoch = this.#epoch;
+    const isCurrent = (): boolean =>
+      epoch === this.#epoch && !subscription.live && this.#channels.get(channel) === subscription;
+    const subscribing = attempt(() => this.#driver.subscribe(channel));
+    // One that comes late is as good as one in time.
+    subscribing.then(() => isCurrent() && this.#live(channel, subscription), ignore);
+    void within(
+      subscribing.then(() => undefined),
+      LIMIT,
+      new Error(`Cannot subscribe to the channel ${channel}: there is no answer after ${LIMIT} ms`),
+    )
+      .catch((error: unknown) => error ?? new Error(`Cannot subscribe to the channel ${channel}`))
+      .then((error) => {
+        if (error === undefined || !isCurrent()) return;
+        clearTimeout(this.#retry);
+        this.#retry = setTimeout(() => this.#subscribeMissing(), RETRY);
+        this.#retry.unref();
+        this.#events.onIncomplete(error);
+      });
+  }
+
+  #live(channel: string, subscription: Subscription): void {
+    subscription.live = true;
+    subscription.release();
+    this.#missing.delete(channel);
+    if (this.complete) this.#events.onComplete();
+  }
+
+  #forget(channel: string, subscription: Subscription): void {
+    subscription.release();
+    this.#channels.delete(channel);
+    if (this.#missing.delete(channel) && this.#epoch > 0 && this.complete) this.#events.onComplete();
+  }
+}
+
+/** Calls a method of a driver, at once; whatever it does is a promise. */
+export async function attempt<T>(method: () => T | Promise<T>): Promise<T> {
+  return method();
+}
+
+function ignore(): void {}
