@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { canConnect, freePort } from './free-port.js';
 import { certificate, type TestContext } from './servers.js';
 
 export type ProxyName = 'nginx' | 'haproxy';
@@ -116,32 +116,4 @@ async function pause(child: ChildProcess): Promise<void> {
     const timer = setTimeout(done, 20);
     child.once('exit', done);
   });
-}
-
-async function canConnect(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
-}
-
-const given = new Set<number>();
-
-/** A port that nobody listens on, and that no other test of this process has been given. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    await once(server, 'close');
-    if (given.has(port)) continue;
-    given.add(port);
-    return port;
-  }
 }
