@@ -148,7 +148,7 @@ export class Closing implements CloseHandshakeOwner {
    * been told may still say goodbye in it, or begin to read.
    */
   #considerAcknowledging(): void {
-    if (this.#owner.state !== WebSocketState.CloseReceived) return;
+    if (this.#owner.state !== WebSocketState.CloseReceived || !this.audience.wantsAcknowledgement) return;
     eventLoop.setImmediate(() => {
       const isUnanswered = this.#owner.state === WebSocketState.CloseReceived && !this.isQueued;
       if (isUnanswered && this.audience.wantsAcknowledgement) this.#acknowledge();
