@@ -55,7 +55,8 @@ export class Chain {
       this.#ended(error);
     }
     this.#watched = true;
-    this.#watch.start(this.#applications[Math.max(0, this.#position)]?.handshakeTimeout ?? 0);
+    const { handshakeTimeout } = this.#applications[Math.max(0, this.#position)] as Application;
+    this.#watch.start(handshakeTimeout);
   }
 
   /** Asks the first application; once, however often the request comes. */
@@ -91,9 +92,9 @@ export class Chain {
 
   /** Whether anybody may still do something about the request. */
   #isOpen(): boolean {
-    const { accepted, aftermath, res } = this.#upgrade;
+    const { accepted, aftermath } = this.#upgrade;
     if (accepted) return aftermath?.settled === false;
-    return this.#upgrade.isOurs() && !res.headersSent;
+    return this.#upgrade.isOurs() && !this.#upgrade.res.headersSent;
   }
 
   #rewind(): void {
@@ -104,7 +105,6 @@ export class Chain {
 
   #ended(error: unknown): void {
     const upgrade = this.#upgrade;
-    const { req, res } = upgrade;
     if (upgrade.accepted) {
       const { aftermath, conclusion } = upgrade;
       if (aftermath === undefined) {
@@ -116,6 +116,7 @@ export class Chain {
       }
       return;
     }
+    const { req, res } = upgrade;
     if (!upgrade.isOurs() || res.writableEnded) {
       if (error && !upgrade.gone) logError(error);
       return;

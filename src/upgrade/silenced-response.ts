@@ -4,6 +4,7 @@ import type { FormerResponse, UpgradeRequest } from './upgrade-request.js';
 import {
   callBack,
   createUpgradeResponse,
+  finishSilently,
   isEndedBy,
   SWITCHING_PROTOCOLS,
   upgradeOf,
@@ -34,7 +35,9 @@ function writeAgain(this: ServerResponse, ...args: unknown[]): boolean {
 
 function endAgain(this: ServerResponse, ...args: unknown[]): ServerResponse {
   callBack(args);
-  const { aftermath, afterlife } = upgradeOf(this);
+  const { aftermath, afterlife, conclusion } = upgradeOf(this);
+  // It is an error of the end of the response that somebody has taken care of
+  if (conclusion?.explains()) return this;
   const [chunk] = args;
   const isBare = chunk === undefined || chunk === null || typeof chunk === 'function';
   aftermath?.responseEnded(
@@ -74,7 +77,7 @@ export class SilencedResponse implements FormerResponse {
     const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(req), this.#prototype);
     res.locals = this.#locals;
     res.writeHead(SWITCHING_PROTOCOLS);
-    res.end();
+    finishSilently(res);
     silenceResponse(res);
     return res;
   }

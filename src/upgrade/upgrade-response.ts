@@ -60,7 +60,7 @@ export const emitClose = (res: ServerResponse): void => {
  * Completes `res` without a byte. To those who listen (loggers, metrics) it ends like every other response, unless its client
  * is gone.
  */
-const finishSilently = (res: ServerResponse): void => {
+export const finishSilently = (res: ServerResponse): void => {
   if (res.finished) return;
   res.finished = true;
   if (res.destroyed || upgradeOf(res).gone) return;
