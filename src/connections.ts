@@ -3,6 +3,7 @@ import { closePayload } from './connection/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
 import { closeGracefully, cutOff, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
+import { Deadline } from './deadline.js';
 import { farewell } from './upgrade/farewell.js';
 
 /** Options of `close`. */
@@ -182,10 +183,11 @@ export class Connections {
         cutOff(context);
       }
     };
-    const timer = timeout === Number.POSITIVE_INFINITY ? undefined : setTimeout(abortAll, timeout);
+    const ended = (): number => leaving.filter(({ state }) => isTerminal(state)).length;
+    const deadline = timeout === Number.POSITIVE_INFINITY ? undefined : new Deadline(abortAll, timeout, ended);
     const outcomes = await Promise.all(ends);
     // What is over may still wait for its client to end TCP, which server.close() waits for.
-    timer?.unref();
+    deadline?.unref();
     const closed = outcomes.filter(({ wasClean }) => wasClean).length;
     return { closed, aborted: outcomes.length - closed };
   }

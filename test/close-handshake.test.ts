@@ -11,6 +11,7 @@ function start(t: TestContext, timeout = 100) {
   const calls: unknown[] = [];
   const handshake = new CloseHandshake(
     {
+      bytesReceived: 0,
       acknowledgeLate: () => calls.push('acknowledge'),
       closeTimedOut: (error) => calls.push(error),
       flushTimedOut: () => calls.push('linger'),

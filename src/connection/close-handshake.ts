@@ -1,8 +1,11 @@
+import { Deadline } from '../deadline.js';
 import { WebSocketError } from '../errors.js';
 import { Deferred } from './deferred.js';
 
 /** What the close handshake asks of its connection when time is up. */
 export interface CloseHandshakeOwner {
+  /** Changes with what comes from the peer. */
+  readonly bytesReceived: number;
   /** The application has not acknowledged the peer's close in time: do it now. */
   acknowledgeLate(): void;
   /** The peer has not taken or not acknowledged our close in time. */
@@ -23,7 +26,7 @@ export class CloseHandshake {
   #phase: Phase = 'idle';
   /** Those who wait for the handshake to be complete. */
   #waiters: Deferred<void>[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Deadline | undefined;
   /** How it ended, once it has: with a reason if it failed. */
   #outcome: { readonly reason?: unknown } | undefined;
 
@@ -93,14 +96,15 @@ export class CloseHandshake {
   }
 
   #enter(phase: Phase): void {
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
     this.#timer = undefined;
     this.#phase = phase;
     if (phase === 'idle' || phase === 'over') return;
     const timeout = phase === 'flushing' ? this.#timeout || LONGEST_LINGER : this.#timeout;
     if (timeout === 0) return;
-    this.#timer = setTimeout(() => this.#expired(), timeout);
-    this.#timer.unref();
+    // The peer's close frame may wait behind a lot of data.
+    const received = (): number => this.#owner.bytesReceived;
+    this.#timer = new Deadline(() => this.#expired(), timeout, received).unref();
   }
 
   #expired(): void {

@@ -11,7 +11,7 @@ import type { Sender, SendTicket } from './sending/sender.js';
 import { canSend, WebSocketState } from './state.js';
 
 /** What closing asks of its connection. */
-export interface ClosingOwner extends Pick<CloseHandshakeOwner, 'flushTimedOut'> {
+export interface ClosingOwner extends Pick<CloseHandshakeOwner, 'flushTimedOut' | 'bytesReceived'> {
   readonly state: WebSocketState;
   /** The peer's close, once received. */
   readonly closeStatus: number | undefined;
@@ -129,6 +129,10 @@ export class Closing implements CloseHandshakeOwner {
   }
 
   // CloseHandshakeOwner
+
+  get bytesReceived(): number {
+    return this.#owner.bytesReceived;
+  }
 
   acknowledgeLate(): void {
     warnOfLateAcknowledgement(this.#timeout);

@@ -136,6 +136,10 @@ export class Connection
     };
   }
 
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
   get inputPaused(): boolean {
     return this.#transport.isPaused;
   }

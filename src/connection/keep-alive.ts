@@ -1,3 +1,4 @@
+import { afterInput } from '../deadline.js';
 import { outsideRequests } from '../outside-requests.js';
 
 /** A connection, as far as keep-alive is concerned. */
@@ -24,6 +25,8 @@ interface Entry {
   /** When the last ping was sent, `undefined` while none is awaited. */
   probedAt: number | undefined;
   due: number;
+  /** Its time is up, but what has come meanwhile may not have been looked at. */
+  suspected: boolean;
 }
 
 /** With a long interval and many short connections, no more entries than this and than are in use outlive their peers. */
@@ -45,6 +48,8 @@ export class KeepAlive {
   #forgotten = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerDue = 0;
+  /** Those that will have been lost when input has been looked at once more. */
+  #suspects: Entry[] = [];
 
   constructor(now: () => number = () => performance.now()) {
     this.now = now;
@@ -52,7 +57,7 @@ export class KeepAlive {
 
   /** Watches a peer: a ping after `interval` ms without input, `lost` after a further `timeout` ms (0: never). */
   watch(peer: KeepAlivePeer, interval: number, timeout: number): KeepAliveTicket {
-    const entry: Entry = { peer, interval, timeout, probedAt: undefined, due: this.now() + interval };
+    const entry: Entry = { peer, interval, timeout, probedAt: undefined, due: this.now() + interval, suspected: false };
     this.#add(entry);
     this.#arm();
     return entry;
@@ -63,6 +68,8 @@ export class KeepAlive {
     const entry = ticket as Entry;
     if (entry.peer === undefined) return;
     entry.peer = undefined;
+    // What is suspected is not in the heap.
+    if (entry.suspected) return;
     if (++this.#forgotten > FORGOTTEN_KEPT && this.#forgotten > this.#heap.length >> 1) this.#sweep();
   }
 
@@ -89,11 +96,16 @@ export class KeepAlive {
         this.#add(entry);
         return;
       }
+      if (!entry.suspected) {
+        this.#suspect(entry);
+        return;
+      }
       entry.peer = undefined;
       peer.lost(now - idleSince, timeout);
       return;
     }
     entry.probedAt = undefined;
+    entry.suspected = false;
     if (now - idleSince < interval) {
       entry.due = idleSince + interval;
     } else {
@@ -103,6 +115,18 @@ export class KeepAlive {
       if (awaited) entry.probedAt = now;
     }
     this.#add(entry);
+  }
+
+  #suspect(entry: Entry): void {
+    entry.suspected = true;
+    if (this.#suspects.push(entry) > 1) return;
+    afterInput(() => {
+      const suspects = this.#suspects;
+      this.#suspects = [];
+      const now = this.now();
+      for (const one of suspects) if (one.peer !== undefined) this.#visit(one, now);
+      this.#arm();
+    });
   }
 
   #sweep(): void {

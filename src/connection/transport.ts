@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { Deadline } from '../deadline.js';
 import { type Batch, COPY_LIMIT } from '../framing/frame-writer.js';
 
 /** What a transport reports to its connection. */
@@ -46,7 +47,7 @@ export class Transport {
   #writesOutstanding = 0;
   #writeDone: ((error?: Error | null) => void) | undefined;
   /** Runs while the socket waits for the peer's FIN. */
-  #lingering: NodeJS.Timeout | undefined;
+  #lingering: Deadline | undefined;
   /** Why TCP has failed, if it has. */
   error: Error | undefined;
 
@@ -147,8 +148,7 @@ export class Transport {
     // Whoever had the connection is not kept for as long as a peer takes its time.
     this.#owner = NOBODY;
     if (socket.destroyed || this.#lingering !== undefined) return;
-    this.#lingering = setTimeout(() => socket.destroy(), timeout);
-    this.#lingering.unref();
+    this.#lingering = new Deadline(() => socket.destroy(), timeout).unref();
     if (socket.readableEnded) {
       this.#destroySoon();
     } else {
@@ -175,7 +175,7 @@ export class Transport {
 
   /** TCP is gone. */
   closed(): void {
-    clearTimeout(this.#lingering);
+    this.#lingering?.clear();
     this.#owner.socketClosed();
   }
 

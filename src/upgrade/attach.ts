@@ -1,8 +1,10 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
+import { Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
 import { type AppFunction, type Application, Chain, logError } from './chain.js';
 import { isWebSocketRequest } from './handshake.js';
@@ -236,12 +238,15 @@ const inTurn = (
     // Node has taken its own 'drain' listener away with the others
     const onDrain = (): boolean => earlier.writableNeedDrain && earlier.emit('drain');
     socket.on('drain', onDrain);
-    earlier.once('close', () => {
+    // The response before ends in the asynchronous context of its own request
+    const scope = new AsyncResource('UpgradeRequest');
+    const onClose = (): void => {
       socket.removeListener('drain', onDrain);
       // Node takes the connection for an idle one behind the last response that it knows of
       if (socket instanceof Socket) socket.setTimeout(server.timeout);
       inTurn(server, socket, proceed);
-    });
+    };
+    earlier.once('close', () => scope.runInAsyncScope(onClose));
     return;
   }
   if (socket.readable && socket.writable) proceed();
@@ -269,11 +274,11 @@ const longest = (attachments: readonly Attachment[]): number => {
 const leaveToOthers = (socket: Duplex, timeout: number): void => {
   if (timeout <= 0) return;
   const before = bytesWritten(socket);
-  const timer = setTimeout(() => {
+  const deadline = new Deadline(() => {
     socket.removeListener('close', onClose);
     if (bytesWritten(socket) === before && !isRead(socket)) socket.destroy();
   }, timeout);
-  const onClose = (): void => clearTimeout(timer);
+  const onClose = (): void => deadline.clear();
   socket.once('close', onClose);
 };
 

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import finalhandler from 'finalhandler';
 import createError from 'http-errors';
+import { afterInput, Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
 import { silenceResponse } from './silenced-response.js';
 import type { UpgradePhase, UpgradeRequest, UpgradeWatch } from './upgrade-request.js';
@@ -22,17 +23,18 @@ export const ignoreError = (): void => {};
  * which takes the response from the client before it has read it.
  */
 const hangUp = (socket: Duplex): void => {
-  const timer = setTimeout(() => socket.destroy(), LINGER_TIMEOUT);
-  socket.once('close', () => clearTimeout(timer));
+  const deadline = new Deadline(() => socket.destroy(), LINGER_TIMEOUT);
+  socket.once('close', () => deadline.clear());
   socket.end();
   socket.resume();
 };
 
 /** Does not wait for ever until a client has read its refusal. */
 const limitDelivery = (socket: Socket): void => {
-  const timer = setTimeout(() => socket.destroy(), DELIVERY_TIMEOUT);
-  socket.once('close', () => clearTimeout(timer));
-  if (typeof socket.setTimeout === 'function') socket.setTimeout(DELIVERY_IDLE_TIMEOUT, () => socket.destroy());
+  const deadline = new Deadline(() => socket.destroy(), DELIVERY_TIMEOUT);
+  socket.once('close', () => deadline.clear());
+  if (typeof socket.setTimeout === 'function')
+    socket.setTimeout(DELIVERY_IDLE_TIMEOUT, () => void afterInput(() => socket.destroy()));
 };
 
 /** Answers a request with an error, past the application and all that it may have done to its own response. */
@@ -60,7 +62,7 @@ export class Watch implements UpgradeWatch {
   readonly #upgrade: UpgradeRequest;
   readonly #server: Server;
   readonly #hasCompany: () => boolean;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Deadline | undefined;
   #limited = false;
   // Made when they are needed, which is not for what is answered at once
   #onEnd: () => void = ignoreError;
@@ -96,17 +98,17 @@ export class Watch implements UpgradeWatch {
 
   limit(timeout: number): void {
     this.#limited = true;
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
     if (timeout === 0) return;
     const elapsed = Date.now() - this.#upgrade.receivedAt;
-    this.#timer = setTimeout(() => this.#expired(), Math.max(0, timeout - elapsed));
+    this.#timer = new Deadline(() => this.#expired(), Math.max(0, timeout - elapsed));
   }
 
   settled(phase: UpgradePhase): void {
     const { res, socket } = this.#upgrade;
     socket.removeListener('end', this.#onEnd);
     // Otherwise what somebody else has begun has the rest of the time, see #expired()
-    if (phase !== 'yielded') clearTimeout(this.#timer);
+    if (phase !== 'yielded') this.#timer?.clear();
     if (phase === 'answering') {
       // Node has taken its own away; without one a body that is piped would stop for ever
       socket.on('drain', () => res.writableNeedDrain && res.emit('drain'));
@@ -147,7 +149,7 @@ export class Watch implements UpgradeWatch {
 
   #closed(): void {
     const { phase, req, res } = this.#upgrade;
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
     // The request is somebody else's by now
     if (phase === 'yielded') return;
     if (phase === 'waiting') this.#upgrade.settle('gone');

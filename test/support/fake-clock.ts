@@ -11,6 +11,8 @@ interface Timer {
 /** A clock and `setTimeout` that move only when told to. The mock of node:test does not refresh timers. */
 export class FakeClock {
   #now = 0;
+  /** What is to come behind the timer that is called at the moment. */
+  #turn: Array<() => void> | undefined;
   readonly #timers: Set<Timer> = new Set();
   /** Most timers that were pending at once. */
   mostPending = 0;
@@ -24,13 +26,16 @@ export class FakeClock {
 
   /** Replaces the timers of the process until the end of the test. */
   install(t: TestContext): this {
-    const { setTimeout: realSet, clearTimeout: realClear } = globalThis;
+    const { setTimeout: realSet, clearTimeout: realClear, setImmediate: realImmediate } = globalThis;
     Object.assign(globalThis, {
       setTimeout: (callback: () => void, delay: number) => this.#start(callback, delay),
       clearTimeout: (timer: Timer) => void this.#timers.delete(timer),
+      // Nothing waits in the kernel of a clock: what a timer leaves to the end of its turn comes right behind it.
+      setImmediate: (callback: () => void) =>
+        this.#turn === undefined ? realImmediate(callback) : void this.#turn.push(callback),
     });
     t.after(() => {
-      Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear });
+      Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear, setImmediate: realImmediate });
     });
     return this;
   }
@@ -44,7 +49,10 @@ export class FakeClock {
       if (next === undefined) break;
       this.#timers.delete(next);
       this.#now = Math.max(this.#now, next.due);
+      this.#turn = [];
       next.callback();
+      for (const callback of this.#turn) callback();
+      this.#turn = undefined;
     }
     this.#now = end;
   }
