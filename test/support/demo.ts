@@ -28,8 +28,8 @@ export async function startDemo(t: Pick<TestContext, 'after'>): Promise<DemoProc
   return toDemoProcess(child, output, address.exec(output())?.[1] ?? '');
 }
 
-/** Starts `demo/samples/<name>.ts` on a free port. */
-export async function startSample(t: TestContext, name: string): Promise<DemoProcess> {
+/** Starts `demo/samples/<name>.ts` on a free port, with `env` beside what it inherits. */
+export async function startSample(t: TestContext, name: string, env: NodeJS.ProcessEnv = {}): Promise<DemoProcess> {
   const file = pathToFileURL(`${build}/samples/${name}.js`);
   // Samples are what a reader would write: they print nothing. Their port is reported from outside, and the channel
   // that reports it is closed again, because it would keep the process alive.
@@ -37,7 +37,10 @@ export async function startSample(t: TestContext, name: string): Promise<DemoPro
     const { server } = await import('${file}');
     if (!server.listening) await new Promise((resolve) => server.once('listening', resolve));
     process.send(server.address().port, () => process.disconnect());`;
-  const { child, output } = start(t, ['--input-type=module', '--eval', report], ['ignore', 'pipe', 'pipe', 'ipc']);
+  const { child, output } = start(t, ['--input-type=module', '--eval', report], ['ignore', 'pipe', 'pipe', 'ipc'], {
+    PORT: '0',
+    ...env,
+  });
   const port = await Promise.race([once(child, 'message'), rejectOnExit(child, output)]);
   return toDemoProcess(child, output, `http://localhost:${port[0]}`);
 }
