@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { EventEmitter, on, once } from 'node:events';
+import { describe, it, type TestContext } from 'node:test';
+import { WebSocket as PartySocket } from 'partysocket';
+import ReconnectingWebSocket from 'reconnecting-websocket';
+import { WebSocket } from 'ws';
+import type { connect } from '../demo/samples/reconnecting-client.js';
+import { anyFramework, eventually, serveApp } from './support/apps.js';
+import { startSample } from './support/demo.js';
+
+// What the how-to pages promise of their samples, and of the packages that they name.
+
+async function open(t: TestContext, url: string): Promise<WebSocket> {
+  const socket = new WebSocket(url);
+  t.after(() => socket.terminate());
+  await once(socket, 'open');
+  return socket;
+}
+
+async function roundTrip(socket: WebSocket, message: string): Promise<string> {
+  const answered = once(socket, 'message');
+  socket.send(message);
+  return String((await answered)[0]);
+}
+
+async function refusal(url: string): Promise<number | undefined> {
+  const [, response] = await once(new WebSocket(url), 'unexpected-response');
+  return response.statusCode;
+}
+
+describe('rate-limit.ts', () => {
+  it('sends away whoever is too fast', async (t) => {
+    const { socketUrl } = await startSample(t, 'rate-limit');
+    const socket = await open(t, `${socketUrl}/strict`);
+    for (let i = 0; i < 100; i++) socket.send(String(i));
+    const [code, reason] = await once(socket, 'close');
+
+    assert.deepEqual([code, String(reason)], [1008, 'At most 10 messages a second']);
+  });
+
+  it('lets whoever is too fast wait, and loses nothing', async (t) => {
+    const { socketUrl } = await startSample(t, 'rate-limit');
+    const socket = await open(t, `${socketUrl}/gentle`);
+    const began = performance.now();
+    for (let i = 0; i < 15; i++) socket.send(String(i));
+    const answers: string[] = [];
+    for await (const [data] of on(socket, 'message')) if (answers.push(String(data)) === 15) break;
+
+    assert.deepEqual(
+      answers,
+      Array.from({ length: 15 }, (_, i) => String(i)),
+    );
+    // The bucket held ten; the others came one every 100 ms
+    assert.ok(performance.now() - began > 350);
+    socket.close();
+    assert.equal((await once(socket, 'close'))[0], 1005);
+  });
+});
+
+describe('upload-progress.ts', () => {
+  it('tells how much it has dealt with, and when it is done', async (t) => {
+    const { socketUrl } = await startSample(t, 'upload-progress');
+    const socket = await open(t, `${socketUrl}/upload`);
+    const size = 5_000_000;
+    const reports: { received: number; done: boolean }[] = [];
+    socket.send(Buffer.alloc(size));
+    for await (const [data] of on(socket, 'message')) {
+      reports.push(JSON.parse(String(data)));
+      if (reports.at(-1)?.done) break;
+    }
+
+    assert.ok(reports.length >= 4);
+    assert.ok(reports.every(({ received }, i) => received > (reports[i - 1]?.received ?? 0)));
+    assert.deepEqual(reports.at(-1), { received: size, done: true });
+  });
+});
+
+describe('aspnet-echo.ts', () => {
+  it('echoes fragments, and the close', async (t) => {
+    const { socketUrl } = await startSample(t, 'aspnet-echo');
+    const socket = await open(t, `${socketUrl}/echo`);
+
+    assert.equal(await roundTrip(socket, 'x'.repeat(10_000)), 'x'.repeat(10_000));
+    socket.close(4001, 'bye');
+    const [code, reason] = await once(socket, 'close');
+    assert.deepEqual([code, String(reason)], [4001, 'bye']);
+  });
+
+  it('echoes a close without a status', async (t) => {
+    const { socketUrl } = await startSample(t, 'aspnet-echo');
+    const socket = await open(t, `${socketUrl}/echo`);
+    socket.close();
+
+    assert.equal((await once(socket, 'close'))[0], 1005);
+  });
+});
+
+describe('before and after', () => {
+  it('before-express-ws.ts accepts first, and refuses only then', async (t) => {
+    const { socketUrl } = await startSample(t, 'before-express-ws');
+    const socket = await open(t, `${socketUrl}/chat/42`);
+    assert.equal((await once(socket, 'close'))[0], 1008);
+    assert.equal(await roundTrip(await open(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
+  });
+
+  for (const name of ['before-ws', 'after-ws']) {
+    it(`${name}.ts echoes, refuses with 401 and 404, and drains`, async (t) => {
+      const sample = await startSample(t, name);
+      const url = `${sample.socketUrl}/echo`;
+      const socket = await open(t, `${url}?key=secret`);
+
+      assert.equal(await roundTrip(socket, 'hello'), 'hello');
+      assert.equal(await refusal(url), 401);
+      assert.equal(await refusal(`${sample.socketUrl}/nowhere`), 404);
+      const closed = once(socket, 'close');
+      const ended = await sample.stop('SIGTERM');
+      assert.equal((await closed)[0], 1001);
+      assert.equal(ended.signal, null);
+    });
+  }
+});
+
+describe('a client comes back behind a restart', () => {
+  // Echoes, and restarts on demand: whoever is connected hears 1012.
+  async function serveEcho(t: TestContext) {
+    return serveApp(t, anyFramework, (app, sockets) => {
+      app.use(
+        '/final',
+        sockets.handler(() => {}),
+      );
+      app.use(
+        sockets.handler(async (socket) => {
+          for await (const message of socket) await socket.sendAsync(message);
+        }),
+      );
+    });
+  }
+
+  // Made for browsers: it takes the WebSocket of the platform
+  async function connectAgain(...args: Parameters<typeof connect>): Promise<ReturnType<typeof connect>> {
+    Object.assign(globalThis, { WebSocket });
+    const sample: string = '../demo/samples/reconnecting-client.js';
+    return ((await import(sample)) as { connect: typeof connect }).connect(...args);
+  }
+
+  it('with reconnecting-client.ts, and what was sent meanwhile is not lost', async (t) => {
+    const { url, sockets } = await serveEcho(t);
+    const messages: string[] = [];
+    const ended = new EventEmitter();
+    const client = await connectAgain(
+      url,
+      (message) => messages.push(message),
+      (code) => ended.emit('end', code),
+    );
+    client.send('one');
+    await eventually(() => messages.length === 1);
+    for (const socket of sockets.connections) await socket.closeAsync(1012);
+    client.send('two');
+    await eventually(() => messages.length === 2);
+    const end = once(ended, 'end');
+    client.close();
+
+    assert.deepEqual(messages, ['one', 'two']);
+    assert.deepEqual(await end, [1000]);
+  });
+
+  it('with reconnecting-client.ts, unless the server has said that it is over', async (t) => {
+    const { url, sockets } = await serveEcho(t);
+    const code = await new Promise((resolve) => void connectAgain(`${url}/final`, () => {}, resolve));
+
+    assert.equal(code, 1000);
+    assert.equal(sockets.totals.accepted, 1);
+  });
+
+  const clients = {
+    partysocket: PartySocket as unknown as typeof ReconnectingWebSocket.default,
+    'reconnecting-websocket': ReconnectingWebSocket as unknown as typeof ReconnectingWebSocket.default,
+  };
+  for (const [name, Client] of Object.entries(clients)) {
+    it(`with ${name}`, async (t) => {
+      const { url, sockets } = await serveEcho(t);
+      const client = new Client(url, [], { WebSocket, minReconnectionDelay: 1, maxReconnectionDelay: 10 });
+      const messages: unknown[] = [];
+      client.addEventListener('message', ({ data }) => void messages.push(data));
+      client.send('one');
+      await eventually(() => messages.length === 1);
+      for (const socket of sockets.connections) await socket.closeAsync(1012);
+      client.send('two');
+      await eventually(() => messages.length === 2);
+      client.close();
+
+      assert.deepEqual(messages, ['one', 'two']);
+    });
+  }
+});
