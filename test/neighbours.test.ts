@@ -89,8 +89,9 @@ describe('beside us', () => {
     const { url, socketUrl } = await startSample(t, 'next', await makeNextApp(t));
 
     assert.match(await (await fetch(url)).text(), /a page of Next/);
-    const reload = await open(t, `${socketUrl}/_next/webpack-hmr?id=1`);
-    assert.equal(reload.readyState, WebSocket.OPEN);
+    const reload = new WebSocket(`${socketUrl}/_next/hmr?id=1`);
+    t.after(() => reload.terminate());
+    assert.equal(JSON.parse(String((await once(reload, 'message'))[0])).type, 'sync');
     assert.equal(await answer(await open(t, `${socketUrl}/live/echo`)), 'hello');
     assert.equal((await refusal(`${socketUrl}/live/nowhere`)).status, 404);
   });

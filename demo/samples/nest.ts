@@ -37,7 +37,6 @@ class RoomsController {
 
 @Module({ controllers: [RoomsController] })
 class AppModule {}
-
 const app = await NestFactory.create(AppModule, { logger: ['error'] });
 export const server = app.getHttpServer();
 sockets.attach(server, app.getHttpAdapter().getInstance());
