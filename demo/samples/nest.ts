@@ -1,15 +1,5 @@
 import 'reflect-metadata';
-import {
-  type CanActivate,
-  Controller,
-  type ExecutionContext,
-  Get,
-  Module,
-  Next,
-  Req,
-  Res,
-  UseGuards,
-} from '@nestjs/common';
+import { Controller, type ExecutionContext, Get, Module, Next, Req, Res, UseGuards } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NextFunction, Request, Response } from 'express';
 import { webSockets } from 'websocket-context';
@@ -20,7 +10,7 @@ const room = sockets.handler(async (socket, req) => {
   for await (const message of socket) await socket.sendAsync(`${req.params.id}: ${message}`);
 });
 
-class KeyGuard implements CanActivate {
+class KeyGuard {
   canActivate(context: ExecutionContext): boolean {
     return context.switchToHttp().getRequest<Request>().query.key === 'secret'; // otherwise 403, before the handshake
   }
@@ -37,6 +27,7 @@ class RoomsController {
 
 @Module({ controllers: [RoomsController] })
 class AppModule {}
+
 const app = await NestFactory.create(AppModule, { logger: ['error'] });
 export const server = app.getHttpServer();
 sockets.attach(server, app.getHttpAdapter().getInstance());
