@@ -34,6 +34,14 @@ export type {
   HandshakeStartMessage,
 } from './diagnostics.js';
 export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
+export type { GroupSendResult } from './groups/groups.js';
+export type {
+  GroupCloseOptions,
+  GroupCount,
+  GroupCountOptions,
+  GroupSendOptions,
+  WebSocketGroup,
+} from './groups/web-socket-group.js';
 export {
   type HandlerRequest,
   type NextFunction,

@@ -11,8 +11,12 @@ import {
   RouteConnections,
   type WebSocketTotals,
 } from './connections.js';
+import { checkGroupName } from './context/data.js';
 import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
 import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
+import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
+import { Groups } from './groups/groups.js';
+import { WebSocketGroup } from './groups/web-socket-group.js';
 import { HandlerLife, settle } from './handler-life.js';
 import {
   type AttachOptions,
@@ -113,6 +117,17 @@ export interface WebSockets {
   /** The live connections. */
   readonly connections: ReadonlySet<WebSocketContext>;
 
+  /**
+   * The group of a name. It need not have members, and costs nothing without.
+   *
+   * @param name 1 to 256 bytes of UTF-8; case matters
+   * @throws TypeError or RangeError for a wrong name
+   */
+  group(name: string): WebSocketGroup;
+
+  /** All open connections as a group; those that are closing or handed over to `ws` are not in it. */
+  readonly all: WebSocketGroup;
+
   /** How many connections are live. `AspNetWebSocketContext.ConnectionCount`. */
   readonly connectionCount: number;
 
@@ -149,6 +164,8 @@ interface Route {
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new Connections(settings.maxConnections);
+  const groups = new Groups(connections.contexts, NO_BACKPLANE);
+  const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
   const acceptingRoutes = new AcceptingRoutes();
   const bridge = new WsBridge();
@@ -167,9 +184,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         handOver(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
       terminated: (context, info, traffic) => {
         connections.ended(context, ofRoute, info.wasClean, traffic);
+        groups.connectionsChanged();
         publishClose(context, info, traffic);
       },
       failed: (context, error) => lifeOf(context.request)?.failed(error),
+      groups,
     };
     return { settings: route, host, connections: ofRoute };
   }
@@ -202,6 +221,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     const life = new HandlerLife(context, req, { owner: settings, onError: route.settings.onError });
     upgrade.aftermath = life;
     connections.add(context, route.connections);
+    groups.connectionsChanged();
     publishOpen(context);
     return life;
   }
@@ -310,6 +330,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     attach: (server: Server | SecureServer, app: AppFunction, attachOptions?: AttachOptions) =>
       attach(server, app, { ...resolveAttachOptions(attachOptions), handshakeTimeout: settings.handshakeTimeout }),
     connections: connections.contexts,
+    group: (name: string) => new WebSocketGroup(groups, checkGroupName(name, 'find a group')),
+    all,
     connectionCount: 0,
     totals: connections.totals,
     close,

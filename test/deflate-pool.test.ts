@@ -69,7 +69,7 @@ describe('DeflatePool', () => {
 
   describe('a deflater', () => {
     const taken = (t: TestContext, pool: DeflatePool, windowBits: number): NegotiatedDeflate => {
-      const codec = pool.takeDeflater(windowBits);
+      const codec = pool.setting(windowBits).takeDeflater();
       t.after(() => codec.cleanup());
       return codec;
     };
@@ -79,7 +79,7 @@ describe('DeflatePool', () => {
       const codec = taken(t, pool, 15);
       const text = 'message '.repeat(100);
       const first = await deflate(codec, text);
-      pool.giveDeflater(15, codec);
+      pool.setting(15).giveDeflater(codec);
       assert.notEqual(taken(t, pool, 10), codec);
       assert.equal(taken(t, pool, 15), codec);
       assert.deepEqual(await deflate(codec, text), first);
@@ -90,7 +90,7 @@ describe('DeflatePool', () => {
       const pool = DeflatePool.of({});
       const codecs = repeat(17, () => taken(t, pool, 15));
       const freed = codecs.map((codec) => t.mock.method(codec, 'cleanup').mock);
-      for (const codec of codecs) pool.giveDeflater(15, codec);
+      for (const codec of codecs) pool.setting(15).giveDeflater(codec);
       assert.deepEqual(
         freed.map((mock) => mock.callCount()),
         [...repeat(16, () => 0), 1],

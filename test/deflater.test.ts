@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
 import type { DeflateParameters, NegotiatedDeflate } from '../src/framing/deflate-options.js';
-import { DeflatePool } from '../src/framing/deflate-pool.js';
+import { DeflateSetting } from '../src/framing/deflate-pool.js';
 import { MessageDeflater } from '../src/framing/deflater.js';
 import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
@@ -93,7 +93,7 @@ describe('MessageDeflater', () => {
   });
 
   it('gives its compressor back behind each message, unless it keeps the context', async (t) => {
-    const given = t.mock.method(DeflatePool.prototype, 'giveDeflater').mock;
+    const given = t.mock.method(DeflateSetting.prototype, 'giveDeflater').mock;
     await compress(deflater(t, {}), 'abc');
     assert.equal(given.callCount(), 0);
     const connection = deflater(t);

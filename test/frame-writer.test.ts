@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { COPY_LIMIT, FrameWriter, recycle } from '../src/framing/frame-writer.js';
+import { recycle } from '../src/framing/batch.js';
+import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
 import { BINARY_FRAME, FIN, TEXT_FRAME } from '../src/framing/opcodes.js';
 import { parseFrames, serverFrame } from './support/frames.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Outgoing, Sender, type SendTicket } from '../src/connection/sending/sender.js';
-import type { Batch } from '../src/framing/frame-writer.js';
+import type { Batch } from '../src/framing/batch.js';
 import { failure, rejectsWith, watch } from './support/connections.js';
 import { settle } from './support/fake-socket.js';
 import { parseFrames } from './support/frames.js';

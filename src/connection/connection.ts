@@ -1,13 +1,14 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { WebSocketError } from '../errors.js';
-import type { Batch } from '../framing/frame-writer.js';
+import type { Batch } from '../framing/batch.js';
 import { PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
 import { LONGEST_LINGER } from './close-handshake.js';
 import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
 import { Closing, type ClosingOwner } from './closing.js';
 import { inLaterTurn, rejected } from './deferred.js';
+import type { Operation } from './failures.js';
 import * as failures from './failures.js';
 import { type HandOverOwner, handOver, type OpenWs } from './hand-over.js';
 import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
@@ -15,6 +16,7 @@ import { Intake, type IntakeOwner } from './intake.js';
 import type { KeepAlive, KeepAlivePeer, KeepAliveTicket } from './keep-alive.js';
 import { Pings } from './pings.js';
 import { type Outgoing, Sender, type SenderEvents, type SendTicket } from './sending/sender.js';
+import type { SharedMessage } from './sending/shared-message.js';
 import { canSend, isTerminal, nextState, type StateEvent, stateName, WebSocketState } from './state.js';
 import { Transport, type TransportOwner } from './transport.js';
 
@@ -110,6 +112,16 @@ export class Connection
     return this.#state;
   }
 
+  /** Whether data may still be sent. */
+  get canSend(): boolean {
+    return canSend(this.#state) && !this.#closing?.isQueued && this.#ws === undefined;
+  }
+
+  /** Whether nobody has begun to close, and it has not been handed over. */
+  get isOpen(): boolean {
+    return this.#ws === undefined && !this.isClosing;
+  }
+
   /** Whether either side has begun to close, or the connection is over. */
   get isClosing(): boolean {
     const isWsClosing = this.#ws !== undefined && this.#ws.readyState > this.#ws.OPEN;
@@ -162,14 +174,14 @@ export class Connection
   }
 
   /** Why an operation is not possible any more. */
-  notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping'): WebSocketError {
+  notOpenFor(operation: Operation): WebSocketError {
     const isCloseQueued = this.#closing?.isQueued === true;
     return failures.notOpenFor(operation, { state: this.#state, isHandedOver: this.#ws !== undefined, isCloseQueued });
   }
 
   /** Sends a whole message if it can go at once, which is the common case; false says nothing about why not. */
   trySend(data: string | Uint8Array): boolean {
-    if (!this.#canSend()) return false;
+    if (!this.canSend) return false;
     this.#closing?.sending();
     return this.#sender.trySend(data, typeof data === 'string', true, undefined);
   }
@@ -177,7 +189,7 @@ export class Connection
   /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
   send(request: SendRequest): Promise<void> {
     const { data, text, endOfMessage, compress, whole, signal } = request;
-    if (!this.#canSend()) return rejected(this.notOpenFor('send'));
+    if (!this.canSend) return rejected(this.notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#sender.bufferedAmount > this.#settings.sendBufferLimit) {
       // What waits for the end of the tick only says nothing about the peer.
@@ -195,6 +207,39 @@ export class Connection
       ticket = pending;
     });
     return whileUncancelled(sent, signal, () => void this.#sender.withdraw(ticket, signal.reason));
+  }
+
+  /** Whether more waits than may, as far as can be seen before the end of the tick. */
+  get isOverloaded(): boolean {
+    return this.#sender.weight > this.#settings.sendBufferLimit;
+  }
+
+  /**
+   * Sends a message that goes to many, in its turn. It does not count as a sign of life of the application.
+   *
+   * @returns false if it is volatile, and the peer is slow
+   */
+  sendShared(message: SharedMessage): boolean {
+    return this.#sender.sendShared(message);
+  }
+
+  /**
+   * Aborts a connection for which more was waiting than may, before a message of so many bytes came.
+   *
+   * @returns false if it was only waiting for the end of the tick
+   */
+  abortIfOverloaded(size: number): boolean {
+    this.#sender.flush();
+    const waiting = this.#sender.weight - size;
+    if (waiting <= this.#settings.sendBufferLimit) return false;
+    this.slowConsumer(waiting);
+    return true;
+  }
+
+  /** {@link closeOutput} for many connections: the close frame is written by a slice of the time of the process. */
+  closeOutputInSlices(payload: Buffer): void {
+    this.#sender.scheduleSlice();
+    void this.closeOutput(payload, undefined);
   }
 
   /** Reads what `kind` says; see {@link Input.read}. */
@@ -287,7 +332,7 @@ export class Connection
 
   /** Sends a ping and resolves with the round trip in ms. */
   ping(payload: Buffer | undefined, signal: AbortSignal | undefined): Promise<number> {
-    if (!this.#canSend()) return rejected(this.notOpenFor('ping'));
+    if (!this.canSend) return rejected(this.notOpenFor('ping'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#pings ??= new Pings(this.#keepAlive.now);
     const data = payload ?? this.#pings.nextPayload();
@@ -461,11 +506,6 @@ export class Connection
     const ping = this.#unansweredPing;
     this.#unansweredPing = undefined;
     if (ping !== undefined && canSend(this.#state)) this.#sender.sendControl(PONG_FRAME, ping);
-  }
-
-  /** Whether data may still be sent. */
-  #canSend(): boolean {
-    return canSend(this.#state) && !this.#closing?.isQueued && this.#ws === undefined;
   }
 
   #ensureClosing(): Closing {

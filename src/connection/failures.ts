@@ -1,6 +1,9 @@
 import { HRESULT_HANDLE_EOF, WebSocketError } from '../errors.js';
 import { canSend, stateName, type WebSocketState } from './state.js';
 
+/** What an operation is called in messages. */
+export type Operation = 'send' | 'receive' | 'close' | 'ping' | 'add to a group';
+
 /** What an operation has found. */
 interface Found {
   readonly state: WebSocketState;
@@ -9,7 +12,7 @@ interface Found {
 }
 
 /** An operation that is not possible any more. */
-export function notOpenFor(operation: 'send' | 'receive' | 'close' | 'ping', found: Found): WebSocketError {
+export function notOpenFor(operation: Operation, found: Found): WebSocketError {
   const { state, isHandedOver, isCloseQueued } = found;
   let what = `state is ${stateName(state)}`;
   if (isHandedOver) what = 'it has been handed over to ws';

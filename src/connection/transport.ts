@@ -1,7 +1,8 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Deadline } from '../deadline.js';
-import { type Batch, COPY_LIMIT } from '../framing/frame-writer.js';
+import type { Batch } from '../framing/batch.js';
+import { COPY_LIMIT } from '../framing/frame-writer.js';
 
 /** What a transport reports to its connection. */
 export interface TransportOwner {

@@ -1,5 +1,6 @@
 import { isAnyArrayBuffer } from 'node:util/types';
 import { isDetached } from '../connection/detached.js';
+import { WebSocketMessageType } from './fragments.js';
 
 /** What can be sent: a string as text, bytes of any kind as binary. */
 export type WebSocketData = string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -63,3 +64,42 @@ export function checkSignal(signal: unknown, operation: string): AbortSignal | u
 function isAbortSignal(value: unknown): value is AbortSignal {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
 }
+
+/**
+ * Validates the `messageType` of a message.
+ *
+ * @throws TypeError or RangeError if it is neither Text nor Binary
+ */
+export function isText(messageType: unknown, payload: string | Uint8Array): boolean {
+  if (messageType === undefined) return typeof payload === 'string';
+  if (messageType === WebSocketMessageType.Text) return true;
+  if (messageType === WebSocketMessageType.Binary) return false;
+  if (typeof messageType !== 'number') {
+    throw new TypeError(`Cannot send: messageType is of type ${typeof messageType}, must be Text (0) or Binary (1)`);
+  }
+  throw new RangeError(`Cannot send: messageType is ${messageType}, must be Text (0) or Binary (1)`);
+}
+
+/** Longest name of a group, in bytes of UTF-8. */
+const LONGEST_NAME = 256;
+
+/**
+ * Validates the name of a group.
+ *
+ * @throws TypeError if it is not a string, or not text; RangeError if it is empty or too long
+ */
+export function checkGroupName(name: unknown, operation: string): string {
+  if (typeof name !== 'string') {
+    throw new TypeError(`Cannot ${operation}: name is of type ${found(name)}, must be a string`);
+  }
+  const bytes = Buffer.byteLength(name);
+  if (bytes === 0 || bytes > LONGEST_NAME) {
+    throw new RangeError(`Cannot ${operation}: name is ${bytes} bytes of UTF-8, must be 1 to ${LONGEST_NAME}`);
+  }
+  if (LONE_SURROGATE.test(name)) {
+    throw new TypeError(`Cannot ${operation}: name has a lone surrogate, must be text that UTF-8 can express`);
+  }
+  return name;
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -5,11 +5,11 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
 import { type CloseInfo, closePayload } from '../connection/close-status.js';
 import { Connection, type ConnectionParts, type Traffic } from '../connection/connection.js';
-import { derive } from '../connection/deferred.js';
+import { derive, rejected } from '../connection/deferred.js';
 import type { Compression } from '../connection/input.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { ClosedPromise } from './closed.js';
-import { checkSignal, incomingBytes, outgoingBytes, type WebSocketData } from './data.js';
+import { checkGroupName, checkSignal, incomingBytes, isText, outgoingBytes, type WebSocketData } from './data.js';
 import {
   type CompletionCallback,
   complete,
@@ -17,11 +17,12 @@ import {
   fragmentKind,
   type ReceiveResult,
   receiveKind,
-  WebSocketMessageType,
+  type WebSocketMessageType,
 } from './fragments.js';
 import { JsonChannel, type JsonOptions, type WebSocketJson } from './json.js';
 import { MessageIterator, type WebSocketMessage, wholeMessage } from './messages.js';
 import * as info from './request-info.js';
+import { SetView } from './set-view.js';
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import { readableOf, writableOf } from './streams.js';
 
@@ -62,6 +63,20 @@ export interface ContextHost {
   terminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
   /** Gets what a completion callback of the application throws. */
   failed(context: WebSocketContext, error: unknown): void;
+  readonly groups: GroupMemberships;
+}
+
+/** Who is in which group. @internal */
+export interface GroupMemberships {
+  /** Resolves when messages of all processes come, or the backplane is found interrupted. */
+  join(context: WebSocketContext, name: string): Promise<void>;
+  leave(context: WebSocketContext, name: string): void;
+  leaveAll(context: WebSocketContext): void;
+}
+
+/** A group that a connection is in. @internal */
+export interface JoinedGroup {
+  readonly name: string;
 }
 
 /** What watches over a connection behind its hand-over to `ws`. @internal */
@@ -87,6 +102,8 @@ const brand = Symbol.for('websocket-context.WebSocketContext');
 
 const settled: Promise<void> = Promise.resolve();
 
+const NO_GROUPS: readonly JoinedGroup[] = [];
+
 /** Asks the client to go while the application goes on reading what it sends until then. For draining. */
 export let closeGracefully: (context: WebSocketContext, code: number, reason: string) => void;
 
@@ -101,6 +118,15 @@ export let trafficOf: (context: WebSocketContext) => Traffic;
  * `AsyncLocalStorage`) must never be seen by those who are told of another's connection.
  */
 export let inContextOf: <T>(context: WebSocketContext, callback: () => T) => T;
+
+/** The connection, as far as groups need it. */
+export let connectionOf: (context: WebSocketContext) => Connection;
+
+/** The groups that the connection is in. */
+export let groupsOf: (context: WebSocketContext) => readonly JoinedGroup[];
+
+/** Records the groups that the connection is in. */
+export let setGroups: (context: WebSocketContext, groups: readonly JoinedGroup[]) => void;
 
 /**
  * One WebSocket connection, on `req.webSocket` after the handshake. Three styles of use that can be mixed: ASP.NET
@@ -129,12 +155,18 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   #readable: ReadableStream<WebSocketMessage> | undefined;
   #writable: WritableStream<WebSocketData> | undefined;
   #json: JsonChannel | undefined;
+  #groups: readonly JoinedGroup[] = NO_GROUPS;
 
   static {
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
     cutOff = (context) => context.#connection.cutOff();
     trafficOf = (context) => context.#connection.traffic;
     inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
+    connectionOf = (context) => context.#connection;
+    groupsOf = (context) => context.#groups;
+    setGroups = (context, groups) => {
+      context.#groups = groups.length === 0 ? NO_GROUPS : groups;
+    };
   }
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
@@ -507,15 +539,58 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
    */
   get ws(): WebSocket {
     const { host } = this.#parts;
-    return (
-      this.#connection.ws ??
-      this.#connection.handOver((socket, head, owner) =>
-        host.openWs(socket, head, this.#parts, {
-          scope: this.#scope,
-          onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
-        }),
-      )
+    if (this.#connection.ws !== undefined) return this.#connection.ws;
+    const ws = this.#connection.handOver((socket, head, owner) =>
+      host.openWs(socket, head, this.#parts, {
+        scope: this.#scope,
+        onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
+      }),
     );
+    this.#leaveGroupsUnlessSending();
+    return ws;
+  }
+
+  // Groups
+
+  /**
+   * Adds the connection to a group of its `webSockets()` instance. It is a member in this process when the call returns,
+   * and leaves by itself when it can no longer be sent to, or is handed over to `ws`. A second time has no effect.
+   * Corresponds to `IGroupManager.AddToGroupAsync` of SignalR.
+   *
+   * @param name 1 to 256 bytes of UTF-8; case matters
+   * @returns resolves when messages of all processes reach it, or the backplane is found interrupted, which catches up by
+   *   itself, at the latest after 2 s; rejects with ERR_WEBSOCKET_INVALID_STATE if nothing can be sent any more, and with
+   *   a TypeError or RangeError for a wrong name
+   */
+  addToGroupAsync(name: string): Promise<void> {
+    return attempt(() => {
+      const checked = checkGroupName(name, 'add to a group');
+      if (!this.#connection.canSend) return rejected(this.#connection.notOpenFor('add to a group'));
+      return this.#parts.host.groups.join(this, checked);
+    });
+  }
+
+  /**
+   * Removes the connection from a group. It is not a member any more when the call returns. Corresponds to
+   * `IGroupManager.RemoveFromGroupAsync` of SignalR.
+   *
+   * @param name as in {@link addToGroupAsync}; a group that it is not in has no effect
+   * @returns rejects with a TypeError or RangeError for a wrong name
+   */
+  removeFromGroupAsync(name: string): Promise<void> {
+    return attempt(() => {
+      this.#parts.host.groups.leave(this, checkGroupName(name, 'remove from a group'));
+      return settled;
+    });
+  }
+
+  /** The names of the groups that the connection is in, at any moment. */
+  get groups(): ReadonlySet<string> {
+    return new SetView({
+      size: () => this.#groups.length,
+      has: (name) => this.#groups.some((group) => group.name === name),
+      list: () => this.#groups.map((group) => group.name),
+    });
   }
 
   // The handshake (AspNetWebSocketContext)
@@ -622,12 +697,18 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   }
 
   #closing(): void {
+    this.#leaveGroupsUnlessSending();
     const controller = this.#closingController;
     if (controller !== undefined) this.#scope.runInAsyncScope(() => controller.abort());
   }
 
+  #leaveGroupsUnlessSending(): void {
+    if (this.#groups !== NO_GROUPS && !this.#connection.canSend) this.#parts.host.groups.leaveAll(this);
+  }
+
   // The connection may have ended while it was being made, before it was ours.
   #terminated(connection: Connection): void {
+    this.#leaveGroupsUnlessSending();
     this.#scope.runInAsyncScope(() => {
       this.#resolveClosed?.(connection.closeInfo);
       this.#controller?.abort();
@@ -637,16 +718,6 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 }
 
 Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
-
-function isText(messageType: unknown, payload: string | Uint8Array): boolean {
-  if (messageType === undefined) return typeof payload === 'string';
-  if (messageType === WebSocketMessageType.Text) return true;
-  if (messageType === WebSocketMessageType.Binary) return false;
-  if (typeof messageType !== 'number') {
-    throw new TypeError(`Cannot send: messageType is of type ${typeof messageType}, must be Text (0) or Binary (1)`);
-  }
-  throw new RangeError(`Cannot send: messageType is ${messageType}, must be Text (0) or Binary (1)`);
-}
 
 /** Before anything is done: a callback that cannot be called would leave its caller without an answer. */
 function checkCompletion(completion: unknown, operation: string): void {

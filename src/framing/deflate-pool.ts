@@ -12,6 +12,9 @@ const { PerMessageDeflate } = ws as typeof ws & {
 // As many as compress at once by default, and some that wait for the next fragment of their message.
 const MOST_IDLE_CODECS = 16;
 
+/** Messages shorter than this are not worth compressing; as in `ws`. */
+const DEFAULT_THRESHOLD = 1024;
+
 // 64 compressors are about 16 MiB. A connection that is not among them pays with a new context and a worse ratio.
 const MOST_IDLE_CONTEXTS = 64;
 
@@ -100,7 +103,7 @@ export class DeflatePool {
 
   readonly #options: PerMessageDeflateOptions;
   readonly #inflaters: Map<number, InflateCodec[]> = new Map();
-  readonly #deflaters: Map<number, NegotiatedDeflate[]> = new Map();
+  readonly #settings: Map<number, DeflateSetting> = new Map();
 
   private constructor(options: PerMessageDeflateOptions) {
     this.#options = options;
@@ -131,28 +134,51 @@ export class DeflatePool {
 
   giveInflater(windowBits: number, codec: InflateCodec): void {
     codec.owner = undefined;
-    if (!put(this.#inflaters, windowBits, codec)) codec.close();
-    else codec.stream.reset();
+    const idle = this.#inflaters.get(windowBits);
+    if (idle === undefined) this.#inflaters.set(windowBits, [codec]);
+    else if (idle.length < MOST_IDLE_CODECS) idle.push(codec);
+    else {
+      codec.close();
+      return;
+    }
+    codec.stream.reset();
   }
 
-  takeDeflater(windowBits: number): NegotiatedDeflate {
-    const idle = this.#deflaters.get(windowBits)?.pop();
-    if (idle !== undefined) return idle;
-    const deflate = new PerMessageDeflate({ ...this.#options, isServer: true });
-    deflate.params = { server_no_context_takeover: true, server_max_window_bits: windowBits };
-    return deflate;
-  }
-
-  giveDeflater(windowBits: number, codec: NegotiatedDeflate): void {
-    if (!put(this.#deflaters, windowBits, codec)) codec.cleanup();
+  /** The same object for all connections with these options that have agreed upon this window. */
+  setting(windowBits: number): DeflateSetting {
+    let setting = this.#settings.get(windowBits);
+    if (setting === undefined) {
+      setting = new DeflateSetting(this.#options, windowBits);
+      this.#settings.set(windowBits, setting);
+    }
+    return setting;
   }
 }
 
-/** Adds to the idle ones of a window size; `false` if there are enough. */
-function put<T>(idle: Map<number, T[]>, windowBits: number, codec: T): boolean {
-  const list = idle.get(windowBits);
-  if (list === undefined) idle.set(windowBits, [codec]);
-  else if (list.length >= MOST_IDLE_CODECS) return false;
-  else list.push(codec);
-  return true;
+/** How messages are compressed that do not refer to earlier ones, and the compressors for it. */
+export class DeflateSetting {
+  readonly #options: PerMessageDeflateOptions;
+  readonly #windowBits: number;
+  readonly #idle: NegotiatedDeflate[] = [];
+  /** Messages shorter than this are not worth compressing. */
+  readonly threshold: number;
+
+  constructor(options: PerMessageDeflateOptions, windowBits: number) {
+    this.#options = options;
+    this.#windowBits = windowBits;
+    this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+  }
+
+  takeDeflater(): NegotiatedDeflate {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return idle;
+    const deflate = new PerMessageDeflate({ ...this.#options, isServer: true });
+    deflate.params = { server_no_context_takeover: true, server_max_window_bits: this.#windowBits };
+    return deflate;
+  }
+
+  giveDeflater(codec: NegotiatedDeflate): void {
+    if (this.#idle.length < MOST_IDLE_CODECS) this.#idle.push(codec);
+    else codec.cleanup();
+  }
 }

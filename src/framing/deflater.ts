@@ -2,7 +2,7 @@ import type { PerMessageDeflateOptions } from 'ws';
 import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import { DeflatePool, idleContexts } from './deflate-pool.js';
+import { DeflatePool, type DeflateSetting, idleContexts } from './deflate-pool.js';
 
 /**
  * Compresses the messages of one connection with the `PerMessageDeflate` of `ws`, which also limits how many
@@ -13,9 +13,9 @@ import { DeflatePool, idleContexts } from './deflate-pool.js';
  * need not do, so that the peer does not notice.
  */
 export class MessageDeflater {
+  /** What connections have in common that can be sent the same compressed frame. */
+  readonly setting: DeflateSetting;
   readonly #negotiated: NegotiatedDeflate;
-  readonly #pool: DeflatePool;
-  readonly #windowBits: number;
   readonly #takeover: boolean;
   #codec: NegotiatedDeflate | undefined;
   #destroyed = false;
@@ -23,8 +23,7 @@ export class MessageDeflater {
   constructor(deflate: NegotiatedDeflate, options: PerMessageDeflateOptions = DEFLATE_DEFAULTS) {
     const { server_max_window_bits: windowBits, server_no_context_takeover: noTakeover = false } = deflate.params ?? {};
     this.#negotiated = deflate;
-    this.#pool = DeflatePool.of(options);
-    this.#windowBits = windowBits ?? DEFAULT_WINDOW_BITS;
+    this.setting = DeflatePool.of(options).setting(windowBits ?? DEFAULT_WINDOW_BITS);
     this.#takeover = !noTakeover;
   }
 
@@ -35,7 +34,7 @@ export class MessageDeflater {
    */
   compress(data: Buffer, endOfMessage: boolean, callback: (error: Error | null, out: Buffer) => void): void {
     if (this.#takeover) idleContexts.take(this);
-    this.#codec ??= this.#takeover ? this.#negotiated : this.#pool.takeDeflater(this.#windowBits);
+    this.#codec ??= this.#takeover ? this.#negotiated : this.setting.takeDeflater();
     const codec = this.#codec;
     const done = (error: Error | null, out: Buffer): void => {
       if (this.#destroyed || error !== null) {
@@ -43,7 +42,10 @@ export class MessageDeflater {
         this.#codec = undefined;
       } else if (endOfMessage) {
         if (this.#takeover) idleContexts.keep(this);
-        else this.#giveBack(codec);
+        else {
+          this.#codec = undefined;
+          this.setting.giveDeflater(codec);
+        }
       }
       if (!this.#destroyed) callback(error, out);
     };
@@ -56,11 +58,19 @@ export class MessageDeflater {
     }
   }
 
+  /**
+   * The peer is sent a message that was not compressed here, and refers to no other one: it stands in the peer's window
+   * and not in ours, which therefore begins anew (RFC 7692, section 7.2.1 lets a compressor forget whenever it likes).
+   */
+  startAnew(): void {
+    idleContexts.take(this);
+    this.dropContext();
+  }
+
   /** Frees what zlib holds, at the latest when a compression under way is done. */
   destroy(): void {
     this.#destroyed = true;
-    idleContexts.take(this);
-    this.dropContext();
+    this.startAnew();
   }
 
   /** The context has not been used for long: later messages begin with a new one. */
@@ -68,10 +78,27 @@ export class MessageDeflater {
     this.#codec?.cleanup();
     this.#codec = undefined;
   }
+}
 
-  #giveBack(codec: NegotiatedDeflate): void {
-    this.#codec = undefined;
-    this.#pool.giveDeflater(this.#windowBits, codec);
+/**
+ * Compresses a whole message for all connections with a setting: it refers to no other message, so that each of them can
+ * inflate it, whatever it was sent before.
+ */
+export function compressForMany(
+  setting: DeflateSetting,
+  data: Buffer,
+  callback: (error: Error | null, out: Buffer) => void,
+): void {
+  const codec = setting.takeDeflater();
+  const done = (error: Error | null, out: Buffer): void => {
+    if (error === null) setting.giveDeflater(codec);
+    else codec.cleanup();
+    callback(error, out);
+  };
+  try {
+    codec.compress(data, true, done);
+  } catch (error) {
+    process.nextTick(done, error, EMPTY);
   }
 }
 

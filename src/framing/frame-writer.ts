@@ -1,51 +1,12 @@
+import { type Batch, BLOCK_SIZE, takeBlock } from './batch.js';
 import { headerLength, LONGEST_HEADER, putFrame, putHeader } from './frame.js';
+import type { FrameRun } from './frame-run.js';
 
 /**
  * Payloads up to this size are copied behind their header; longer ones are written by reference. Below it a copy costs
  * less than a further element of the vector that is given to the system.
  */
 export const COPY_LIMIT: number = 16 * 1024;
-
-const BLOCK_SIZE = 64 * 1024;
-const FIRST_BLOCK_SIZE = 4 * 1024;
-/** Bytes of blocks of a size that are kept for later; what a peak needed beyond them goes to the garbage collector. */
-const SPARE = 4 * 1024 * 1024;
-
-/**
- * Blocks are borrowed for the time from the first frame of a batch until the system has taken it. All connections of
- * the process share the spare ones, so that an idle connection holds none.
- */
-class BlockPool {
-  readonly #size: number;
-  readonly #spare: Buffer[] = [];
-
-  constructor(size: number) {
-    this.#size = size;
-  }
-
-  take(): Buffer {
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#size);
-  }
-
-  give(block: Buffer): void {
-    if (this.#spare.length * this.#size < SPARE) this.#spare.push(block);
-  }
-}
-
-const firstBlocks = new BlockPool(FIRST_BLOCK_SIZE);
-const blocks = new BlockPool(BLOCK_SIZE);
-
-/** A number of frames in the order of the wire, and the blocks that they stand in. */
-export interface Batch {
-  readonly chunks: Buffer[];
-  readonly byteLength: number;
-  readonly blocks: Buffer[];
-}
-
-/** Gives the blocks of a batch back once the system has taken its bytes. */
-export function recycle(batch: Batch): void {
-  for (const block of batch.blocks) (block.length === BLOCK_SIZE ? blocks : firstBlocks).give(block);
-}
 
 /** Longest text whose UTF-8 form is sure to fit into a block together with its header. */
 const TEXT_COPY_LIMIT = Math.floor((BLOCK_SIZE - 4) / 3);
@@ -64,6 +25,8 @@ export class FrameWriter {
   #start = 0;
   #end = 0;
   #length = 0;
+  /** All that was appended, as long as each frame of it is shared. */
+  #run: FrameRun | undefined;
 
   /** Bytes, headers included, that wait in the batch. */
   get byteLength(): number {
@@ -115,8 +78,25 @@ export class FrameWriter {
     this.#chunks.push(Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, length));
   }
 
+  /** Appends a frame that goes to others as well. The batch refers to it as long as it consists of nothing else. */
+  appendShared(frame: FrameRun): void {
+    const run = this.#run;
+    if (run === undefined && this.#length > 0) {
+      this.#copyShared(frame);
+    } else {
+      this.#run = run === undefined ? frame : run.followedBy(frame);
+      this.#length += frame.byteLength;
+    }
+  }
+
   /** Hands out what was appended and starts anew. */
   take(): Batch {
+    if (this.#run !== undefined) {
+      const { batch } = this.#run;
+      this.#run = undefined;
+      this.#length = 0;
+      return batch;
+    }
     this.#cut();
     const batch = { chunks: this.#chunks, byteLength: this.#length, blocks: this.#blocks };
     this.#chunks = [];
@@ -128,15 +108,37 @@ export class FrameWriter {
 
   /** A block with `size` free bytes behind `#end`. */
   #reserve(size: number): Buffer {
+    if (this.#run !== undefined) this.#stopSharing(this.#run);
     if (this.#block !== undefined) {
       if (this.#block.length - this.#end >= size) return this.#block;
       this.#cut();
     }
-    const block = this.#block === undefined && size <= FIRST_BLOCK_SIZE ? firstBlocks.take() : blocks.take();
+    const block = takeBlock(size, this.#block === undefined);
     this.#blocks.push(block);
     this.#block = block;
     this.#start = this.#end = 0;
     return block;
+  }
+
+  /** A frame follows that goes to nobody else. */
+  #stopSharing(run: FrameRun): void {
+    this.#run = undefined;
+    this.#length = 0;
+    this.#copyShared(run);
+  }
+
+  #copyShared({ frames }: FrameRun): void {
+    for (const frame of frames) {
+      this.#length += frame.length;
+      if (frame.length > COPY_LIMIT) {
+        this.#cut();
+        this.#chunks.push(frame);
+      } else {
+        const block = this.#reserve(frame.length);
+        block.set(frame, this.#end);
+        this.#end += frame.length;
+      }
+    }
   }
 
   #cut(): void {

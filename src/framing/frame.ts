@@ -6,11 +6,20 @@ export const LONGEST_HEADER = 10;
 const LONGEST_SHORT_LENGTH = 125;
 const LONGEST_16_BIT_LENGTH = 0xffff;
 
-/** Makes an unmasked frame in a buffer of its own: the header, and a copy of the payload. */
-export function makeFrame(firstByte: number, payload: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafeSlow(headerLength(payload.length) + payload.length);
-  putFrame(frame, 0, firstByte, payload);
+/** Makes an unmasked frame in a buffer of its own: the header, and a copy of the payload, or the UTF-8 form of a text. */
+export function makeFrame(firstByte: number, payload: string | Uint8Array): Buffer {
+  const length = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+  const frame = Buffer.allocUnsafeSlow(headerLength(length) + length);
+  const start = putHeader(frame, 0, firstByte, length);
+  if (typeof payload === 'string') frame.write(payload, start);
+  else frame.set(payload, start);
   return frame;
+}
+
+/** The payload of a frame that {@link makeFrame} has made. */
+export function payloadOf(frame: Buffer): Buffer {
+  const length = frame[1];
+  return frame.subarray(length === LENGTH_IN_64_BITS ? LONGEST_HEADER : length === LENGTH_IN_16_BITS ? 4 : 2);
 }
 
 /** Puts an unmasked frame at `at` into a buffer that has room for it; returns where it ends. */

@@ -24,6 +24,11 @@ export class PendingSend extends Deferred<void> {
   readonly size: number;
   phase: 'queued' | 'compressing' | 'compressed' | 'committed' = 'queued';
 
+  /** What waits at a sender is either shared by many, or not. */
+  get shared(): undefined {
+    return undefined;
+  }
+
   constructor(parts: PendingSendParts) {
     super();
     this.data = parts.data;

@@ -1,11 +1,15 @@
 import { WebSocketError } from '../../errors.js';
 import { eventLoop } from '../../event-loop.js';
+import { type Batch, recycle } from '../../framing/batch.js';
 import { MessageDeflater } from '../../framing/deflater.js';
-import { type Batch, COPY_LIMIT, FrameWriter, recycle } from '../../framing/frame-writer.js';
+import type { FrameRun } from '../../framing/frame-run.js';
+import { COPY_LIMIT, FrameWriter } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
 import type { Compression } from '../input.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
+import { type FrameWaiter, SharedCompression, type SharedMessage } from './shared-message.js';
+import { flushInSlices, type SliceTarget } from './slices.js';
 
 /**
  * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
@@ -13,8 +17,8 @@ import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js'
  */
 const HIGH_WATER_MARK = 128 * 1024;
 
-/** Messages shorter than this are not worth compressing; as in `ws`. */
-const DEFAULT_THRESHOLD = 1024;
+/** What a waiting message to many weighs beyond its bytes where a limit is to be kept, so that tiny ones are not free. */
+const WAITING_WEIGHT = 64;
 
 /** What a {@link Sender} reports to its connection. */
 export interface SenderEvents {
@@ -57,22 +61,26 @@ function byteLength(data: string | Uint8Array): number {
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
  * system has taken the batch before it. Never more than one batch is with the system.
  */
-export class Sender {
+export class Sender implements SliceTarget, FrameWaiter {
   readonly #events: SenderEvents;
   readonly #writer: FrameWriter = new FrameWriter();
   readonly #deflater: MessageDeflater | undefined;
-  readonly #threshold: number;
   readonly #highWaterMark: number;
-  #queue: PendingSend[] = [];
-  /** Index of the first pending send; the array is cut now and then. */
+  #queue: Waiting[] = [];
+  /** Index of the first that waits; the array is cut now and then. */
   #first = 0;
   #queuedBytes = 0;
   /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
-  #postponed: PendingSend[] | undefined;
+  #postponed: Waiting[] | undefined;
+  /** What waits and may be replaced, by its slot. */
+  #slots: Map<string, WaitingInSlot> | undefined;
+  /** The message at the head of the queue that is being compressed for this connection and others. */
+  #compressing: SharedCompression | undefined;
   /** The batch that the system has not taken completely yet, and the sends in it, if any. */
   #inFlight: Batch | undefined;
   #committed: PendingSend[] | undefined;
   #flushScheduled = false;
+  #sliceScheduled = false;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
   /** That message is compressed. */
@@ -87,12 +95,17 @@ export class Sender {
     this.#events = events;
     this.#highWaterMark = Math.min(HIGH_WATER_MARK, limit);
     this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
-    this.#threshold = compression?.options.threshold ?? DEFAULT_THRESHOLD;
   }
 
   /** Bytes accepted and not yet taken by the system. */
   get bufferedAmount(): number {
     return this.#queuedBytes + this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0);
+  }
+
+  /** What is held against the limit of a member of groups, to whom anybody may send. */
+  get weight(): number {
+    const waiting = this.#queue.length - this.#first + (this.#postponed?.length ?? 0);
+    return this.bufferedAmount + waiting * WAITING_WEIGHT;
   }
 
   /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
@@ -119,7 +132,7 @@ export class Sender {
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
     if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
-    if (this.#deflater !== undefined && this.#wouldCompress(data, endOfMessage, compress)) return false;
+    if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
     if (typeof data === 'string') this.#writer.appendText(firstByte, data);
@@ -142,7 +155,7 @@ export class Sender {
       data: typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
       text,
       endOfMessage,
-      compress: this.#deflater !== undefined && this.#isWorthCompressing(data, endOfMessage, compress),
+      compress: this.#deflater !== undefined && isWorthCompressing(this.#deflater, data, endOfMessage, compress),
       close: false,
       whole,
       size: byteLength(data),
@@ -150,6 +163,44 @@ export class Sender {
     this.#enqueue(pending);
     onPending?.(pending);
     return pending.promise;
+  }
+
+  /**
+   * Sends a message that goes to many, in its turn. It is written by a slice of the time of the process, and cannot be
+   * withdrawn.
+   *
+   * @returns false if it is volatile, and the system has not taken the last batch
+   */
+  sendShared(message: SharedMessage): boolean {
+    const isSlow = this.#inFlight !== undefined;
+    if (isSlow && message.volatile) return false;
+    const isNext = this.#first === this.#queue.length && !this.#insideMessage;
+    if (!isSlow && isNext && this.#writer.byteLength <= this.#highWaterMark) {
+      const frame = message.frameFor(this.#deflater?.setting);
+      if (frame instanceof SharedCompression) this.#enqueueShared(message);
+      else this.#commitShared(frame);
+    } else {
+      this.#enqueueShared(message);
+    }
+    if (!isSlow) this.scheduleSlice();
+    return true;
+  }
+
+  /** Flushes in one of the slices of time that groups are given, unless it happens sooner. */
+  scheduleSlice(): void {
+    if (this.#sliceScheduled) return;
+    this.#sliceScheduled = true;
+    flushInSlices(this);
+  }
+
+  onSlice(): void {
+    this.#sliceScheduled = false;
+    this.flush();
+  }
+
+  onFrame(): void {
+    this.#compressing = undefined;
+    this.scheduleSlice();
   }
 
   /** Sends a ping, pong or close frame before everything that waits. */
@@ -211,7 +262,7 @@ export class Sender {
       ...(this.#postponed ?? NONE),
       ...(this.#committed ?? NONE),
     ]) {
-      if (!pending.close) this.withdraw(pending, reason);
+      if (pending.shared === undefined && !pending.close) this.withdraw(pending, reason);
     }
   }
 
@@ -220,9 +271,9 @@ export class Sender {
     const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#postponed ?? NONE)];
     this.#queue = [];
     this.#first = 0;
-    this.#postponed = this.#committed = undefined;
+    this.#postponed = this.#committed = this.#slots = undefined;
     this.#queuedBytes = 0;
-    rejectSends(all, reason);
+    rejectSends(all.filter(isPendingSend), reason);
   }
 
   /** Frees what compression holds; nothing more will be sent. */
@@ -304,13 +355,17 @@ export class Sender {
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
   #pump(): void {
     while (this.#first < this.#queue.length && this.#writer.byteLength < HIGH_WATER_MARK) {
-      const pending = this.#queue[this.#first] as PendingSend;
-      if (pending.phase === 'compressing') return;
-      if (pending.whole && this.#insideMessage) {
+      const pending = this.#queue[this.#first] as Waiting;
+      if (this.#insideMessage && isMessageOfItsOwn(pending)) {
         this.#shift();
         this.#postpone(pending);
         continue;
       }
+      if (pending.shared !== undefined) {
+        if (!this.#pumpShared(pending)) return;
+        continue;
+      }
+      if (pending.phase === 'compressing') return;
       if (pending.isDetached) {
         this.#shift();
         this.#queuedBytes -= pending.size;
@@ -329,6 +384,28 @@ export class Sender {
       this.#queuedBytes -= pending.size;
       this.#commit(pending);
     }
+  }
+
+  /** @returns false if the message must be compressed first */
+  #pumpShared(waiting: SharedMessage | WaitingInSlot): boolean {
+    const message = waiting.shared;
+    const frame = message.frameFor(this.#deflater?.setting);
+    if (frame instanceof SharedCompression) {
+      if (frame !== this.#compressing) frame.waiters.push(this);
+      this.#compressing = frame;
+      return false;
+    }
+    this.#shift();
+    this.#queuedBytes -= message.size;
+    if (message.slot !== undefined) this.#slots?.delete(message.slot);
+    this.#commitShared(frame);
+    return true;
+  }
+
+  #commitShared(frame: FrameRun): void {
+    if (this.#deflater !== undefined && frame.isCompressed) this.#deflater.startAnew();
+    this.#writer.appendShared(frame);
+    this.messages++;
   }
 
   #commit(pending: PendingSend): void {
@@ -361,7 +438,8 @@ export class Sender {
     this.#insideMessage = this.#messageCompressed = false;
     if (this.#postponed === undefined) return;
     // Those who waited for this message to end are next.
-    this.#queue.splice(this.#first, 0, ...this.#postponed);
+    this.#queue = this.#postponed.concat(this.#queue.slice(this.#first));
+    this.#first = 0;
     this.#postponed = undefined;
     this.#scheduleFlush();
   }
@@ -371,8 +449,9 @@ export class Sender {
     const postponed = this.#postponed ?? NONE;
     this.#postponed = undefined;
     for (const { size } of postponed) this.#queuedBytes -= size;
+    this.#slots = undefined;
     rejectSends(
-      postponed,
+      postponed.filter(isPendingSend),
       new WebSocketError(
         'ERR_WEBSOCKET_INVALID_STATE',
         'Cannot send: our half was closed within the message of another sender, which must have ended before',
@@ -380,13 +459,14 @@ export class Sender {
     );
   }
 
-  #wouldCompress(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
+  #wouldCompress(
+    deflater: MessageDeflater,
+    data: string | Uint8Array,
+    endOfMessage: boolean,
+    compress: boolean | undefined,
+  ): boolean {
     if (this.#insideMessage) return this.#messageCompressed;
-    return this.#isWorthCompressing(data, endOfMessage, compress);
-  }
-
-  #isWorthCompressing(data: string | Uint8Array, endOfMessage: boolean, compress: boolean | undefined): boolean {
-    return compress ?? (!endOfMessage || byteLength(data) >= this.#threshold);
+    return isWorthCompressing(deflater, data, endOfMessage, compress);
   }
 
   /** The first fragment decides for its whole message (RFC 7692, section 6.1). */
@@ -417,17 +497,39 @@ export class Sender {
   }
 
   #enqueue(pending: PendingSend): void {
-    if (pending.whole && this.#insideMessage && this.#first === this.#queue.length) {
-      this.#postpone(pending);
-      this.#queuedBytes += pending.size;
-      return;
-    }
-    this.#queue.push(pending);
-    this.#queuedBytes += pending.size;
-    this.#scheduleFlush();
+    if (this.#append(pending)) this.#scheduleFlush();
   }
 
-  #postpone(pending: PendingSend): void {
+  #enqueueShared(message: SharedMessage): void {
+    const { slot } = message;
+    if (slot === undefined) {
+      this.#append(message);
+      return;
+    }
+    const waiting = this.#slots?.get(slot);
+    if (waiting === undefined) {
+      const first = new WaitingInSlot(message);
+      this.#slots ??= new Map();
+      this.#slots.set(slot, first);
+      this.#append(first);
+    } else {
+      this.#queuedBytes += message.size - waiting.size;
+      waiting.shared = message;
+    }
+  }
+
+  /** @returns whether it is in the queue, and not behind the end of a message that is not finished */
+  #append(pending: Waiting): boolean {
+    this.#queuedBytes += pending.size;
+    if (this.#insideMessage && isMessageOfItsOwn(pending) && this.#first === this.#queue.length) {
+      this.#postpone(pending);
+      return false;
+    }
+    this.#queue.push(pending);
+    return true;
+  }
+
+  #postpone(pending: Waiting): void {
     this.#postponed ??= [];
     this.#postponed.push(pending);
   }
@@ -446,4 +548,38 @@ export class Sender {
     if (postponed >= 0) this.#postponed?.splice(postponed, 1);
     else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
   }
+}
+
+/** What waits for its turn. */
+type Waiting = PendingSend | SharedMessage | WaitingInSlot;
+
+/** A message to many whose place another one may take. */
+class WaitingInSlot {
+  shared: SharedMessage;
+
+  constructor(message: SharedMessage) {
+    this.shared = message;
+  }
+
+  get size(): number {
+    return this.shared.size;
+  }
+}
+
+function isWorthCompressing(
+  { setting }: MessageDeflater,
+  data: string | Uint8Array,
+  endOfMessage: boolean,
+  compress: boolean | undefined,
+): boolean {
+  return compress ?? (!endOfMessage || byteLength(data) >= setting.threshold);
+}
+
+function isPendingSend(waiting: Waiting): waiting is PendingSend {
+  return waiting.shared === undefined;
+}
+
+/** Whether it has to wait until a message begun by somebody else has ended. */
+function isMessageOfItsOwn(waiting: Waiting): boolean {
+  return waiting.shared !== undefined || waiting.whole;
 }

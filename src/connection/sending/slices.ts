@@ -1,0 +1,63 @@
+import { performance } from 'node:perf_hooks';
+import { eventLoop } from '../../event-loop.js';
+
+/** For how long, in ms, writing to the members of groups may keep the event loop from all other work. */
+const SLICE = 10;
+/** The clock is looked at once for so many members. */
+const MEMBERS_PER_LOOK = 16;
+
+/** Who writes what was put together for members of groups. */
+export interface SliceTarget {
+  onSlice(): void;
+}
+
+/** Whose turn comes, in order; up to {@link next} they have had it. */
+let waiting: SliceTarget[] = [];
+let next = 0;
+/** How many have had their turn and are not in {@link waiting} any more. */
+let forgotten = 0;
+/** Who wants to know when the first so many have had their turn. */
+const watchers: { readonly count: number; readonly resolve: () => void }[] = [];
+
+/**
+ * Flushes at the end of this tick, and later where there are too many for one go: the event loop goes round after each
+ * slice of 10 ms. First come, first served.
+ */
+export function flushInSlices(target: SliceTarget): void {
+  if (waiting.push(target) === 1) eventLoop.nextTick(flushSlice);
+}
+
+/** Resolves when everybody who waits for a flush in slices has had it. */
+export function whenSlicesAreDone(): Promise<void> {
+  const count = forgotten + waiting.length;
+  if (next === waiting.length) return Promise.resolve();
+  return new Promise((resolve) => {
+    watchers.push({ count, resolve });
+  });
+}
+
+function flushSlice(): void {
+  const end = performance.now() + SLICE;
+  try {
+    while (next < waiting.length) {
+      const target = waiting[next++] as SliceTarget;
+      target.onSlice();
+      if (next % MEMBERS_PER_LOOK === 0 && performance.now() >= end) break;
+    }
+  } finally {
+    // A stream whose write throws is not to keep the others from theirs.
+    finishSlice();
+  }
+}
+
+function finishSlice(): void {
+  const isDone = next === waiting.length;
+  if (isDone || next >= 1024) {
+    forgotten += next;
+    waiting = waiting.slice(next);
+    next = 0;
+  }
+  const count = forgotten + next;
+  while (watchers[0] !== undefined && watchers[0].count <= count) watchers.shift()?.resolve();
+  if (!isDone) eventLoop.setImmediate(flushSlice);
+}

@@ -1,0 +1,39 @@
+import type { JoinedGroup, WebSocketContext } from '../context/web-socket-context.js';
+
+/** A group that has members in this process. One member needs no `Set`. */
+export class Group implements JoinedGroup {
+  readonly name: string;
+  #members: WebSocketContext | Set<WebSocketContext>;
+  /** Resolves when messages of other processes come; `undefined` when they do. */
+  joining: Promise<void> | undefined;
+
+  constructor(name: string, first: WebSocketContext) {
+    this.name = name;
+    this.#members = first;
+  }
+
+  get size(): number {
+    return this.#members instanceof Set ? this.#members.size : 1;
+  }
+
+  get members(): Iterable<WebSocketContext> {
+    return this.#members instanceof Set ? this.#members : [this.#members];
+  }
+
+  has(member: WebSocketContext): boolean {
+    return this.#members instanceof Set ? this.#members.has(member) : this.#members === member;
+  }
+
+  add(member: WebSocketContext): void {
+    if (this.#members instanceof Set) this.#members.add(member);
+    else this.#members = new Set([this.#members, member]);
+  }
+
+  /** Removes one of several members. */
+  remove(member: WebSocketContext): void {
+    const members = this.#members as Set<WebSocketContext>;
+    members.delete(member);
+    const [last] = members;
+    if (members.size === 1 && last !== undefined) this.#members = last;
+  }
+}

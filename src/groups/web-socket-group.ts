@@ -1,0 +1,193 @@
+import { closePayload } from '../connection/close-status.js';
+import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
+import type { WebSocketMessageType } from '../context/fragments.js';
+import { SetView } from '../context/set-view.js';
+import { WebSocketContext } from '../context/web-socket-context.js';
+import { ALL, type GroupKey } from './group-backplane.js';
+import type { GroupSendResult, Groups } from './groups.js';
+
+/**
+ * The connections that go by a name, from `sockets.group(name)`, or all that are open, from `sockets.all`. It is only a
+ * name: it costs nothing to keep, and a group without members costs nothing at all.
+ */
+export class WebSocketGroup {
+  readonly #groups: Groups;
+  readonly #key: GroupKey;
+  readonly #members: ReadonlySet<WebSocketContext>;
+
+  /** `sockets.group` makes groups. @internal */
+  constructor(groups: Groups, key: GroupKey) {
+    this.#groups = groups;
+    this.#key = key;
+    this.#members = new SetView({
+      size: () => groups.size(key),
+      has: (context) => groups.has(key, context),
+      list: () => groups.members(key),
+    });
+  }
+
+  /** Its name; `'*'` for `sockets.all`, which no group of that name has anything to do with. */
+  get name(): string {
+    return this.#key === ALL ? '*' : this.#key;
+  }
+
+  /** How many members it has in this process; see {@link countAsync} for all processes. */
+  get size(): number {
+    return this.#groups.size(this.#key);
+  }
+
+  /** Its members in this process, at any moment. A loop over them may add and remove. */
+  get members(): ReadonlySet<WebSocketContext> {
+    return this.#members;
+  }
+
+  /**
+   * Sends a message to all members: a string as text, bytes as binary. The data is copied once and may be reused when the
+   * call returns. Each member gets this process's messages in the order of the calls, those of `sendAsync` of its context
+   * included; there is no order between processes.
+   *
+   * For a slow member, which the system has not taken the last bytes for, the message waits; a member for which more than
+   * `sendBufferLimit` waits is aborted, and nobody else notices. See `volatile` and `latest` for what need not wait.
+   *
+   * @returns resolves when this process has given its frames to the sockets, and the backplane's client has taken the
+   *   message. It waits for no client, and says nothing about delivery. Rejects with a TypeError or RangeError for wrong
+   *   arguments, or a message beyond the limit of the backplane, and nobody has got anything then
+   */
+  sendAsync(data: WebSocketData, options?: GroupSendOptions): Promise<GroupSendResult> {
+    return rejectInsteadOfThrow(() => {
+      const { messageType, compress, volatile, latest, local } = options ?? {};
+      const payload = outgoingBytes(data, 'send');
+      checkLatest(latest, volatile);
+      return this.#groups.send(this.#key, {
+        data: payload,
+        text: isText(messageType, payload),
+        compress: checkBoolean(compress, 'compress'),
+        volatile: checkBoolean(volatile, 'volatile'),
+        latest,
+        local: checkBoolean(local, 'local') === true,
+        except: exceptions(options?.except, 'send'),
+      });
+    });
+  }
+
+  /**
+   * Sends a close frame to all members in every process, as `closeOutputAsync` of a context does: what clients still send
+   * can be read until their close.
+   *
+   * @param status 1000 (default) to 1003, 1007 to 1014, 3000 to 4999, or 1005 for a close frame without status
+   * @param description at most 123 bytes of UTF-8
+   * @returns resolves as {@link sendAsync} does; rejects with a TypeError or RangeError, and nobody is closed then
+   */
+  closeAsync(status = 1000, description = '', options?: GroupCloseOptions): Promise<GroupSendResult> {
+    return rejectInsteadOfThrow(() => {
+      closePayload(status, description);
+      return this.#groups.close(this.#key, status, description, exceptions(options?.except, 'close'));
+    });
+  }
+
+  /**
+   * Counts the members in all processes.
+   *
+   * @returns rejects for a wrong argument only; a process that does not answer in time is counted in `missing`
+   */
+  async countAsync(options?: GroupCountOptions): Promise<GroupCount> {
+    const timeout = checkTimeout(options?.timeout);
+    const { count, nodes, missing } = await this.#groups.countElsewhere(this.#key, timeout);
+    return { count: this.size + count, nodes: 1 + nodes, missing };
+  }
+}
+
+/** Options of `sendAsync` of a group. */
+export interface GroupSendOptions {
+  /** Text or Binary; default: Text for a string, Binary for bytes. */
+  readonly messageType?: typeof WebSocketMessageType.Text | typeof WebSocketMessageType.Binary | undefined;
+  /** Whether to compress, where compression was negotiated. Default: messages above its threshold. */
+  readonly compress?: boolean | undefined;
+  /** Who does not get it: a context, or several. Only members of this process can be excepted. */
+  readonly except?: WebSocketContext | Iterable<WebSocketContext> | undefined;
+  /** Whether slow members, which the system has not taken the last bytes for, are passed over. Default `false`. */
+  readonly volatile?: boolean | undefined;
+  /**
+   * A key: where the message has to wait for a slow member, it takes the place of the message with the same key in this
+   * group that waits there already, and may so overtake others. Not together with `volatile`.
+   */
+  readonly latest?: string | undefined;
+  /** Whether only members of this process get it. Default `false`. */
+  readonly local?: boolean | undefined;
+}
+
+/** Options of `closeAsync` of a group. */
+export interface GroupCloseOptions {
+  /** Who is not closed: a context, or several. Only members of this process can be excepted. */
+  readonly except?: WebSocketContext | Iterable<WebSocketContext> | undefined;
+}
+
+/** Options of `countAsync` of a group. */
+export interface GroupCountOptions {
+  /** How long to wait for other processes, in ms. Default 1000. */
+  readonly timeout?: number | undefined;
+}
+
+/** How many members a group has. */
+export interface GroupCount {
+  /** Members in all processes that have answered, this one included. */
+  readonly count: number;
+  /** Processes that have answered, this one included. */
+  readonly nodes: number;
+  /** Processes that have not answered in time. */
+  readonly missing: number;
+}
+
+const NOBODY: ReadonlySet<WebSocketContext> = new Set();
+
+function exceptions(except: unknown, operation: string): ReadonlySet<WebSocketContext> {
+  if (except === undefined) return NOBODY;
+  const contexts = except instanceof WebSocketContext ? [except] : isIterable(except) ? [...except] : undefined;
+  if (!contexts?.every((context) => context instanceof WebSocketContext)) {
+    throw new TypeError(
+      `Cannot ${operation}: except is ${typeOf(except)}, must be a WebSocketContext or an iterable of them`,
+    );
+  }
+  return new Set(contexts as WebSocketContext[]);
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+function checkBoolean(value: unknown, name: string): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw new TypeError(`Cannot send: ${name} is ${typeOf(value)}, must be a boolean`);
+}
+
+function checkLatest(latest: unknown, volatile: unknown): void {
+  if (latest === undefined) return;
+  if (typeof latest !== 'string') throw new TypeError(`Cannot send: latest is ${typeOf(latest)}, must be a string`);
+  if (latest === '') throw new TypeError('Cannot send: latest is empty, must be a key of at least one character');
+  if (volatile === true) {
+    throw new TypeError('Cannot send: volatile and latest are both given, must be one of them: skip, or replace');
+  }
+}
+
+/** Longest delay of a timer in milliseconds, 24.8 days. */
+const MAX_TIMEOUT = 0x7fffffff;
+
+function checkTimeout(timeout: unknown = 1000): number {
+  if (typeof timeout !== 'number') {
+    throw new TypeError(`Cannot count: timeout is ${typeOf(timeout)}, must be a number`);
+  }
+  if (timeout >= 0 && timeout <= MAX_TIMEOUT) return timeout;
+  throw new RangeError(`Cannot count: timeout is ${timeout}, must be from 0 to ${MAX_TIMEOUT} (milliseconds)`);
+}
+
+function typeOf(value: unknown): string {
+  return value === null ? 'null' : `of type ${typeof value}`;
+}
+
+function rejectInsteadOfThrow<T>(operation: () => Promise<T>): Promise<T> {
+  try {
+    return operation();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
