@@ -97,6 +97,27 @@ describe('KeepAlive', () => {
     assert.deepEqual(peer.probes, [30, 75]);
   });
 
+  it('forgets a peer that goes in the turn in which its time is up, and keeps one of which something has come', (t) => {
+    const { clock, keepAlive } = start(t);
+    const looks: Array<() => void> = [];
+    t.mock.method(globalThis, 'setImmediate', (look: () => void) => void looks.push(look));
+    const peers = [new Peer(clock.now), new Peer(clock.now), new Peer(clock.now)] as const;
+    const tickets = peers.map((peer) => keepAlive.watch(peer, 30, 20));
+    clock.advance(50);
+    keepAlive.unwatch(tickets[0] as object);
+    peers[1].lastActivity = clock.now();
+    for (const look of looks) look();
+    assert.deepEqual(
+      peers.map(({ losses }) => losses),
+      [[], [], [50]],
+    );
+    clock.advance(30);
+    assert.deepEqual(
+      peers.map(({ probes }) => probes.length),
+      [1, 2, 1],
+    );
+  });
+
   it('never loses a peer whose input is paused, nor one resumed just before its time is up', (t) => {
     const { clock, watch } = start(t);
     const peer = watch();

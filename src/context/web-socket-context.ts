@@ -80,7 +80,7 @@ export interface JoinedGroup {
 }
 
 /** What watches over a connection behind its hand-over to `ws`. @internal */
-export interface HandOverGuard {
+interface HandOverGuard {
   /** The asynchronous context in which the events of `ws` run. */
   readonly scope: AsyncResource;
   /** Drops the connection, because `waiting` bytes have not been taken yet; returns the error that says so. */
