@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import finalhandler from 'finalhandler';
-import { isFarewell } from './farewell.js';
+import { bidFarewell, isFarewell } from './farewell.js';
 import type { UpgradeRequest } from './upgrade-request.js';
 import type { Watch } from './watch.js';
 
@@ -125,7 +125,8 @@ export class Chain {
       this.#watch.unmatched = true;
       return;
     }
-    finalhandler(req, res, { onerror: logError })(error);
+    if (isFarewell(error)) bidFarewell(req, res, error);
+    else finalhandler(req, res, { onerror: logError })(error);
   }
 }
 
@@ -140,6 +141,6 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 /** Where Express and Connect leave an error that nobody handled. */
 export function logError(error: unknown): void {
-  if (process.env['NODE_ENV'] === 'test' || isFarewell(error)) return;
+  if (process.env['NODE_ENV'] === 'test') return;
   console.error(error instanceof Error ? (error.stack ?? String(error)) : String(error));
 }
