@@ -101,11 +101,14 @@ describe('Groups, membership', () => {
       await context.addToGroupAsync(name);
       assert.equal(hall.group(name).name, name);
       assert.equal(hall.group(name).size, 1);
+      assert.equal(hall.group(name).members.has(context), true);
+      assert.equal(hall.group(name).members.has(hall.enter().context), false);
     }
     assert.equal(context.groups.size, 7);
     assert.equal(hall.all.name, '*');
+    const { size } = hall.all;
     await context.removeFromGroupAsync('*');
-    assert.equal(hall.all.size, 1);
+    assert.equal(hall.all.size, size);
   });
 
   it('refuses names that cannot be, and records nothing', async (t) => {

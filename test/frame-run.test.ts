@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { recycle } from '../src/framing/batch.js';
+import { makeFrame, payloadOf } from '../src/framing/frame.js';
+import { FrameRun } from '../src/framing/frame-run.js';
+import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
+import { BINARY_FRAME, FIN, RSV1, TEXT_FRAME } from '../src/framing/opcodes.js';
+import { settle } from './support/fake-socket.js';
+import { parseFrames } from './support/frames.js';
+
+const run = (text: string): FrameRun => new FrameRun(makeFrame(FIN | TEXT_FRAME, text));
+const large = (size: number): FrameRun => new FrameRun(makeFrame(FIN | BINARY_FRAME, Buffer.alloc(size)));
+const texts = (chunks: readonly Buffer[]): string[] =>
+  parseFrames(Buffer.concat(chunks)).frames.map(({ payload }) => payload.toString());
+
+describe('FrameRun', () => {
+  it('is the same for all that have been sent the same frames in the same turn', async () => {
+    const [a, b, c] = [run('a'), run('b'), run('c')];
+    const first = a.followedBy(b).followedBy(c);
+    assert.equal(a.followedBy(b).followedBy(c), first);
+    assert.notEqual(a.followedBy(c), first);
+    assert.deepEqual(texts(first.frames), ['a', 'b', 'c']);
+    assert.equal(first.byteLength, 9);
+    await settle();
+    assert.notEqual(a.followedBy(b).followedBy(c), first);
+  });
+
+  it('is joined once, and the batch is the same for all', () => {
+    const [a, b] = [large(4000), large(4000)];
+    const ours = a.followedBy(b);
+    assert.equal(ours.batch.chunks.length, 2);
+    assert.equal(a.followedBy(b), ours);
+    const { batch } = ours;
+    assert.equal(batch.chunks.length, 1);
+    assert.deepEqual(batch.chunks[0], Buffer.concat(ours.frames));
+    assert.equal(ours.batch, batch);
+    recycle(batch);
+  });
+
+  it('is not joined where a copy would cost more than it saves', () => {
+    const [a, b] = [large(200_000), large(200_000)];
+    assert.equal(a.batch.chunks[0], a.frames[0]);
+    a.followedBy(b);
+    assert.equal(a.followedBy(b).batch.chunks.length, 2);
+  });
+
+  it('is joined for one alone if its frames are no longer than references', () => {
+    assert.equal(run('a').followedBy(run('b')).batch.chunks.length, 1);
+  });
+
+  it('tells whether its last frame is compressed', () => {
+    assert.equal(run('a').isCompressed, false);
+    assert.equal(new FrameRun(makeFrame(FIN | RSV1 | TEXT_FRAME, Buffer.from('a'))).isCompressed, true);
+  });
+});
+
+describe('FrameWriter with shared frames', () => {
+  it('refers to them as long as it has no others', () => {
+    const writer = new FrameWriter();
+    const [a, b] = [run('a'), run('b')];
+    writer.appendShared(a);
+    assert.equal(writer.byteLength, 3);
+    writer.appendShared(b);
+    assert.equal(writer.take(), a.followedBy(b).batch);
+    assert.equal(writer.byteLength, 0);
+    assert.equal(writer.take().chunks.length, 0);
+  });
+
+  it('copies small ones among others, and refers to large ones, in order', () => {
+    const writer = new FrameWriter();
+    const huge = large(COPY_LIMIT + 1);
+    writer.appendShared(run('a'));
+    writer.appendShared(huge);
+    writer.appendText(FIN | TEXT_FRAME, 'b');
+    writer.appendShared(run('c'));
+    writer.appendShared(huge);
+    writer.append(FIN | BINARY_FRAME, Buffer.from('d'));
+    const batch = writer.take();
+    assert.equal(batch.byteLength, Buffer.concat(batch.chunks).length);
+    assert.deepEqual(
+      texts(batch.chunks).map((text) => (text.length > 1 ? text.length : text)),
+      ['a', COPY_LIMIT + 1, 'b', 'c', COPY_LIMIT + 1, 'd'],
+    );
+    assert.equal(batch.chunks.filter((chunk) => chunk === huge.frames[0]).length, 2);
+    recycle(batch);
+  });
+});
+
+describe('payloadOf', () => {
+  it('is the payload of a frame, whatever the length of its header', () => {
+    for (const length of [0, 125, 126, 0xffff, 0x1_0000]) {
+      const payload = Buffer.alloc(length, 'a');
+      assert.deepEqual(payloadOf(makeFrame(FIN | BINARY_FRAME, payload)), payload);
+      assert.deepEqual(payloadOf(makeFrame(FIN | TEXT_FRAME, payload.toString())), payload);
+    }
+    assert.equal(payloadOf(makeFrame(FIN | TEXT_FRAME, 'ü😀')).toString(), 'ü😀');
+  });
+});

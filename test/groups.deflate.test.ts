@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
+import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from '../src/framing/deflate-options.js';
+import { negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
+import { settle, until } from './support/fake-socket.js';
+import type { ParsedFrame } from './support/frames.js';
+import { Hall, type Member } from './support/members.js';
+
+const RSV1 = 4;
+const NO_TAKEOVER: DeflateParameters = { server_no_context_takeover: true };
+const text = (seed: number): string => noise(1000, seed).toString('base64').repeat(2);
+
+function enter(hall: Hall, params: DeflateParameters, options = DEFLATE_DEFAULTS): Member {
+  const [member] = hall.enterGroup('room', 1, { compression: { negotiated: negotiated(params), options } });
+  assert.ok(member);
+  return member;
+}
+
+/** What a client with a window of its own for all messages makes of the frames that it gets. */
+async function inflateAll(t: TestContext, frames: readonly ParsedFrame[]): Promise<string[]> {
+  const inflater = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
+  t.after(() => inflater.close());
+  const texts: string[] = [];
+  for (const { payload, rsv } of frames) {
+    if (rsv !== RSV1) {
+      texts.push(payload.toString());
+      continue;
+    }
+    let inflated = '';
+    const collect = (chunk: Buffer): void => {
+      inflated += chunk.toString('latin1');
+    };
+    inflater.on('data', collect);
+    await new Promise((resolve) => inflater.write(Buffer.concat([payload, TRAILER]), resolve));
+    inflater.off('data', collect);
+    texts.push(inflated);
+  }
+  return texts;
+}
+
+const inflated = ({ payload }: ParsedFrame): string =>
+  inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH }).toString();
+
+describe('Groups with compression', () => {
+  it('compress a message once for each setting, and not for who has none', async (t) => {
+    const compress = t.mock.method(PerMessageDeflate.prototype, 'compress').mock;
+    const hall = new Hall(t);
+    const members = [
+      enter(hall, NO_TAKEOVER),
+      enter(hall, NO_TAKEOVER),
+      enter(hall, {}),
+      enter(hall, { ...NO_TAKEOVER, server_max_window_bits: 10 }),
+    ];
+    const [plain] = hall.enterGroup('room', 1) as [Member];
+    const message = text(1);
+    assert.equal((await hall.group('room').sendAsync(message)).members, 5);
+    await settle();
+    assert.equal(compress.callCount(), 2);
+    for (const { socket } of members) {
+      assert.equal(socket.sent.length, 1);
+      assert.equal(socket.sent[0]?.rsv, RSV1);
+      assert.equal(inflated(socket.sent[0] as ParsedFrame), message);
+    }
+    assert.equal(plain.socket.sent[0]?.rsv, 0);
+    assert.equal(plain.socket.sent[0]?.payload.toString(), message);
+  });
+
+  it('leave short messages as they are, unless told otherwise', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    const room = hall.group('room');
+    await room.sendAsync('short');
+    await room.sendAsync('short', { compress: true });
+    await room.sendAsync(text(1), { compress: false });
+    await room.sendAsync(Buffer.from(text(2)));
+    await settle();
+    assert.deepEqual(
+      member.socket.sent.map(({ rsv }) => rsv),
+      [0, RSV1, 0, RSV1],
+    );
+  });
+
+  it('can be read by a client that keeps its window, among messages of its connection alone', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, {}, {});
+    const other = enter(hall, {}, {});
+    const expected: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      // The same words again and again: a compressor that had not begun anew would refer to what the client has elsewhere.
+      const own = `own ${text(3)} ${text(round)}`;
+      const shared = `shared ${text(3)} ${text(round + 100)}`;
+      void member.context.sendAsync(own);
+      void hall.group('room').sendAsync(shared);
+      void member.context.sendAsync(`${own} again`);
+      void hall.group('room').sendAsync('short');
+      expected.push(own, shared, `${own} again`, 'short');
+    }
+    await until(() => member.socket.sent.length === expected.length && other.socket.sent.length === 12);
+    assert.deepEqual(await inflateAll(t, member.socket.sent), expected);
+    assert.equal((await inflateAll(t, other.socket.sent)).length, 12);
+    assert.ok(member.socket.sent.filter(({ rsv }) => rsv === RSV1).length === 18);
+  });
+
+  it('keep their place in the order while they are being compressed', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    const room = hall.group('room');
+    const message = text(1);
+    void member.context.sendAsync('1');
+    const sent = room.sendAsync(message);
+    void room.sendAsync('2');
+    void member.context.sendAsync('3');
+    void room.sendAsync('old', { latest: 'key', compress: true });
+    void room.sendAsync('new', { latest: 'key', compress: true });
+    await sent;
+    await until(() => member.socket.sent.length === 5);
+    const texts = member.socket.sent.map((frame) => (frame.rsv === RSV1 ? inflated(frame) : frame.payload.toString()));
+    assert.deepEqual(texts, ['1', message, '2', '3', 'new']);
+  });
+
+  it('resolve when the compressed frame is with the sockets', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    await hall.group('room').sendAsync(text(1));
+    assert.equal(member.socket.sent.length, 1);
+  });
+
+  it('replace what is being compressed for a slot by what is newer', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    const room = hall.group('room');
+    const waiting: Array<() => void> = [];
+    const original = PerMessageDeflate.prototype.compress;
+    t.mock.method(
+      PerMessageDeflate.prototype,
+      'compress',
+      function (this: NegotiatedDeflate, ...args: Parameters<NegotiatedDeflate['compress']>) {
+        waiting.push(() => original.apply(this, args));
+      },
+    );
+    void room.sendAsync('first', { latest: 'key', compress: true });
+    await settle();
+    void room.sendAsync('second', { latest: 'key', compress: true });
+    void member.context.sendAsync('behind');
+    await settle();
+    assert.equal(waiting.length, 2);
+    waiting.shift()?.();
+    await settle(10);
+    assert.deepEqual(member.socket.sentText, []);
+    waiting.shift()?.();
+    await until(() => member.socket.sent.length === 2);
+    assert.equal(inflated(member.socket.sent[0] as ParsedFrame), 'second');
+  });
+
+  it('are sent as they are when they cannot be compressed', async (t) => {
+    for (const failing of [
+      (_data: Buffer, _fin: boolean, callback: (error: Error, out: Buffer) => void) =>
+        callback(new Error('no luck'), Buffer.alloc(0)),
+      () => {
+        throw new Error('no memory');
+      },
+    ]) {
+      t.mock.method(PerMessageDeflate.prototype, 'compress', failing);
+      const hall = new Hall(t);
+      const member = enter(hall, NO_TAKEOVER);
+      await hall.group('room').sendAsync('message', { compress: true });
+      await settle();
+      assert.deepEqual(member.socket.sentText, ['1 message']);
+      t.mock.restoreAll();
+    }
+  });
+});

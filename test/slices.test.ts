@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { flushInSlices, whenSlicesAreDone } from '../src/connection/sending/slices.js';
+import { eventLoop } from '../src/event-loop.js';
+import { settle } from './support/fake-socket.js';
+
+/** The callbacks that have been asked for, to be called by the test, and a clock of its own. */
+function takeOver(t: TestContext) {
+  const ticks: Array<() => void> = [];
+  const turns: Array<() => void> = [];
+  const clock = { now: 0 };
+  t.mock.method(eventLoop, 'nextTick', (callback: () => void) => void ticks.push(callback));
+  t.mock.method(eventLoop, 'setImmediate', (callback: () => void) => void turns.push(callback));
+  t.mock.method(performance, 'now', () => clock.now);
+  return { ticks, turns, clock };
+}
+
+describe('flushInSlices', () => {
+  it('lets the event loop go round after each 10 ms, and keeps the order', (t) => {
+    const { ticks, turns, clock } = takeOver(t);
+    const flushed: number[] = [];
+    for (let at = 0; at < 100; at++) {
+      flushInSlices({
+        onSlice() {
+          flushed.push(at);
+          clock.now += 0.25;
+        },
+      });
+    }
+    assert.equal(ticks.length, 1);
+    ticks.shift()?.();
+    assert.equal(flushed.length, 48);
+    assert.equal(turns.length, 1);
+    flushInSlices({ onSlice: () => void flushed.push(100) });
+    assert.equal(ticks.length, 0);
+    while (turns.length > 0) turns.shift()?.();
+    assert.deepEqual(
+      flushed,
+      Array.from({ length: 101 }, (_, at) => at),
+    );
+  });
+
+  it('goes on with the others when a stream throws', (t) => {
+    const { ticks, turns } = takeOver(t);
+    const flushed: string[] = [];
+    flushInSlices({
+      onSlice() {
+        throw new Error('a stream of the application');
+      },
+    });
+    flushInSlices({ onSlice: () => void flushed.push('second') });
+    assert.throws(() => ticks.shift()?.(), { message: 'a stream of the application' });
+    turns.shift()?.();
+    assert.deepEqual(flushed, ['second']);
+  });
+
+  it('forgets those who had their turn, however long it goes on', (t) => {
+    const { ticks, turns, clock } = takeOver(t);
+    let flushed = 0;
+    const target = {
+      onSlice() {
+        flushed++;
+        clock.now += 0.001;
+        if (flushed < 50_000) flushInSlices(target);
+      },
+    };
+    flushInSlices(target);
+    ticks.shift()?.();
+    while (turns.length > 0) turns.shift()?.();
+    assert.equal(flushed, 50_000);
+  });
+});
+
+describe('whenSlicesAreDone', () => {
+  it('resolves when those have been flushed that waited when it was called', async (t) => {
+    const { ticks, turns, clock } = takeOver(t);
+    const slow = {
+      onSlice() {
+        clock.now += 1;
+      },
+    };
+    const events: string[] = [];
+    void whenSlicesAreDone().then(() => events.push('nobody waited'));
+    for (let at = 0; at < 16; at++) flushInSlices(slow);
+    void whenSlicesAreDone().then(() => events.push('first'));
+    for (let at = 0; at < 16; at++) flushInSlices(slow);
+    void whenSlicesAreDone().then(() => events.push('second'));
+    await settle();
+    assert.deepEqual(events, ['nobody waited']);
+    ticks.shift()?.();
+    await settle();
+    assert.deepEqual(events, ['nobody waited', 'first']);
+    turns.shift()?.();
+    await settle();
+    assert.deepEqual(events, ['nobody waited', 'first', 'second']);
+  });
+});
