@@ -1,4 +1,3 @@
-export type { BackplaneDriver, BackplaneDriverEvents, BackplaneInfo, BackplaneStatus } from './backplane/driver.js';
 export { type CloseInfo, WebSocketCloseStatus } from './connection/close-status.js';
 export type { Traffic } from './connection/connection.js';
 export { WebSocketState } from './connection/state.js';
@@ -27,7 +26,6 @@ export {
   type WriteFragmentOptions,
 } from './context/web-socket-context.js';
 export type {
-  BackplaneStatusMessage,
   ConnectionCloseMessage,
   ConnectionOpenMessage,
   HandlerErrorMessage,
@@ -46,6 +44,7 @@ export type {
 } from './groups/web-socket-group.js';
 export {
   type HandlerRequest,
+  type HandlerResponse,
   type NextFunction,
   type WebSocketRequest,
   type WebSockets,

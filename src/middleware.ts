@@ -1,9 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import createError from 'http-errors';
-import { Backplane, NO_BACKPLANE_INFO } from './backplane/backplane.js';
-import type { BackplaneInfo } from './backplane/driver.js';
-import { reportStatus } from './backplane/status-report.js';
 import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
 import {
@@ -16,14 +13,14 @@ import {
 } from './connections.js';
 import { checkGroupName } from './context/data.js';
 import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
-import { publishBackplaneStatus, publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
+import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
+import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
 import { WebSocketGroup } from './groups/web-socket-group.js';
 import { HandlerLife, settle } from './handler-life.js';
 import {
   type AttachOptions,
-  type ResolvedOptions,
   type ResolvedRouteOptions,
   resolveAttachOptions,
   resolveOptions,
@@ -45,16 +42,22 @@ export type WebSocketRequest = IncomingMessage & {
   webSocket?: WebSocketContext | undefined;
 };
 
-/**
- * The request that a handler gets: Node's, and what Express and its middleware add to it. Annotate the parameter with
- * another type to see more.
- */
-export interface HandlerRequest extends IncomingMessage, Express.Request {
+/** What a handler can count on in a request where there are no types of Express. */
+interface ConnectRequest extends IncomingMessage, Express.Request {
   /** Parameters of the route, in Express. */
   readonly params: Record<string, string>;
   /** The URL as the client sent it, in Express and Connect. */
   readonly originalUrl: string;
 }
+
+/**
+ * The request that a handler gets: Express's `Request`, with all that middleware adds to it, in a project that has the
+ * types of Express; otherwise Node's, and what Connect adds to it. Annotate the parameter with another type to see more.
+ */
+export type HandlerRequest = ExpressRequestOr<ConnectRequest>;
+
+/** The response that a handler gets: Express's `Response`, or Node's. It is over: the connection has taken its place. */
+export type HandlerResponse = ExpressResponseOr<ServerResponse>;
 
 /** The callback of a Connect middleware. */
 export type NextFunction = (error?: unknown) => void;
@@ -82,7 +85,7 @@ export interface WebSockets {
    * http error below 500 closes with 4000 + its status, anything else with 1011.
    */
   handler(
-    fn: (socket: WebSocketContext, req: HandlerRequest, res: ServerResponse) => unknown,
+    fn: (socket: WebSocketContext, req: HandlerRequest, res: HandlerResponse) => unknown,
     options?: WebSocketRouteOptions,
   ): (req: IncomingMessage, res: ServerResponse, next: NextFunction) => void;
   /** The same for requests and responses of another type, such as Express's own. */
@@ -138,12 +141,9 @@ export interface WebSockets {
   /** Counts since the instance was made: handshakes, outcomes, bytes and messages in both directions. */
   readonly totals: WebSocketTotals;
 
-  /** State of the backplane, which carries messages of groups to other processes, and counts since the instance was made. */
-  readonly backplane: BackplaneInfo;
-
   /**
    * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
-   * `timeout` ms, the rest is aborted, and the backplane is left. `server.close()` completes after it.
+   * `timeout` ms, the rest is aborted. `server.close()` completes after it.
    */
   close(options?: DrainOptions): Promise<DrainResult>;
 }
@@ -171,8 +171,7 @@ interface Route {
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new Connections(settings.maxConnections);
-  const backplane = openBackplane(settings, () => groups);
-  const groups: Groups = new Groups(connections.contexts, backplane ?? NO_BACKPLANE);
+  const groups = new Groups(connections.contexts, NO_BACKPLANE);
   const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
   const acceptingRoutes = new AcceptingRoutes();
@@ -326,9 +325,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   async function close(options: DrainOptions = {}): Promise<DrainResult> {
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
-    const result = await connections.close(code, reason, timeout);
-    await backplane?.close();
-    return result;
+    return connections.close(code, reason, timeout);
   }
 
   const members = Object.assign(middleware, {
@@ -344,28 +341,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     all,
     connectionCount: 0,
     totals: connections.totals,
-    backplane: NO_BACKPLANE_INFO,
     close,
   });
   return Object.defineProperties(members, {
     name: { value: 'webSockets' },
     connectionCount: { get: () => connections.contexts.size },
     totals: { get: () => connections.totals },
-    backplane: { get: () => backplane?.info ?? NO_BACKPLANE_INFO },
-  });
-}
-
-/** Connects the groups of an instance, which need it themselves, to those of other processes. */
-function openBackplane({ backplane, onBackplane }: ResolvedOptions, groups: () => Groups): Backplane | undefined {
-  if (backplane === undefined) return undefined;
-  return new Backplane(backplane, {
-    onMessage: (group, message) => groups().onMessage(group, message),
-    onClose: (group, status, description) => groups().onClose(group, status, description),
-    onCount: (group) => groups().onCount(group),
-    onStatus: (status, error) => {
-      publishBackplaneStatus(status, error);
-      void reportStatus(onBackplane, status, error);
-    },
   });
 }
 

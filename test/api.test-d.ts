@@ -4,7 +4,8 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { type } from 'arktype';
 import { expectTypeOf } from 'expect-type';
-import express, { type Request } from 'express';
+import express, { type Request, type Response } from 'express';
+import type { Session, SessionData } from 'express-session';
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
@@ -43,6 +44,12 @@ sockets.handler((_socket, req, res) => {
   expectTypeOf(req).toExtend<IncomingMessage>();
   expectTypeOf(req.webSocket).toEqualTypeOf<WebSocketContext | undefined>();
   expectTypeOf(res).toExtend<ServerResponse>();
+  // In a project with the types of Express, all that it and its middleware add is there.
+  expectTypeOf(req).toExtend<Request>();
+  expectTypeOf(req.query['page']).toEqualTypeOf<Request['query'][string] | undefined>();
+  expectTypeOf(req.ip).toEqualTypeOf<string | undefined>();
+  expectTypeOf(req.session).toEqualTypeOf<Session & Partial<SessionData>>();
+  expectTypeOf(res).toExtend<Response>();
 });
 sockets.handler((socket) => void socket, { subProtocols: ['v1'], perMessageDeflate: true });
 sockets.handler(() => {}, { maxConnections: 1, onError: (_error, _socket, _req, { expected }) => void expected });
@@ -197,6 +204,32 @@ export async function json(socket: WebSocketContext, spec: StandardSchemaV1<stri
   socket.json({ invalid: 'ignore' });
   // @ts-expect-error no schema
   socket.json({ receive: { type: 'string' } });
+}
+
+// Numbers have names, and names numbers.
+export function name(socket: WebSocketContext): void {
+  expectTypeOf(WebSocketState[socket.state]).toEqualTypeOf<
+    'None' | 'Connecting' | 'Open' | 'CloseSent' | 'CloseReceived' | 'Closed' | 'Aborted'
+  >();
+  expectTypeOf(WebSocketState[2]).toEqualTypeOf<'Open'>();
+  expectTypeOf<WebSocketState>().toEqualTypeOf<0 | 1 | 2 | 3 | 4 | 5 | 6>();
+  expectTypeOf(WebSocketMessageType[WebSocketMessageType.Text]).toEqualTypeOf<'Text'>();
+  expectTypeOf(WebSocketCloseStatus[1001]).toEqualTypeOf<'EndpointUnavailable'>();
+}
+
+// Habits of ws do not compile.
+export function habits(socket: WebSocketContext): void {
+  // @ts-expect-error no events
+  socket.on('message', () => {});
+  // @ts-expect-error no events
+  socket.addEventListener('message', () => {});
+  // @ts-expect-error sendAsync
+  socket.send('x');
+  // @ts-expect-error closeAsync
+  socket.close();
+  // @ts-expect-error for await
+  socket.onmessage = () => {};
+  expectTypeOf(socket.readyState).toBeNever();
 }
 
 // Errors narrow by their code.

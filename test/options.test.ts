@@ -21,8 +21,6 @@ describe('resolveOptions()', () => {
       perMessageDeflate: false,
       maxConnections: Number.POSITIVE_INFINITY,
       onError: undefined,
-      backplane: undefined,
-      onBackplane: undefined,
     });
   });
 
@@ -76,7 +74,7 @@ describe('resolveOptions()', () => {
     assert.throws(() => resolveOptions(loose({ orign: 'any' })), {
       name: 'TypeError',
       message:
-        /^Cannot use the option orign: there is none of that name, must be one of origin, subProtocols, .*onBackplane$/,
+        /^Cannot use the option orign: there is none of that name, must be one of origin, subProtocols, .*onError$/,
     });
   });
 

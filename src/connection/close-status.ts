@@ -1,19 +1,20 @@
 import { isUtf8 } from 'node:buffer';
+import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
 import { isCloseCode } from '../framing/frame-reader.js';
 
 /** Close codes, with the members and numbers of `System.Net.WebSockets.WebSocketCloseStatus`. */
-export const WebSocketCloseStatus: {
-  readonly NormalClosure: 1000;
-  readonly EndpointUnavailable: 1001;
-  readonly ProtocolError: 1002;
-  readonly InvalidMessageType: 1003;
-  readonly Empty: 1005;
-  readonly InvalidPayloadData: 1007;
-  readonly PolicyViolation: 1008;
-  readonly MessageTooBig: 1009;
-  readonly MandatoryExtension: 1010;
-  readonly InternalServerError: 1011;
-} = Object.freeze({
+export const WebSocketCloseStatus: Enumeration<{
+  NormalClosure: 1000;
+  EndpointUnavailable: 1001;
+  ProtocolError: 1002;
+  InvalidMessageType: 1003;
+  Empty: 1005;
+  InvalidPayloadData: 1007;
+  PolicyViolation: 1008;
+  MessageTooBig: 1009;
+  MandatoryExtension: 1010;
+  InternalServerError: 1011;
+}> = enumeration({
   NormalClosure: 1000,
   EndpointUnavailable: 1001,
   ProtocolError: 1002,
@@ -27,7 +28,7 @@ export const WebSocketCloseStatus: {
 });
 
 /** A member of {@link WebSocketCloseStatus}: its number. Applications may also use 3000 to 4999. */
-export type WebSocketCloseStatus = (typeof WebSocketCloseStatus)[keyof typeof WebSocketCloseStatus];
+export type WebSocketCloseStatus = MemberOf<typeof WebSocketCloseStatus>;
 
 /** How a connection ended, as a `CloseEvent` would tell it. */
 export interface CloseInfo {

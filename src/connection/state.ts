@@ -1,22 +1,22 @@
+import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
+
 /** States of a connection, with the numbers of `System.Net.WebSockets.WebSocketState`. */
-export const WebSocketState: {
-  readonly None: 0;
-  readonly Connecting: 1;
-  readonly Open: 2;
-  readonly CloseSent: 3;
-  readonly CloseReceived: 4;
-  readonly Closed: 5;
-  readonly Aborted: 6;
-} = Object.freeze({ None: 0, Connecting: 1, Open: 2, CloseSent: 3, CloseReceived: 4, Closed: 5, Aborted: 6 });
+export const WebSocketState: Enumeration<{
+  None: 0;
+  Connecting: 1;
+  Open: 2;
+  CloseSent: 3;
+  CloseReceived: 4;
+  Closed: 5;
+  Aborted: 6;
+}> = enumeration({ None: 0, Connecting: 1, Open: 2, CloseSent: 3, CloseReceived: 4, Closed: 5, Aborted: 6 });
 
-/** A member of {@link WebSocketState}: its number. */
-export type WebSocketState = (typeof WebSocketState)[keyof typeof WebSocketState];
-
-const names = ['None', 'Connecting', 'Open', 'CloseSent', 'CloseReceived', 'Closed', 'Aborted'] as const;
+/** A member of {@link WebSocketState}: its number. `WebSocketState[number]` is its name. */
+export type WebSocketState = MemberOf<typeof WebSocketState>;
 
 /** Name of a state, for error messages. */
 export function stateName(state: WebSocketState): string {
-  return names[state];
+  return WebSocketState[state];
 }
 
 /** What can happen to a connection that moves its state. */

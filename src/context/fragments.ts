@@ -1,15 +1,16 @@
 import type { Connection } from '../connection/connection.js';
 import type { ReadKind } from '../connection/input.js';
+import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
 
 /** Types of a message, with the numbers of `System.Net.WebSockets.WebSocketMessageType`. */
-export const WebSocketMessageType: { readonly Text: 0; readonly Binary: 1; readonly Close: 2 } = Object.freeze({
+export const WebSocketMessageType: Enumeration<{ Text: 0; Binary: 1; Close: 2 }> = enumeration({
   Text: 0,
   Binary: 1,
   Close: 2,
 });
 
 /** A member of {@link WebSocketMessageType}: its number. */
-export type WebSocketMessageType = (typeof WebSocketMessageType)[keyof typeof WebSocketMessageType];
+export type WebSocketMessageType = MemberOf<typeof WebSocketMessageType>;
 
 /** What `receiveAsync` has received. Corresponds to `WebSocketReceiveResult`. */
 export interface ReceiveResult {

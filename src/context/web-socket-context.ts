@@ -25,6 +25,7 @@ import * as info from './request-info.js';
 import { SetView } from './set-view.js';
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import { readableOf, writableOf } from './streams.js';
+import { WsHabits } from './ws-habits.js';
 
 /** Options of an operation that can be cancelled. */
 export interface CancelOptions {
@@ -143,7 +144,7 @@ export let setGroups: (context: WebSocketContext, groups: readonly JoinedGroup[]
  * - A send, a close or a ping that fails with a {@link WebSocketError} and that nobody awaits raises no
  *   `unhandledRejection`; wrong arguments and the reasons of signals do.
  */
-export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
+export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: Connection;
   readonly #parts: ContextParts;
   /** The asynchronous context of the handshake. `AsyncLocalStorage.snapshot()` would take 40 times the memory. */
@@ -171,6 +172,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
   constructor(parts: ContextParts, connection: Omit<ConnectionParts, 'compression' | 'onClosing' | 'onTerminated'>) {
+    super();
     const { compression, request } = parts;
     this.#parts = parts;
     // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
@@ -185,7 +187,7 @@ export class WebSocketContext implements AsyncIterable<WebSocketMessage>, AsyncD
   }
 
   /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
-  static [Symbol.hasInstance](value: unknown): boolean {
+  static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && brand in value;
   }
 

@@ -12,6 +12,15 @@ app.get<{ room: string }>(
   }),
 );
 
+// Express's own request, without an annotation.
+app.get(
+  '/search',
+  sockets.handler(async (socket, req, res) => {
+    const address: string | undefined = req.ip;
+    await socket.sendAsync(`${address} ${req.query['q']} ${req.get('User-Agent')} ${res.locals['x']}`);
+  }),
+);
+
 app.get('/manual', async (req, _res, next) => {
   if (!sockets.isWebSocketRequest(req)) return next();
   const socket: WebSocketContext = await sockets.accept(req, { subProtocols: sockets.requestedProtocols(req) });

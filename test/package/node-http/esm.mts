@@ -7,6 +7,7 @@ import {
   WebSocketState,
   webSockets,
 } from 'websocket-context';
+import { connect, HandshakeRefusedError } from 'websocket-context/testing';
 
 const options: WebSocketOptions = {
   origin: ['https://example.com'],
@@ -27,6 +28,8 @@ async function echo(socket: WebSocketContext): Promise<void> {
 
 const handler = sockets.handler(async (socket, req) => {
   const path: string | undefined = req.url;
+  // @ts-expect-error nothing of Express
+  req.query;
   if (path === '/echo') await echo(socket);
 });
 
@@ -37,3 +40,9 @@ const server = createServer(app);
 const detach: () => void = sockets.attach(server, app);
 server.on('close', detach);
 server.listen();
+
+export async function test(): Promise<void> {
+  await using client = await connect(app, '/echo', { subProtocols: ['v1.chat'] });
+  const message: string | Buffer | undefined = await client.receiveAsync();
+  if (message === undefined) throw new HandshakeRefusedError(500, client.headers, '');
+}
