@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
+import { fileURLToPath } from 'node:url';
 import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import session from 'express-session';
 import createError from 'http-errors';
 import { type WebSockets, webSockets } from 'websocket-context';
+import { Broadcast } from './broadcast.js';
 import { ChatRooms, toName } from './chat.js';
 import { laboratory } from './close-laboratory.js';
 import { documentation } from './docs.js';
@@ -29,7 +31,8 @@ export interface Demo {
 export function createDemo(): Demo {
   const app = express();
   const sockets = webSockets();
-  const rooms = new ChatRooms();
+  const rooms = new ChatRooms(sockets);
+  const broadcast = new Broadcast(sockets);
   const lab = laboratory(sockets);
 
   app.disable('x-powered-by');
@@ -39,7 +42,8 @@ export function createDemo(): Demo {
     ['uplot.js', 'uPlot.esm.js'],
     ['uplot.css', 'uPlot.min.css'],
   ] as const) {
-    app.get(`/assets/${name}`, (_req, res) => res.sendFile(file, { root: `${root}../node_modules/uplot/dist` }));
+    const path = fileURLToPath(import.meta.resolve(`uplot/dist/${file}`));
+    app.get(`/assets/${name}`, (_req, res) => res.sendFile(path));
   }
   app.use(
     session({
@@ -70,6 +74,13 @@ export function createDemo(): Demo {
     sockets.handler(takeUpload, { receiveBufferLimit: 256 * 1024 }),
   );
   app.get('/stream/watch', sockets.handler(watchUpload, { maxConnections: 100 }));
+
+  app.get(
+    '/broadcast',
+    pageOr('broadcast', '/broadcast', ['broadcast.ts', 'broadcast-clients.ts'], 'how-to/streaming.md'),
+    broadcast.watch,
+  );
+  app.get('/broadcast/member', broadcast.member);
 
   app
     .route('/name')
@@ -111,6 +122,7 @@ export function createDemo(): Demo {
     app,
     sockets,
     async close(options) {
+      broadcast.close();
       const report = await sockets.close(options);
       lab.close();
       return report;

@@ -1,19 +1,25 @@
+import { createHash } from 'node:crypto';
 import type { Request } from 'express';
-import type { WebSocketContext } from 'websocket-context';
+import type { WebSocketContext, WebSocketGroup, WebSockets } from 'websocket-context';
 
 const HISTORY_LENGTH = 50;
 const MOST_ROOMS = 100;
 
+/** Somebody with a session: the same in all tabs. Nobody learns the session from the id. */
+interface Person {
+  readonly id: string;
+  readonly name: string;
+}
+
 /** What a room tells its members, as JSON. */
 type ChatEvent =
-  | { readonly type: 'history'; readonly lines: readonly ChatLine[] }
-  | { readonly type: 'people'; readonly names: readonly string[] }
+  | { readonly type: 'history'; readonly you: string; readonly since: number; readonly lines: readonly ChatLine[] }
+  | { readonly type: 'people'; readonly people: readonly Person[] }
   | ChatLine;
 
 /** A line of the conversation; `text` of `joined` and `left` is empty. */
-interface ChatLine {
+interface ChatLine extends Person {
   readonly type: 'said' | 'joined' | 'left';
-  readonly name: string;
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
@@ -27,7 +33,12 @@ export function toName(value: unknown): string | undefined {
 }
 
 export class ChatRooms {
+  readonly #sockets: WebSockets;
   readonly #rooms = new Map<string, ChatRoom>();
+
+  constructor(sockets: WebSockets) {
+    this.#sockets = sockets;
+  }
 
   accepts(name: string): boolean {
     return /^[a-z0-9-]{1,32}$/.test(name) && (this.#rooms.has(name) || this.#rooms.size < MOST_ROOMS);
@@ -36,10 +47,11 @@ export class ChatRooms {
   /** A visitor's stay in the room of the route: from the handshake until the connection closes. */
   async visit(socket: WebSocketContext, req: Request<{ room: string }>): Promise<void> {
     const { room: name } = req.params;
-    const room = this.#rooms.get(name) ?? new ChatRoom();
+    const room = this.#rooms.get(name) ?? new ChatRoom(this.#sockets.group(`chat ${name}`));
     this.#rooms.set(name, room);
 
-    const leave = room.enter(socket, req.sessionID, req.session.name ?? 'somebody');
+    const id = createHash('sha256').update(req.sessionID).digest('hex').slice(0, 12);
+    const leave = room.enter(socket, { id, name: req.session.name ?? 'somebody' });
     try {
       for await (const message of socket) {
         if (typeof message !== 'string') return await socket.closeAsync(1003, 'The chat takes text only');
@@ -52,54 +64,60 @@ export class ChatRooms {
   }
 }
 
-/** One person may be here with several tabs; the others see one name come and go. */
+/** A group and what was said in it. One person may be here with several tabs; the others see one come and go. */
 class ChatRoom {
-  readonly #members = new Map<WebSocketContext, { readonly visitor: string; readonly name: string }>();
+  readonly #group: WebSocketGroup;
+  readonly #people = new Map<WebSocketContext, Person>();
   readonly #history: ChatLine[] = [];
+  readonly #since = Date.now();
 
-  get isEmpty(): boolean {
-    return this.#members.size === 0;
+  constructor(group: WebSocketGroup) {
+    this.#group = group;
   }
 
-  enter(socket: WebSocketContext, visitor: string, name: string): () => void {
-    const isNew = !this.#isHere(visitor);
-    send(socket, { type: 'history', lines: this.#history });
-    this.#members.set(socket, { visitor, name });
-    if (isNew) this.#tell('joined', name);
+  get isEmpty(): boolean {
+    return this.#people.size === 0;
+  }
+
+  enter(socket: WebSocketContext, person: Person): () => void {
+    const isNew = !this.#isHere(person);
+    const history: ChatEvent = { type: 'history', you: person.id, since: this.#since, lines: this.#history };
+    void socket.sendAsync(JSON.stringify(history));
+    void socket.addToGroupAsync(this.#group.name);
+    this.#people.set(socket, person);
+    if (isNew) this.#tell('joined', person);
     this.#tellPeople();
 
     return () => {
-      this.#members.delete(socket);
-      if (!this.#isHere(visitor)) this.#tell('left', name);
+      this.#people.delete(socket);
+      if (!this.#isHere(person)) this.#tell('left', person);
       this.#tellPeople();
     };
   }
 
   say(socket: WebSocketContext, text: string): void {
-    const member = this.#members.get(socket);
-    if (member && text.trim() !== '') this.#tell('said', member.name, text);
+    const person = this.#people.get(socket);
+    if (person && text.trim() !== '') this.#tell('said', person, text);
   }
 
-  #isHere(visitor: string): boolean {
-    return [...this.#members.values()].some((member) => member.visitor === visitor);
+  #isHere({ id }: Person): boolean {
+    return [...this.#people.values()].some((person) => person.id === id);
   }
 
-  #tell(type: ChatLine['type'], name: string, text = ''): void {
-    const line: ChatLine = { type, name, text, at: Date.now() };
+  #tell(type: ChatLine['type'], person: Person, text = ''): void {
+    const line: ChatLine = { type, ...person, text, at: Date.now() };
     this.#history.push(line);
     if (this.#history.length > HISTORY_LENGTH) this.#history.shift();
-    for (const socket of this.#members.keys()) send(socket, line);
+    this.#send(line);
   }
 
   #tellPeople(): void {
-    const names = new Map([...this.#members.values()].map(({ visitor, name }) => [visitor, name]));
-    const sorted = [...names.values()].sort((a, b) => a.localeCompare(b));
-    for (const socket of this.#members.keys()) send(socket, { type: 'people', names: sorted });
+    const people = new Map([...this.#people.values()].map((person) => [person.id, person]));
+    this.#send({ type: 'people', people: [...people.values()].sort((a, b) => a.name.localeCompare(b.name)) });
   }
-}
 
-function send(socket: WebSocketContext, event: ChatEvent): void {
-  // Nobody waits for a slow member: beyond sendBufferLimit its connection is aborted, and its own visit ends with the
-  // error. That is why a failure needs no handling here.
-  socket.sendAsync(JSON.stringify(event)).catch(() => {});
+  /** Waits for nobody: a slow member costs the others nothing, and beyond `sendBufferLimit` it is aborted. */
+  #send(event: ChatEvent): void {
+    void this.#group.sendAsync(JSON.stringify(event));
+  }
 }

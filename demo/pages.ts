@@ -19,6 +19,7 @@ export interface Content {
 
 const navigation = [
   { path: '/stream', name: 'Stream' },
+  { path: '/broadcast', name: 'Broadcast' },
   { path: '/chat/lobby', name: 'Chat' },
   { path: '/close-laboratory', name: 'Close laboratory' },
   { path: '/echo', name: 'Echo' },

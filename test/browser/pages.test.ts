@@ -5,6 +5,7 @@ import { inEachBrowser } from './visit.js';
 const pages = [
   '/',
   '/stream',
+  '/broadcast',
   '/echo',
   '/chat/lobby',
   '/close-laboratory',

@@ -196,8 +196,8 @@ export class Tab {
   async violations(): Promise<string[]> {
     await this.page.evaluate(await axeSource);
     const results = await this.page.evaluate(() => {
-      const { axe } = globalThis as unknown as { axe: { run: () => Promise<AxeResults> } };
-      return axe.run();
+      const { axe } = globalThis as unknown as { axe: { run: (options: object) => Promise<AxeResults> } };
+      return axe.run({ resultTypes: ['violations'] });
     });
     return results.violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')

@@ -3,6 +3,8 @@ import { appendLine, byId, element, setPill, socketUrl } from './page.js';
 const MOST_LINES = 500;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 8000;
+/** After so long without a word the conversation shows that it was quiet. */
+const QUIET_MS = 5 * 60_000;
 
 const room = location.pathname.split('/').pop();
 const state = byId('state');
@@ -12,6 +14,11 @@ const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 /** @type {WebSocket | undefined} */
 let socket;
 let retryDelay = FIRST_RETRY_MS;
+/** Which person this page is; the others have their own ids. */
+let myId;
+/** When the room that was seen last began; a later one has forgotten what was said before. */
+let roomSince;
+let lastLineAt;
 let isRenaming = false;
 let isLeaving = false;
 
@@ -118,21 +125,36 @@ async function reconnect() {
 
 function show(event) {
   if (event.type === 'people') {
-    byId('people').replaceChildren(...event.names.map((name) => element('li', '', name)));
+    byId('people').replaceChildren(
+      ...event.people.map((person) => colored(element('li', 'person', person.name), person)),
+    );
   } else if (event.type === 'history') {
-    log.replaceChildren();
-    for (const line of event.lines) add(line);
+    showHistory(event);
   } else {
     add(event);
   }
 }
 
-function add({ type, name, text, at }) {
+function showHistory({ you, since, lines }) {
+  const isForgotten = roomSince !== undefined && since !== roomSince;
+  myId = you;
+  roomSince = since;
+  lastLineAt = undefined;
+  log.replaceChildren();
+  if (isForgotten) addNote(`The room was opened anew at ${time.format(since)}; what was said before is gone.`);
+  for (const line of lines) add(line);
+}
+
+function add({ type, id, name, text, at }) {
+  if (lastLineAt !== undefined && at - lastLineAt > QUIET_MS) {
+    addNote(`Quiet for ${Math.round((at - lastLineAt) / 60_000)} minutes`);
+  }
+  lastLineAt = at;
   const line = document.createElement('li');
   const body = element('span', 'text');
   if (type === 'said') {
-    line.dataset.kind = 'said';
-    body.append(element('span', 'name', name), text);
+    line.dataset.kind = id === myId ? 'mine' : 'said';
+    body.append(colored(element('span', 'name', id === myId ? `${name} (you)` : name), { id }), text);
   } else {
     line.dataset.kind = 'note';
     body.textContent = type === 'joined' ? `${name} came in` : `${name} left`;
@@ -141,6 +163,18 @@ function add({ type, name, text, at }) {
   when.dateTime = new Date(at).toISOString();
   line.append(body, when);
   appendLine(log, line, MOST_LINES);
+}
+
+function addNote(text) {
+  const line = element('li', '', text);
+  line.dataset.kind = 'pause';
+  appendLine(log, line, MOST_LINES);
+}
+
+/** One colour for each person, the same in every window: the hue comes from the id. */
+function colored(created, { id }) {
+  created.style.setProperty('--hue', String(Number.parseInt(id.slice(0, 6), 16) % 360));
+  return created;
 }
 
 function setOpen(isOpen) {

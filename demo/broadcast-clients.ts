@@ -1,0 +1,53 @@
+import { WebSocket } from 'ws';
+
+/**
+ * 500 clients in a process of their own, because a browser opens no more than 200 to 255 connections. Some of them are
+ * slow on purpose: they read what has arrived, and then nothing for a while.
+ */
+const CLIENTS = 500;
+const SLOW_OF_EACH = 5;
+const SLOW_READS_EVERY_MS = 2000;
+const REPORT_MS = 250;
+const policies = ['wait', 'volatile', 'latest'];
+
+const port = Number(process.argv[2]);
+/** Since the last report: how old the messages were when they were read, in milliseconds. */
+const ages = new Map<string, number[]>();
+const lost: Record<string, number> = {};
+
+for (let index = 0; index < CLIENTS; index += 1) {
+  const policy = policies[index % policies.length] ?? '';
+  connect(policy, index < SLOW_OF_EACH * policies.length);
+}
+
+setInterval(() => {
+  const groups = policies.map((policy) => {
+    return { policy, fast: summary(`${policy} fast`), slow: summary(`${policy} slow`), lost: lost[policy] ?? 0 };
+  });
+  ages.clear();
+  process.send?.({ interval: REPORT_MS, groups });
+}, REPORT_MS);
+process.once('disconnect', () => process.exit());
+
+function connect(policy: string, isSlow: boolean): void {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/broadcast/member?policy=${policy}`);
+  const key = `${policy} ${isSlow ? 'slow' : 'fast'}`;
+  const nap = isSlow ? setInterval(() => socket.isPaused && socket.resume(), SLOW_READS_EVERY_MS) : undefined;
+  socket.on('message', (data: Buffer) => {
+    const known = ages.get(key) ?? [];
+    known.push(Date.now() - data.readDoubleBE());
+    ages.set(key, known);
+    if (isSlow) socket.pause();
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    clearInterval(nap);
+    lost[policy] = (lost[policy] ?? 0) + 1;
+    setTimeout(connect, 1000, policy, isSlow);
+  });
+}
+
+function summary(key: string): { count: number; median: number | null; oldest: number | null } {
+  const sorted = (ages.get(key) ?? []).sort((a, b) => a - b);
+  return { count: sorted.length, median: sorted[sorted.length >> 1] ?? null, oldest: sorted.at(-1) ?? null };
+}

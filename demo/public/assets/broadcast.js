@@ -1,0 +1,100 @@
+import { byId, element, setPill, socketUrl } from './page.js';
+import { plot } from './plot.js';
+
+const MIB = 1024 * 1024;
+const POLICIES = ['wait', 'volatile', 'latest'];
+const COLORS = [{ color: '--bad' }, { color: '--accent' }, { color: '--warn' }];
+
+const state = byId('state');
+const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+const ages = plot(byId('ages'), COLORS);
+const held = plot(byId('held'), COLORS);
+/** The rows of the table: what stands in front of them, and how to read them off what server and clients say. */
+const rows = [
+  ['Members', ({ members }) => number.format(members)],
+  [
+    'Quick ones: messages per second, each',
+    ({ fast, quick, perSecond }) => number.format((fast.count * perSecond) / quick),
+  ],
+  ['Quick ones: age, median', ({ fast }) => milliseconds(fast.median)],
+  ['Slow ones: messages per second, each', ({ slow, perSecond }) => number.format((slow.count * perSecond) / SLOW)],
+  ['Slow ones: age, oldest', ({ slow }) => milliseconds(slow.oldest)],
+  ['Held for them by the server', ({ held: bytes }) => size(bytes)],
+  ['Passed over', ({ skipped }) => number.format(skipped)],
+  ['Aborted at the limit', ({ lost }) => number.format(lost)],
+];
+const SLOW = 5;
+
+/** @type {WebSocket} */
+let socket;
+let began;
+let last = POLICIES.map(() => 0);
+
+const cells = rows.map(([title]) => {
+  const row = document.createElement('tr');
+  const heading = element('th', '', title);
+  heading.scope = 'row';
+  const created = POLICIES.map((policy) => Object.assign(element('td', '', '–'), { id: `${policy}-${idOf(title)}` }));
+  row.append(heading, ...created);
+  byId('policies').append(row);
+  return created;
+});
+
+// Scrolls by keyboard too.
+byId('policies').closest('section').tabIndex = 0;
+connect();
+byId('rate').addEventListener('input', () => {
+  const rate = byId('rate').valueAsNumber;
+  byId('rate-text').textContent = `${rate} per second`;
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ rate }));
+});
+// The clients are there as long as somebody watches.
+window.addEventListener('pagehide', () => socket.close());
+window.addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+
+function connect() {
+  socket = new WebSocket(socketUrl('/broadcast'));
+  socket.addEventListener('message', ({ data }) => show(JSON.parse(data)));
+  socket.addEventListener('close', ({ code }) => {
+    setPill(state, `not connected (${code}), trying again`, 'bad');
+    setTimeout(connect, 1000);
+  });
+}
+
+function show({ rate, groups, clients, memory }) {
+  const members = groups.reduce((sum, group) => sum + group.members, 0);
+  setPill(state, `${members} members, server at ${size(memory)}`, members > 0 ? 'good' : 'warn');
+  if (document.activeElement !== byId('rate')) {
+    byId('rate').value = rate;
+    byId('rate-text').textContent = `${rate} per second`;
+  }
+  if (!clients.groups) return;
+  const all = groups.map((group, index) => {
+    const perSecond = 1000 / clients.interval;
+    return { ...group, ...clients.groups[index], perSecond, quick: Math.max(group.members - SLOW, 1) };
+  });
+  for (const [row, [, read]] of rows.entries()) {
+    for (const [column, group] of all.entries()) cells[row][column].textContent = read(group);
+  }
+  began ??= performance.now();
+  const seconds = (performance.now() - began) / 1000;
+  // Between two messages the age stays what it was.
+  last = all.map(({ fast }, index) => fast.median ?? last[index]);
+  ages.add(seconds, last);
+  held.add(
+    seconds,
+    all.map(({ held: bytes }) => bytes / MIB),
+  );
+}
+
+function milliseconds(value) {
+  return value === null ? '…' : `${number.format(value)} ms`;
+}
+
+function size(bytes) {
+  return bytes < MIB ? `${number.format(bytes / 1024)} KiB` : `${number.format(bytes / MIB)} MiB`;
+}
+
+function idOf(title) {
+  return title.toLowerCase().replaceAll(/\W+/g, '-');
+}
