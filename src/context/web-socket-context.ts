@@ -156,7 +156,8 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   #readable: ReadableStream<WebSocketMessage> | undefined;
   #writable: WritableStream<WebSocketData> | undefined;
   #json: JsonChannel | undefined;
-  #groups: readonly JoinedGroup[] = NO_GROUPS;
+  /** An array takes more memory than a membership. */
+  #groups: JoinedGroup | readonly JoinedGroup[] = NO_GROUPS;
 
   static {
     closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
@@ -164,9 +165,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     trafficOf = (context) => context.#connection.traffic;
     inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
     connectionOf = (context) => context.#connection;
-    groupsOf = (context) => context.#groups;
+    groupsOf = (context) => context.#joined;
     setGroups = (context, groups) => {
-      context.#groups = groups.length === 0 ? NO_GROUPS : groups;
+      const [first = NO_GROUPS] = groups;
+      context.#groups = groups.length > 1 ? groups : first;
     };
   }
 
@@ -589,9 +591,9 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /** The names of the groups that the connection is in, at any moment. */
   get groups(): ReadonlySet<string> {
     return new SetView({
-      size: () => this.#groups.length,
-      has: (name) => this.#groups.some((group) => group.name === name),
-      list: () => this.#groups.map((group) => group.name),
+      size: () => this.#joined.length,
+      has: (name) => this.#joined.some((group) => group.name === name),
+      list: () => this.#joined.map((group) => group.name),
     });
   }
 
@@ -696,6 +698,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     });
     closed.onAwaited = () => this.#connection.awaitEnd();
     return closed;
+  }
+
+  get #joined(): readonly JoinedGroup[] {
+    return 'name' in this.#groups ? [this.#groups] : this.#groups;
   }
 
   #closing(): void {

@@ -65,7 +65,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     } else if (!joined.includes(group)) {
       group.add(context);
     }
-    if (!joined.includes(group)) setGroups(context, [...joined, group]);
+    if (!joined.includes(group)) setGroups(context, joined.concat(group));
     return group.joining ?? Promise.resolve();
   }
 
