@@ -28,6 +28,46 @@ async function refusal(url: string): Promise<number | undefined> {
   return response.statusCode;
 }
 
+describe('rooms.ts', () => {
+  it('tells each room what its members say, and all what is announced', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'rooms');
+    const first = await open(t, `${socketUrl}/rooms/42`);
+    const greeted = once(first, 'message');
+    const second = await open(t, `${socketUrl}/rooms/42`);
+    assert.equal(String((await greeted)[0]), 'somebody came, we are 2');
+    const stranger = await open(t, `${socketUrl}/rooms/43`);
+    const heard: string[] = [];
+    second.on('message', (data) => heard.push(`second: ${data}`));
+    stranger.on('message', (data) => heard.push(`stranger: ${data}`));
+    first.send('hello');
+    while (heard.length < 1) await once(second, 'message');
+    const announced = await fetch(`${url}/announce`, { method: 'POST', body: 'back in 5 minutes' });
+    assert.deepEqual(await announced.json(), { members: 3 });
+    while (heard.length < 3) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(heard.sort(), ['second: back in 5 minutes', 'second: hello', 'stranger: back in 5 minutes']);
+    const left = once(second, 'message');
+    first.close();
+    assert.equal(String((await left)[0]), 'somebody left, we are 1');
+    const closed = once(second, 'close');
+    await fetch(`${url}/rooms/42`, { method: 'DELETE' });
+    const [code, reason] = await closed;
+    assert.deepEqual([code, String(reason)], [4000, 'This room is closed']);
+  });
+});
+
+describe('ticker.ts', () => {
+  it('sends the rates of all pairs, and the time', async (t) => {
+    const { socketUrl } = await startSample(t, 'ticker');
+    const client = await open(t, `${socketUrl}/ticker`);
+    const seen = new Set<string>();
+    for await (const [data] of on(client, 'message')) {
+      const { pair = 'time' } = JSON.parse(String(data));
+      if (seen.add(pair).size === 3) break;
+    }
+    assert.deepEqual([...seen].sort(), ['EURUSD', 'GBPUSD', 'time']);
+  });
+});
+
 describe('rate-limit.ts', () => {
   it('sends away whoever is too fast', async (t) => {
     const { socketUrl } = await startSample(t, 'rate-limit');

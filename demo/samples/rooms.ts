@@ -1,0 +1,32 @@
+import express from 'express';
+import { webSockets } from 'websocket-context';
+
+const app = express();
+const sockets = webSockets();
+
+app.get(
+  '/rooms/:room',
+  sockets.handler(async (socket, req) => {
+    const room = sockets.group(`room:${req.params.room}`);
+    await socket.addToGroupAsync(room.name);
+    await room.sendAsync(`somebody came, we are ${room.size}`, { except: socket });
+    for await (const message of socket) await room.sendAsync(message, { except: socket });
+    // It has left by itself when it cannot be sent to any more; here it is told before.
+    await socket.removeFromGroupAsync(room.name);
+    await room.sendAsync(`somebody left, we are ${room.size}`);
+  }),
+);
+
+// From anywhere else in the application, such as a job or another route.
+app.post('/announce', express.text(), async (req, res) => {
+  const { members } = await sockets.all.sendAsync(req.body);
+  res.json({ members });
+});
+
+app.delete('/rooms/:room', async (req, res) => {
+  await sockets.group(`room:${req.params.room}`).closeAsync(4000, 'This room is closed');
+  res.sendStatus(204);
+});
+
+export const server = app.listen(process.env.PORT ?? 8080);
+sockets.attach(server, app);
