@@ -55,7 +55,7 @@ export interface JsonSendOptions extends CancelOptions {
 /** Both directions of a connection as JSON messages, typed by their schemas. From `socket.json`. */
 export interface WebSocketJson<Received = unknown, Sent = unknown> extends AsyncIterable<Received> {
   /** Iterates over the values that the client sends. Ends at its close; `break` leaves the connection open. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Received, undefined>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Received>;
 
   /**
    * Receives the next value; `undefined` at the peer's close. A cancelled read loses no message, not even one whose
@@ -263,7 +263,7 @@ export class Turns {
 }
 
 /** `for await` over JSON messages. Leaving the loop leaves the connection as it is. */
-class JsonIterator implements AsyncIterableIterator<unknown, undefined> {
+class JsonIterator implements AsyncIterableIterator<unknown> {
   readonly #next: () => Promise<Step>;
   #left = false;
 

@@ -136,7 +136,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   }
 
   /** Iterates over whole messages. Ends when the connection has been closed; `break` leaves it open. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage, undefined> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage> {
     let left = false;
     const next = async (): Promise<Step> => {
       const value = left ? undefined : await this.receiveAsync();
@@ -146,7 +146,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
       left = true;
       return { value: undefined, done: true };
     };
-    const iterator: AsyncIterableIterator<WebSocketMessage, undefined> = {
+    const iterator: AsyncIterableIterator<WebSocketMessage> = {
       next,
       return: leave,
       [Symbol.asyncIterator]: () => iterator,

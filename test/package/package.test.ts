@@ -83,12 +83,14 @@ async function assertEchoes(project: string, file: string, args: readonly string
 }
 
 describe('the packed package', () => {
-  it('holds the two builds, their sources and what npm shows, and nothing else', async () => {
+  it('holds the two builds, their sources, the docs and what npm shows, and nothing else', async () => {
     const { stdout } = await run('tar', ['-tzf', await findTarball()]);
     const paths = stdout.trim().split('\n');
 
     const unexpected = paths.filter(
-      (path) => !/^package\/(dist\/(esm|cjs)\/|src\/).+\.(js|d\.ts|map|ts|wat)$/.test(path),
+      (path) =>
+        !/^package\/(dist\/(esm|cjs)\/|src\/).+\.(js|d\.ts|map|ts|wat)$/.test(path) &&
+        !/^package\/docs\/.+\.(md|svg)$/.test(path),
     );
     assert.deepEqual(unexpected.sort(), [
       'package/CHANGELOG.md',
