@@ -187,6 +187,11 @@ export class UpgradeRequest {
    */
   isOurs(): boolean {
     if (this.#phase !== 'waiting') return this.#phase === 'answering';
+    // Node may tell the application first, through its response
+    if (this.socket.destroyed) {
+      this.settle('gone');
+      return false;
+    }
     if (bytesWritten(this.socket) === this.#bytesWrittenBefore && !isRead(this.socket)) return true;
     this.settle('yielded');
     return false;
