@@ -1,6 +1,6 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
-import type { CloseInfo } from './connection/close-status.js';
+import type { CloseInfo } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
 

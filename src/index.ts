@@ -1,7 +1,7 @@
-export { type CloseInfo, WebSocketCloseStatus } from './connection/close-status.js';
+export { type CloseInfo, WebSocketCloseStatus } from './connection/closing/close-status.js';
 export type { Traffic } from './connection/connection.js';
 export { WebSocketState } from './connection/state.js';
-export type { DrainOptions, DrainResult, WebSocketTotals } from './connections.js';
+export type { DrainOptions, DrainResult, WebSocketTotals } from './connection-registry.js';
 export type { WebSocketData } from './context/data.js';
 export {
   type CompletionCallback,

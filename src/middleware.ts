@@ -1,16 +1,16 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import createError from 'http-errors';
-import type { Compression } from './connection/input.js';
 import { KeepAlive } from './connection/keep-alive.js';
+import type { Compression } from './connection/receiving/receiver.js';
 import {
   AcceptingRoutes,
-  Connections,
+  ConnectionRegistry,
   type DrainOptions,
   type DrainResult,
   RouteConnections,
   type WebSocketTotals,
-} from './connections.js';
+} from './connection-registry.js';
 import { checkGroupName } from './context/data.js';
 import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
 import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
@@ -18,7 +18,7 @@ import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
 import { WebSocketGroup } from './groups/web-socket-group.js';
-import { HandlerLife, settle } from './handler-life.js';
+import { HandlerRun, settle } from './handler-run.js';
 import {
   type AttachOptions,
   type ResolvedRouteOptions,
@@ -170,7 +170,7 @@ interface Route {
  */
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
-  const connections = new Connections(settings.maxConnections);
+  const connections = new ConnectionRegistry(settings.maxConnections);
   const groups = new Groups(connections.contexts, NO_BACKPLANE);
   const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
@@ -205,13 +205,13 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
    * The connection of a request that this instance has accepted before. What another one has accepted is not taken over:
    * its origins, limits and registry are others.
    */
-  function lifeOf(req: IncomingMessage): HandlerLife | undefined {
+  function lifeOf(req: IncomingMessage): HandlerRun | undefined {
     const aftermath = UpgradeRequest.of(req)?.aftermath;
-    return aftermath instanceof HandlerLife && aftermath.owner === settings ? aftermath : undefined;
+    return aftermath instanceof HandlerRun && aftermath.owner === settings ? aftermath : undefined;
   }
 
   /** Makes the context of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerLife {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerRun {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
     const context = new WebSocketContext(
@@ -225,7 +225,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       },
       { socket, head, settings: route.settings, keepAlive },
     );
-    const life = new HandlerLife(context, req, { owner: settings, onError: route.settings.onError });
+    const life = new HandlerRun(context, req, { owner: settings, onError: route.settings.onError });
     upgrade.aftermath = life;
     connections.add(context, route.connections);
     groups.connectionsChanged();
@@ -245,7 +245,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   /** Performs the handshake, at once if nothing asynchronous is to be asked. */
-  function handshake(req: IncomingMessage, route: Route): HandlerLife | Promise<HandlerLife> {
+  function handshake(req: IncomingMessage, route: Route): HandlerRun | Promise<HandlerRun> {
     publishStart(req);
     try {
       const life = performHandshake(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { closePayload, fitDescription, WebSocketCloseStatus } from '../src/connection/close-status.js';
+import { closePayload, fitDescription, WebSocketCloseStatus } from '../src/connection/closing/close-status.js';
 
 describe('WebSocketCloseStatus', () => {
   it('has the members and numbers of .NET, and cannot be changed', () => {

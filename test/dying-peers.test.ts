@@ -268,7 +268,7 @@ describe('idle connections', { timeout: 60_000 }, () => {
         lastActivity: keepAlive.now(),
         inputPaused: false,
         probe: () => true,
-        lost: () => assert.fail('None is lost'),
+        onSilence: () => assert.fail('None is lost'),
       }),
     );
     const tickets = peers.map((peer) => keepAlive.watch(peer, 30_000, 20_000));

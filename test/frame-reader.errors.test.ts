@@ -72,8 +72,8 @@ describe('FrameReader: protocol errors', () => {
 
   it('delivers what precedes the error, and nothing after it', () => {
     const { reader, calls } = record();
-    reader.push(frames({ payload: 'before' }, { rsv: 1 }, { payload: 'after' }));
-    reader.push(clientFrame({ payload: 'later' }));
+    reader.read(frames({ payload: 'before' }, { rsv: 1 }, { payload: 'after' }));
+    reader.read(clientFrame({ payload: 'later' }));
     assert.deepEqual(
       calls.map(([kind]) => kind),
       ['data', 'fault'],
@@ -173,8 +173,8 @@ describe('FrameReader: close frames', () => {
 
   it('delivers nothing after a close frame, of this chunk or of later ones', () => {
     const { reader, calls } = record();
-    reader.push(Buffer.concat([clientClose(1000), clientFrame({ payload: 'after' }), clientFrame({ rsv: 1 })]));
-    reader.push(clientFrame({ payload: 'later' }));
+    reader.read(Buffer.concat([clientClose(1000), clientFrame({ payload: 'after' }), clientFrame({ rsv: 1 })]));
+    reader.read(clientFrame({ payload: 'later' }));
     assert.deepEqual(calls, [['close', 1000, '']]);
   });
 

@@ -112,7 +112,7 @@ describe('FrameReader: messages', () => {
       onFault: () => {},
     };
     const reader = new FrameReader(sink, { maxPayload: 1e6, compression: false });
-    for (const chunk of chunks) reader.push(chunk);
+    for (const chunk of chunks) reader.read(chunk);
     return given;
   }
 
@@ -155,8 +155,8 @@ describe('FrameReader: cuts', () => {
   it('reads the same wherever the stream is cut in two', () => {
     for (let at = 0; at <= stream.length; at++) {
       const { reader, calls } = record();
-      reader.push(Buffer.from(stream.subarray(0, at)));
-      reader.push(Buffer.from(stream.subarray(at)));
+      reader.read(Buffer.from(stream.subarray(0, at)));
+      reader.read(Buffer.from(stream.subarray(at)));
       assert.deepEqual(joined(calls), expected, `cut at ${at}`);
     }
   });
@@ -168,8 +168,8 @@ describe('FrameReader: cuts', () => {
   it('does not mind empty chunks', () => {
     const { reader, calls } = record();
     for (const byte of stream) {
-      reader.push(Buffer.of(byte));
-      reader.push(Buffer.alloc(0));
+      reader.read(Buffer.of(byte));
+      reader.read(Buffer.alloc(0));
     }
     assert.deepEqual(joined(calls), expected);
   });
@@ -177,10 +177,10 @@ describe('FrameReader: cuts', () => {
   it('delivers payload when it arrives, not when its frame is complete', () => {
     const frame = clientFrame({ payload: 'abcdef' });
     const { reader, calls } = record();
-    reader.push(Buffer.from(frame.subarray(0, 8)));
+    reader.read(Buffer.from(frame.subarray(0, 8)));
     assert.deepEqual(calls, [['data', 'ab', TEXT | MESSAGE_START]]);
-    reader.push(Buffer.from(frame.subarray(8, 11)));
-    reader.push(Buffer.from(frame.subarray(11)));
+    reader.read(Buffer.from(frame.subarray(8, 11)));
+    reader.read(Buffer.from(frame.subarray(11)));
     assert.deepEqual(calls.slice(1), [
       ['data', 'cde', TEXT],
       ['data', 'f', TEXT | MESSAGE_END],
@@ -208,7 +208,7 @@ describe('FrameReader: cuts', () => {
       onClose: () => {},
       onFault: () => {},
     };
-    new FrameReader(sink, { maxPayload: 100, compression: false }).push(chunk);
+    new FrameReader(sink, { maxPayload: 100, compression: false }).read(chunk);
     assert.ok(same);
   });
 });
@@ -249,7 +249,7 @@ describe('FrameReader: isBetweenMessages', () => {
     assert.ok(reader.isBetweenMessages);
     for (const part of parts) {
       part.forEach((byte, at) => {
-        reader.push(Buffer.of(byte));
+        reader.read(Buffer.of(byte));
         assert.equal(reader.isBetweenMessages, at === part.length - 1, `after byte ${at}`);
       });
     }
@@ -272,8 +272,8 @@ describe('FrameReader: stop', () => {
       let seen = 0;
       const options: RecordOptions = { onCall: (_call, reader) => ++seen === after && reader.stop() };
       const { reader, calls } = record(options);
-      reader.push(Buffer.from(stream));
-      reader.push(Buffer.from(stream));
+      reader.read(Buffer.from(stream));
+      reader.read(Buffer.from(stream));
       assert.equal(calls.length, after);
     }
   });
@@ -281,10 +281,10 @@ describe('FrameReader: stop', () => {
   it('ends delivery between chunks, within a header, a payload or a control frame', () => {
     for (let at = 0; at < stream.length; at++) {
       const { reader, calls } = record();
-      reader.push(Buffer.from(stream.subarray(0, at)));
+      reader.read(Buffer.from(stream.subarray(0, at)));
       const before = calls.length;
       reader.stop();
-      reader.push(Buffer.from(stream.subarray(at)));
+      reader.read(Buffer.from(stream.subarray(at)));
       assert.equal(calls.length, before, `stopped at ${at}`);
     }
   });
@@ -297,15 +297,15 @@ describe('FrameReader: hostile streams', () => {
         if (calls.length > 10) calls.length = 0;
       },
     });
-    reader.push(clientFrame({ fin: false, opcode: BINARY_FRAME }));
+    reader.read(clientFrame({ fin: false, opcode: BINARY_FRAME }));
     const one = clientFrame({ fin: false, opcode: CONTINUATION, payload: 'x', mask: Buffer.alloc(4) });
     const none = clientFrame({ fin: false, opcode: CONTINUATION });
     const chunk = Buffer.concat(Array.from({ length: 10_000 }, () => Buffer.concat([one, none])));
     const started = process.cpuUsage();
-    for (let i = 0; i < 100; i++) reader.push(chunk);
+    for (let i = 0; i < 100; i++) reader.read(chunk);
     const { user, system } = process.cpuUsage(started);
     assert.ok(user + system < 10_000_000, 'ten seconds would be a hundred times too long');
-    reader.push(clientFrame({ opcode: CONTINUATION }));
+    reader.read(clientFrame({ opcode: CONTINUATION }));
     assert.deepEqual(calls.at(-1), ['data', '', MESSAGE_END]);
   });
 

@@ -351,7 +351,7 @@ async function receive(input: Case): Promise<Outcome> {
     },
     { maxPayload, compression: input.compression },
   );
-  for (const chunk of input.chunks) reader.push(Buffer.from(chunk));
+  for (const chunk of input.chunks) reader.read(Buffer.from(chunk));
   while (inflater !== undefined && !over && inflater.bufferedAmount >= 0) {
     let idle = false;
     inflater.after(() => {

@@ -13,10 +13,10 @@ describe('handOver() of a connection', () => {
     const report = (what: string) => (): void => void reports.push(what);
     const socket = new FakeSocket();
     const transport = new Transport(socket, {
-      received: report('received'),
-      ended: report('ended'),
-      flushed: report('flushed'),
-      socketClosed: report('socket closed'),
+      onChunk: report('received'),
+      onEnd: report('ended'),
+      onFlushed: report('flushed'),
+      onClose: report('socket closed'),
     });
     transport.open(Buffer.alloc(0), 0);
     const ws = new EventEmitter();
@@ -26,9 +26,9 @@ describe('handOver() of a connection', () => {
       return ws as WebSocket;
     };
     const returned = handOver(transport, Buffer.from('early'), open, {
-      heard: report('heard'),
+      onActivity: report('heard'),
       slowConsumer: () => new Error('too slow'),
-      wsClosed: (code, reason) => reports.push(`${code} ${reason}`),
+      onWsClose: (code, reason) => reports.push(`${code} ${reason}`),
     });
     assert.equal(returned, ws);
     assert.deepEqual(opened, [socket, true, 'early']);

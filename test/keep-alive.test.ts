@@ -25,7 +25,7 @@ class Peer implements KeepAlivePeer {
     return true;
   }
 
-  lost(silence: number): void {
+  onSilence(silence: number): void {
     this.losses.push(silence);
   }
 }

@@ -10,10 +10,10 @@ const NO_HEAD = Buffer.alloc(0);
 function start(head = NO_HEAD, keepAliveInterval = 0, socket = new FakeSocket()) {
   const reports: string[] = [];
   const transport = new Transport(socket, {
-    received: (chunk) => reports.push(`received ${chunk}`),
-    ended: () => reports.push('ended'),
-    flushed: () => reports.push('flushed'),
-    socketClosed: () => reports.push('closed'),
+    onChunk: (chunk) => reports.push(`received ${chunk}`),
+    onEnd: () => reports.push('ended'),
+    onFlushed: () => reports.push('flushed'),
+    onClose: () => reports.push('closed'),
   });
   return { socket, reports, transport, open: transport.open(head, keepAliveInterval) };
 }
@@ -204,7 +204,7 @@ describe('Transport', () => {
     const reports: string[] = [];
     const socket = new FakeSocket();
     const report = (): void => void reports.push('report');
-    const transport = new Transport(socket, { received: report, ended: report, flushed: report, socketClosed: report });
+    const transport = new Transport(socket, { onChunk: report, onEnd: report, onFlushed: report, onClose: report });
     for (const event of ['data', 'end', 'close', 'error']) socket.prependListener(event, () => transport.leave());
     for (const event of ['data', 'end', 'close', 'error']) {
       transport.open(NO_HEAD, 0);

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { closePayload } from '../connection/close-status.js';
+import { closePayload } from '../connection/closing/close-status.js';
 import type { GroupMessage } from '../groups/group-backplane.js';
 
 /** What an envelope holds, by its `kind`. */

@@ -4,21 +4,21 @@ import { WebSocketError } from '../errors.js';
 import type { Batch } from '../framing/batch.js';
 import { PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
-import { LONGEST_LINGER } from './close-handshake.js';
-import { type CloseInfo, closePayload, fitDescription } from './close-status.js';
-import { Closing, type ClosingOwner } from './closing.js';
+import { type CloseInfo, closePayload, fitDescription } from './closing/close-status.js';
+import { LONGEST_LINGER } from './closing/close-wait.js';
+import { OurClose, type OurCloseEvents } from './closing/our-close.js';
 import { inLaterTurn, rejected } from './deferred.js';
 import type { Operation } from './failures.js';
 import * as failures from './failures.js';
-import { type HandOverOwner, handOver, type OpenWs } from './hand-over.js';
-import { type Compression, Input, type InputOwner, type ReadKind } from './input.js';
-import { Intake, type IntakeOwner } from './intake.js';
+import { type HandOverEvents, handOver, type OpenWs } from './hand-over.js';
 import type { KeepAlive, KeepAlivePeer, KeepAliveTicket } from './keep-alive.js';
 import { Pings } from './pings.js';
+import type { ReadKind } from './receiving/reads.js';
+import { type Compression, Receiver, type ReceiverEvents } from './receiving/receiver.js';
 import { type Outgoing, Sender, type SenderEvents, type SendTicket } from './sending/sender.js';
 import type { SharedMessage } from './sending/shared-message.js';
 import { canSend, isTerminal, nextState, type StateEvent, stateName, WebSocketState } from './state.js';
-import { Transport, type TransportOwner } from './transport.js';
+import { Transport, type TransportEvents } from './transport.js';
 
 /** Limits and times of a connection, in bytes and ms; see `WebSocketRouteOptions`. */
 export interface ConnectionSettings {
@@ -66,18 +66,17 @@ const settled: Promise<void> = Promise.resolve();
 
 /** One live connection: what can be done with it in which state, and the only place where its state changes. */
 export class Connection
-  implements InputOwner, SenderEvents, IntakeOwner, ClosingOwner, KeepAlivePeer, TransportOwner, HandOverOwner
+  implements ReceiverEvents, SenderEvents, OurCloseEvents, KeepAlivePeer, TransportEvents, HandOverEvents
 {
   readonly #transport: Transport;
   readonly #settings: ConnectionSettings;
   readonly #keepAlive: KeepAlive;
   readonly #onClosing: () => void;
   readonly #onTerminated: (connection: Connection) => void;
-  readonly #input: Input;
-  readonly #intake: Intake;
+  readonly #receiver: Receiver;
   readonly #sender: Sender;
   #keepAliveTicket: KeepAliveTicket | undefined;
-  #closing: Closing | undefined;
+  #ourClose: OurClose | undefined;
   #pings: Pings | undefined;
   #state: WebSocketState = Open;
   /** Latest ping that could not be answered because the peer does not read (RFC 6455, section 5.5.3). */
@@ -98,11 +97,10 @@ export class Connection
     this.#onClosing = parts.onClosing;
     this.#onTerminated = parts.onTerminated;
     this.lastActivity = keepAlive.now();
-    this.#input = new Input(this, settings, compression);
-    this.#intake = new Intake(this, this.#transport, this.#input);
+    this.#receiver = new Receiver(this, settings, compression);
     this.#sender = new Sender(this, compression, settings.sendBufferLimit);
     const { keepAliveInterval, keepAliveTimeout } = settings;
-    if (!this.#transport.open(head, keepAliveInterval)) this.socketClosed();
+    if (!this.#transport.open(head, keepAliveInterval)) this.onClose();
     else if (keepAliveInterval > 0) {
       this.#keepAliveTicket = keepAlive.watch(this, keepAliveInterval, keepAliveTimeout);
     }
@@ -114,7 +112,7 @@ export class Connection
 
   /** Whether data may still be sent. */
   get canSend(): boolean {
-    return canSend(this.#state) && !this.#closing?.isQueued && this.#ws === undefined;
+    return canSend(this.#state) && !this.#ourClose?.isQueued && this.#ws === undefined;
   }
 
   /** Whether nobody has begun to close, and it has not been handed over. */
@@ -125,7 +123,7 @@ export class Connection
   /** Whether either side has begun to close, or the connection is over. */
   get isClosing(): boolean {
     const isWsClosing = this.#ws !== undefined && this.#ws.readyState > this.#ws.OPEN;
-    return this.#state !== Open || this.#closing?.isCertain === true || isWsClosing;
+    return this.#state !== Open || this.#ourClose?.isCertain === true || isWsClosing;
   }
 
   /** The connection as `ws` has it, once handed over. */
@@ -143,7 +141,7 @@ export class Connection
     return {
       bytesReceived: this.#bytesReceived,
       bytesSent: this.#sender.bytes,
-      messagesReceived: this.#input.messages,
+      messagesReceived: this.#receiver.messages,
       messagesSent: this.#sender.messages,
     };
   }
@@ -175,14 +173,14 @@ export class Connection
 
   /** Why an operation is not possible any more. */
   notOpenFor(operation: Operation): WebSocketError {
-    const isCloseQueued = this.#closing?.isQueued === true;
+    const isCloseQueued = this.#ourClose?.isQueued === true;
     return failures.notOpenFor(operation, { state: this.#state, isHandedOver: this.#ws !== undefined, isCloseQueued });
   }
 
   /** Sends a whole message if it can go at once, which is the common case; false says nothing about why not. */
   trySend(data: string | Uint8Array): boolean {
     if (!this.canSend) return false;
-    this.#closing?.sending();
+    this.#ourClose?.sending();
     return this.#sender.trySend(data, typeof data === 'string', true, undefined);
   }
 
@@ -197,7 +195,7 @@ export class Connection
       const waiting = this.#sender.bufferedAmount;
       if (waiting > this.#settings.sendBufferLimit) return rejected(this.slowConsumer(waiting));
     }
-    this.#closing?.sending();
+    this.#ourClose?.sending();
     if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
       return settled;
     const outgoing = { data, text, endOfMessage, compress, whole };
@@ -242,36 +240,36 @@ export class Connection
     void this.closeOutput(payload, undefined);
   }
 
-  /** Reads what `kind` says; see {@link Input.read}. */
+  /** Reads what `kind` says; see {@link Receiver.read}. */
   read<T>(kind: ReadKind<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#ws !== undefined) return inLaterTurn((_resolve, reject) => reject(this.notOpenFor('receive')));
     if (!signal?.aborted) {
-      this.#closing?.reading();
-      this.#intake.decide();
+      this.#ourClose?.reading();
+      this.#receiver.forgetEarlyInput();
     }
-    return this.#input.read(kind, signal);
+    return this.#receiver.read(kind, signal);
   }
 
   /** Somebody listens for the close from now on, and will answer that of the peer. */
   listenForClose(): void {
-    if (!isTerminal(this.#state)) this.#ensureClosing().audience.listen();
+    if (!isTerminal(this.#state)) this.#ensureOurClose().audience.listen();
   }
 
   /** Somebody awaits the end from now on, and does not answer the peer's close by himself. */
   awaitEnd(): void {
-    if (!isTerminal(this.#state)) this.#ensureClosing().awaitEnd();
+    if (!isTerminal(this.#state)) this.#ensureOurClose().awaitEnd();
   }
 
   /** Sends our close frame behind everything that was sent before, and waits for nothing. A second call does nothing. */
   closeOutput(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
     if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.notOpenFor('close'));
-    return this.#ensureClosing().closeOutput(payload, signal);
+    return this.#ensureOurClose().closeOutput(payload, signal);
   }
 
   /** Closes and waits until the peer has acknowledged, or acknowledges the peer's close. Unread input is thrown away. */
   close(payload: Buffer, signal: AbortSignal | undefined): Promise<void> {
     if (this.#state === Aborted || this.#ws !== undefined) return rejected(this.notOpenFor('close'));
-    return this.#ensureClosing().close(payload, signal);
+    return this.#ensureOurClose().close(payload, signal);
   }
 
   /**
@@ -286,30 +284,18 @@ export class Connection
       this.#onClosing();
       return;
     }
-    this.#input.shed();
+    this.#receiver.dropBeyondLimit();
     void this.closeOutput(closePayload(code, code === 1005 ? undefined : reason), undefined);
   }
 
-  /** Ends the connection without a close handshake. What the peer sent before it went can still be read. */
-  drop(error: WebSocketError): void {
-    if (isTerminal(this.#state)) return;
-    this.#ws?.terminate();
-    this.#sender.rejectAll(error);
-    if (error.code === 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY') this.#input.fail(error);
-    else this.#input.abort(error);
-    this.#become('aborted', error);
-    this.#sender.destroy();
-    this.#transport.destroy();
+  /** Ends the connection without a close handshake, for a reason of ours: by default because the application wants it. */
+  abort(error: WebSocketError = failures.operationAborted('the connection was aborted')): void {
+    this.#drop(error, () => this.#receiver.abort(error));
   }
 
   /** Does not wait any longer for a peer that has not let go of TCP yet, though the connection is over. */
   cutOff(): void {
     if (isTerminal(this.#state)) this.#transport.destroy();
-  }
-
-  /** Drops the connection now. */
-  abort(): void {
-    this.drop(failures.operationAborted('the connection was aborted'));
   }
 
   /** Ends TCP without a close frame; the socket goes when the peer has ended it too. */
@@ -318,7 +304,7 @@ export class Connection
     const error = failures.operationAborted('closeTcpConnection was called');
     this.#ws?.terminate();
     this.#sender.rejectAll(error);
-    this.#input.abort(error);
+    this.#receiver.abort(error);
     this.#become('aborted', error);
     this.#endWhenWritten();
   }
@@ -326,7 +312,7 @@ export class Connection
   /** Lets go of the pending read and takes back what is not on the wire; the connection stays usable. */
   cancelOutstandingIO(): void {
     const error = failures.operationAborted('cancelOutstandingIO was called');
-    this.#input.cancelRead(error);
+    this.#receiver.cancelRead(error);
     this.#sender.withdrawAll(error);
   }
 
@@ -342,51 +328,53 @@ export class Connection
 
   /** Hands the socket over to `ws`, with all input since the handshake. Only before the first read. */
   handOver(open: OpenWs): WebSocket {
-    if (this.#input.isBroken) throw failures.handOverRefused('the peer has broken the protocol');
-    if (!this.#intake.isUndecided) {
+    if (this.#receiver.hasFault) throw failures.handOverRefused('the peer has broken the protocol');
+    if (!this.#receiver.keepsEarlyInput) {
       const found = this.#state === Open ? 'it has been read from or closed' : `state is ${stateName(this.#state)}`;
       throw failures.handOverRefused(found);
     }
     if (!this.#sender.writeAll()) throw failures.handOverRefused('a send is pending or a message is not finished');
-    this.#ws = handOver(this.#transport, this.#intake.takeEarly(), open, this);
+    this.#ws = handOver(this.#transport, this.#receiver.takeEarlyInput(), open, this);
     return this.#ws;
   }
 
-  // InputOwner
+  // ReceiverEvents
 
-  pauseInput(): void {
-    this.#intake.updateFlow();
+  onPause(): void {
+    this.#transport.pause();
   }
 
-  resumeInput(): void {
-    this.#intake.updateFlow();
+  onResume(): void {
+    // Silence while we did not read proves nothing.
+    this.onActivity();
+    this.#transport.resume();
   }
 
-  pinged(payload: Buffer): void {
+  onPing(payload: Buffer): void {
     if (!canSend(this.#state)) return;
     if (this.#sender.isWriting) this.#unansweredPing = Buffer.from(payload);
     else this.#sender.sendControl(PONG_FRAME, payload);
   }
 
-  ponged(payload: Buffer): void {
+  onPong(payload: Buffer): void {
     this.#pings?.ponged(payload);
   }
 
-  peerClosed(code: number, reason: string): void {
+  onPeerClose(code: number, reason: string): void {
     this.closeStatus = code;
     this.closeStatusDescription = reason;
     this.#become('closeReceived');
-    if (this.#state === CloseReceived) this.#ensureClosing().peerClosed();
+    if (this.#state === CloseReceived) this.#ensureOurClose().peerClosed();
   }
 
-  closeRead(): void {
-    this.#closing?.closeRead();
+  onCloseRead(): void {
+    this.#ourClose?.closeRead();
   }
 
-  faulted(closeCode: number, error: WebSocketError): void {
+  onFault(closeCode: number, error: WebSocketError): void {
     this.#answerPing();
-    const isClosing = !canSend(this.#state) || this.#closing?.isQueued === true;
-    this.#input.fail(error);
+    const isClosing = !canSend(this.#state) || this.#ourClose?.isQueued === true;
+    this.#receiver.fail(error);
     this.#become('aborted', error);
     // Behind what was sent before, which is not rejected: it goes out, as long as the peer takes it within closeTimeout.
     if (!isClosing) void this.#sender.sendClose(closePayload(closeCode, fitDescription(error.message)));
@@ -401,32 +389,32 @@ export class Connection
 
   onCloseFrame(): void {
     this.#become('closeSent');
-    this.#ensureClosing().committed();
+    this.#ensureOurClose().committed();
   }
 
   onWriteFailed(error: unknown): void {
-    this.drop(failures.writeFailed(error));
+    this.abort(failures.writeFailed(error));
   }
 
   onCompressionFailed(error: Error): void {
-    this.drop(failures.compressionBroken(error));
+    this.abort(failures.compressionBroken(error));
   }
 
   onDrained(): void {
     if (isTerminal(this.#state)) this.#endTcp();
   }
 
-  // ClosingOwner
+  // OurCloseEvents
 
-  closeBegins(): void {
-    this.#intake.decide();
+  onCloseQueued(): void {
+    this.#receiver.forgetEarlyInput();
   }
 
-  closeIsCertain(): void {
+  onCloseCertain(): void {
     this.#onClosing();
   }
 
-  flushTimedOut(): void {
+  onFlushTimeout(): void {
     this.#transport.destroy();
   }
 
@@ -439,59 +427,59 @@ export class Connection
     }
     // Nothing comes behind the peer's close, and behind ours it need not answer: closeTimeout sees to that.
     if (this.#state !== Open) {
-      this.#transport.keepAlive();
+      this.#transport.enableTcpKeepAlive();
       return false;
     }
     this.#sender.sendControl(PING_FRAME, NO_PAYLOAD);
     return true;
   }
 
-  lost(silence: number, timeout: number): void {
-    this.drop(failures.peerSilent(silence, timeout));
+  onSilence(silence: number, timeout: number): void {
+    this.#lose(failures.peerSilent(silence, timeout));
   }
 
-  // TransportOwner
+  // TransportEvents
 
-  received(chunk: Buffer): void {
-    this.heard();
+  onChunk(chunk: Buffer): void {
+    this.onActivity();
     if (isTerminal(this.#state)) return;
     this.#bytesReceived += chunk.length;
-    this.#intake.push(chunk);
+    this.#receiver.receive(chunk);
   }
 
-  ended(): void {
-    this.#input.afterwards(() => {
+  onEnd(): void {
+    this.#receiver.whenInflated(() => {
       // A peer that has closed and ended TCP can still be sent the acknowledgement.
-      if (this.#state !== CloseReceived) this.drop(failures.connectionEnded());
+      if (this.#state !== CloseReceived) this.#lose(failures.connectionEnded());
     });
   }
 
-  socketClosed(): void {
-    if (!isTerminal(this.#state)) this.drop(failures.connectionLost(this.#transport.error));
+  onClose(): void {
+    if (!isTerminal(this.#state)) this.#lose(failures.connectionLost(this.#transport.error));
     else if (!this.#sender.isIdle) this.#sender.rejectAll(failures.connectionLost(this.#transport.error));
     this.#sender.destroy();
-    this.#closing?.handshake.over();
+    this.#ourClose?.handshake.stop();
   }
 
-  flushed(): void {
+  onFlushed(): void {
     this.#answerPing();
-    this.#closing?.handshake.progressed();
+    this.#ourClose?.handshake.noteProgress();
     this.#sender.written();
   }
 
-  // IntakeOwner, HandOverOwner
+  // HandOverEvents
 
-  heard(): void {
+  onActivity(): void {
     this.lastActivity = this.#keepAlive.now();
   }
 
   slowConsumer(waiting: number): WebSocketError {
     const error = failures.sendBufferFull(waiting, this.#settings.sendBufferLimit);
-    this.drop(error);
+    this.abort(error);
     return error;
   }
 
-  wsClosed(code: number, reason: string): void {
+  onWsClose(code: number, reason: string): void {
     if (code !== 1006) {
       this.closeStatus = code;
       this.closeStatusDescription = reason;
@@ -502,15 +490,30 @@ export class Connection
     this.#endTcp();
   }
 
+  /** The peer, or TCP, is gone. What it had sent before can still be read. */
+  #lose(error: WebSocketError): void {
+    this.#drop(error, () => this.#receiver.fail(error));
+  }
+
+  #drop(error: WebSocketError, endInput: () => void): void {
+    if (isTerminal(this.#state)) return;
+    this.#ws?.terminate();
+    this.#sender.rejectAll(error);
+    endInput();
+    this.#become('aborted', error);
+    this.#sender.destroy();
+    this.#transport.destroy();
+  }
+
   #answerPing(): void {
     const ping = this.#unansweredPing;
     this.#unansweredPing = undefined;
     if (ping !== undefined && canSend(this.#state)) this.#sender.sendControl(PONG_FRAME, ping);
   }
 
-  #ensureClosing(): Closing {
-    this.#closing ??= new Closing(this, this.#sender, this.#input, this.#settings.closeTimeout);
-    return this.#closing;
+  #ensureOurClose(): OurClose {
+    this.#ourClose ??= new OurClose(this, this.#sender, this.#receiver, this.#settings.closeTimeout);
+    return this.#ourClose;
   }
 
   /** The only place where the state changes. */
@@ -525,12 +528,12 @@ export class Connection
     if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
     this.#pings?.fail(error ?? failures.operationAborted('the connection has been closed'));
     if (this.#state === Closed) {
-      this.#ensureClosing().handshake.complete();
+      this.#ensureOurClose().handshake.complete();
       this.#endWhenWritten();
     } else {
-      this.#ensureClosing().handshake.fail(error);
+      this.#ensureOurClose().handshake.fail(error);
     }
-    this.#intake.over();
+    this.#receiver.end();
     this.#onTerminated(this);
   }
 
@@ -541,7 +544,7 @@ export class Connection
   }
 
   #endTcp(): void {
-    this.#closing?.handshake.over();
+    this.#ourClose?.handshake.stop();
     this.#sender.destroy();
     // A WebSocket of ws ends its socket itself.
     if (this.#ws === undefined) this.#transport.linger(this.#settings.closeTimeout || LONGEST_LINGER);

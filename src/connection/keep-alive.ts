@@ -14,7 +14,7 @@ export interface KeepAlivePeer {
    */
   probe(): boolean;
   /** Nothing has come for `silence` ms although a ping was sent `timeout` ms ago. */
-  lost(silence: number, timeout: number): void;
+  onSilence(silence: number, timeout: number): void;
 }
 
 /** One peer's place in the schedule. */
@@ -55,7 +55,7 @@ export class KeepAlive {
     this.now = now;
   }
 
-  /** Watches a peer: a ping after `interval` ms without input, `lost` after a further `timeout` ms (0: never). */
+  /** Watches a peer: a ping after `interval` ms without input, `onSilence` after a further `timeout` ms (0: never). */
   watch(peer: KeepAlivePeer, interval: number, timeout: number): KeepAliveTicket {
     const entry: Entry = { peer, interval, timeout, probedAt: undefined, due: this.now() + interval, suspected: false };
     this.#add(entry);
@@ -101,7 +101,7 @@ export class KeepAlive {
         return;
       }
       entry.peer = undefined;
-      peer.lost(now - idleSince, timeout);
+      peer.onSilence(now - idleSince, timeout);
       return;
     }
     entry.probedAt = undefined;

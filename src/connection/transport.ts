@@ -5,23 +5,23 @@ import type { Batch } from '../framing/batch.js';
 import { COPY_LIMIT } from '../framing/frame-writer.js';
 
 /** What a transport reports to its connection. */
-export interface TransportOwner {
+export interface TransportEvents {
   /** A chunk has come from the socket. */
-  received(chunk: Buffer): void;
+  onChunk(chunk: Buffer): void;
   /** The peer has ended its half of TCP. */
-  ended(): void;
+  onEnd(): void;
   /** The system has taken all that was written. */
-  flushed(): void;
+  onFlushed(): void;
   /** TCP is gone. */
-  socketClosed(): void;
+  onClose(): void;
 }
 
 /** Whom a socket reports to that only waits for its end. */
-const NOBODY: TransportOwner = Object.freeze({
-  received: nothing,
-  ended: nothing,
-  flushed: nothing,
-  socketClosed: nothing,
+const NOBODY: TransportEvents = Object.freeze({
+  onChunk: nothing,
+  onEnd: nothing,
+  onFlushed: nothing,
+  onClose: nothing,
 });
 
 const kTransport: unique symbol = Symbol('transport');
@@ -42,7 +42,7 @@ interface NetSocketExtras {
 /** The socket of a connection, from the end of the handshake until TCP is gone or `ws` takes over. */
 export class Transport {
   readonly #socket: OwnedSocket & NetSocketExtras;
-  #owner: TransportOwner;
+  #events: TransportEvents;
   /** Ms without traffic after which TCP itself is to look for the peer; 0: never, or it does so already. */
   #keepAliveDelay = 0;
   #writesOutstanding = 0;
@@ -52,9 +52,9 @@ export class Transport {
   /** Why TCP has failed, if it has. */
   error: Error | undefined;
 
-  constructor(socket: Duplex, owner: TransportOwner) {
+  constructor(socket: Duplex, events: TransportEvents) {
     this.#socket = Object.assign(socket, { [kTransport]: this });
-    this.#owner = owner;
+    this.#events = events;
   }
 
   /** Whether the TCP connection still stands in both directions. */
@@ -70,7 +70,7 @@ export class Transport {
    * Begins to report what comes.
    *
    * @param head bytes that have been read from the socket already
-   * @param keepAliveInterval ms without traffic after which {@link keepAlive} makes TCP look for the peer; 0: never
+   * @param keepAliveInterval ms without traffic after which {@link enableTcpKeepAlive} makes TCP look for the peer; 0: never
    * @returns false if the peer has left already, so that nothing will come
    */
   open(head: Buffer, keepAliveInterval: number): boolean {
@@ -95,14 +95,14 @@ export class Transport {
   }
 
   /** Lets TCP itself look for the peer, from when on pings cannot: four system calls, which a handshake can do without. */
-  keepAlive(): void {
+  enableTcpKeepAlive(): void {
     if (this.#keepAliveDelay > 0) this.#socket.setKeepAlive?.(true, this.#keepAliveDelay);
     this.#keepAliveDelay = 0;
   }
 
   pause(): void {
     // Pongs are not read.
-    this.keepAlive();
+    this.enableTcpKeepAlive();
     this.#socket.pause();
   }
 
@@ -147,7 +147,7 @@ export class Transport {
   linger(timeout: number): void {
     const socket = this.#socket;
     // Whoever had the connection is not kept for as long as a peer takes its time.
-    this.#owner = NOBODY;
+    this.#events = NOBODY;
     if (socket.destroyed || this.#lingering !== undefined) return;
     this.#lingering = new Deadline(() => socket.destroy(), timeout).unref();
     if (socket.readableEnded) {
@@ -165,19 +165,19 @@ export class Transport {
 
   /** Takes a chunk of the socket. */
   received(chunk: Buffer): void {
-    this.#owner.received(chunk);
+    this.#events.onChunk(chunk);
   }
 
   /** The peer has ended its half. */
   ended(): void {
-    if (this.#lingering === undefined) this.#owner.ended();
+    if (this.#lingering === undefined) this.#events.onEnd();
     else this.#destroySoon();
   }
 
   /** TCP is gone. */
   closed(): void {
     this.#lingering?.clear();
-    this.#owner.socketClosed();
+    this.#events.onClose();
   }
 
   /** Destroys the socket when what was written to it is out. */
@@ -192,7 +192,7 @@ export class Transport {
     if (this.#writesOutstanding > 0) return;
     // Node reports writes that a destroyed socket has dropped as done; 'close' follows, and settles what waits.
     if (error || this.#socket.destroyed) return;
-    this.#owner.flushed();
+    this.#events.onFlushed();
   }
 }
 

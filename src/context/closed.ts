@@ -1,4 +1,4 @@
-import type { CloseInfo } from '../connection/close-status.js';
+import type { CloseInfo } from '../connection/closing/close-status.js';
 
 /**
  * The promise of `closed`, which tells when somebody begins to await it: to have it is not yet to wait. What is derived

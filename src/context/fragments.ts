@@ -1,5 +1,5 @@
 import type { Connection } from '../connection/connection.js';
-import type { ReadKind } from '../connection/input.js';
+import type { ReadKind } from '../connection/receiving/reads.js';
 import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
 
 /** Types of a message, with the numbers of `System.Net.WebSockets.WebSocketMessageType`. */
@@ -67,8 +67,8 @@ const NO_DATA = Buffer.alloc(0);
 /** Reads a fragment the way `receiveAsync` reports it. */
 export function receiveKind(into: Uint8Array | undefined, connection: Connection): ReadKind<ReceiveResult> {
   return {
-    take: (queue) => {
-      const fragment = queue.takeFragment(into);
+    take: (pieces) => {
+      const fragment = pieces.takeFragment(into);
       if (fragment === undefined) return undefined;
       const { data, text, endOfMessage } = fragment;
       const messageType = text ? WebSocketMessageType.Text : WebSocketMessageType.Binary;
@@ -87,8 +87,8 @@ export function receiveKind(into: Uint8Array | undefined, connection: Connection
 /** Reads a fragment the way `readFragment` reports it. */
 export function fragmentKind(into: Uint8Array | undefined): ReadKind<FragmentReadResult> {
   return {
-    take: (queue) => {
-      const fragment = queue.takeFragment(into);
+    take: (pieces) => {
+      const fragment = pieces.takeFragment(into);
       if (fragment === undefined) return undefined;
       const { data, text, endOfMessage } = fragment;
       return { data, count: data.length, utf8Encoded: text, finalFragment: endOfMessage, connectionClose: false };

@@ -1,5 +1,5 @@
 import { onAbort } from '../connection/cancellation.js';
-import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/close-status.js';
+import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/closing/close-status.js';
 import type { Connection } from '../connection/connection.js';
 import { derive } from '../connection/deferred.js';
 import { receiveInProgress } from '../connection/failures.js';

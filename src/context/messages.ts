@@ -1,12 +1,12 @@
 import type { Connection } from '../connection/connection.js';
-import type { ReadKind } from '../connection/input.js';
+import type { ReadKind } from '../connection/receiving/reads.js';
 
 /** A whole message: text as a `string`, binary as a `Buffer`. */
 export type WebSocketMessage = string | Buffer;
 
 /** Reads a whole message; `undefined` at the peer's close. */
 export const wholeMessage: ReadKind<WebSocketMessage | undefined> = {
-  take: (queue) => queue.takeMessage(),
+  take: (pieces) => pieces.takeMessage(),
   atClose: undefined,
   wantsMessage: true,
   closeRepeats: true,
@@ -18,8 +18,8 @@ const DONE: Step = { value: undefined, done: true };
 
 /** Reads a whole message as a step of an iteration, so that no promise stands between the socket and the loop. */
 const step: ReadKind<Step> = {
-  take: (queue) => {
-    const value = queue.takeMessage();
+  take: (pieces) => {
+    const value = pieces.takeMessage();
     return value === undefined ? undefined : { value, done: false };
   },
   atClose: DONE,

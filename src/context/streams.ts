@@ -1,11 +1,11 @@
 import { ReadableStream, WritableStream } from 'node:stream/web';
-import { closePayload } from '../connection/close-status.js';
+import { closePayload } from '../connection/closing/close-status.js';
 import type { Connection } from '../connection/connection.js';
 import { outgoingBytes } from './data.js';
 import { type WebSocketMessage, wholeMessage } from './messages.js';
 
 /** As many bytes may be written ahead before a writer of the stream is asked to wait. */
-const HIGH_WATER_MARK = 64 * 1024;
+const STREAM_HIGH_WATER_MARK = 64 * 1024;
 
 const normalClosure = (): Buffer => closePayload(1000, undefined);
 
@@ -54,7 +54,7 @@ export function writableOf(
       },
     },
     {
-      highWaterMark: HIGH_WATER_MARK,
+      highWaterMark: STREAM_HIGH_WATER_MARK,
       size: (chunk) => (typeof chunk === 'string' ? Buffer.byteLength(chunk) : (chunk?.byteLength ?? 1)),
     },
   );

@@ -26,7 +26,7 @@ export const COMPRESSED = 8;
 /** Bit of the `flags` of a piece: every byte of it is below 0x80. Its absence says nothing. */
 export const ASCII = 16;
 
-/** What a {@link FrameReader} reports to, always synchronously from within `push`. */
+/** What a {@link FrameReader} reports to, always synchronously from within `read`. */
 export interface FrameSink {
   /**
    * A piece of a data message: `chunk[start, end)`, already unmasked in place. It is one frame or a part of one, never
@@ -63,7 +63,7 @@ const VIEW_FROM = 192;
 
 // Results of parse() beside the size of the header.
 const INCOMPLETE = 0;
-const REFUSED = -1;
+const FAULTY = -1;
 
 /** Whether a close frame may carry the code on the wire: RFC 6455 section 7.4 and the IANA registry up to 1014. */
 export function isCloseCode(code: number): boolean {
@@ -126,7 +126,7 @@ export class FrameReader {
    * Reads the next bytes, calling the sink for everything that they complete. The payload within `chunk` is unmasked in
    * place. Must not be called from within a sink callback.
    */
-  push(chunk: Buffer): void {
+  read(chunk: Buffer): void {
     const end = chunk.length;
     const { sink, compression, limit } = this;
     let view: DataView | undefined;
@@ -188,10 +188,10 @@ export class FrameReader {
     this.control = undefined;
   }
 
-  private fault(closeCode: number, message: string): typeof REFUSED {
+  private fault(closeCode: number, message: string): typeof FAULTY {
     this.stop();
     this.sink.onFault(closeCode, message);
-    return REFUSED;
+    return FAULTY;
   }
 
   /** Reads a header that begins at `pos`; returns where to go on. */
@@ -222,7 +222,7 @@ export class FrameReader {
   /**
    * Checks what is there of a header, as early as it is there. When it is complete, it becomes the current frame.
    *
-   * @returns size of the complete header, INCOMPLETE or REFUSED
+   * @returns size of the complete header, INCOMPLETE or FAULTY
    */
   private parse(buffer: Buffer, pos: number, available: number): number {
     const first = buffer[pos] as number;

@@ -13,7 +13,7 @@ const LARGEST_JOB = 64 * 1024;
 
 // Waiting pieces weigh this much beyond their bytes, so that tiny ones are not free.
 const PIECE_WEIGHT = 64;
-const HIGH_WATER_MARK = 64 * 1024;
+const UNREAD_HIGH_WATER_MARK = 64 * 1024;
 
 /** What a {@link MessageInflater} is given beside the agreement. */
 export interface MessageInflaterOptions {
@@ -289,7 +289,7 @@ export class MessageInflater implements InflateOwner {
 
   #reportPressure(): void {
     const weight = this.#bytes + (this.#waiting.length - this.#next) * PIECE_WEIGHT;
-    const full = this.#full ? weight > HIGH_WATER_MARK / 2 : weight > HIGH_WATER_MARK;
+    const full = this.#full ? weight > UNREAD_HIGH_WATER_MARK / 2 : weight > UNREAD_HIGH_WATER_MARK;
     if (full === this.#full || this.#destroyed) return;
     this.#full = full;
     this.#options.onBackpressure?.(full);

@@ -1,4 +1,4 @@
-import { closePayload } from '../connection/close-status.js';
+import { closePayload } from '../connection/closing/close-status.js';
 import { SharedMessage } from '../connection/sending/shared-message.js';
 import { whenSlicesAreDone } from '../connection/sending/slices.js';
 import {

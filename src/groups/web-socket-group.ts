@@ -1,4 +1,4 @@
-import { closePayload } from '../connection/close-status.js';
+import { closePayload } from '../connection/closing/close-status.js';
 import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
 import type { WebSocketMessageType } from '../context/fragments.js';
 import { SetView } from '../context/set-view.js';

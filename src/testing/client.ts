@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { whileUncancelled } from '../connection/cancellation.js';
-import { type CloseInfo, closePayload } from '../connection/close-status.js';
+import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
 import { Deferred, derive, rejected } from '../connection/deferred.js';
 import { checkSignal, outgoingBytes, type WebSocketData } from '../context/data.js';
 import { WebSocketMessageType } from '../context/fragments.js';

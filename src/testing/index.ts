@@ -1,4 +1,4 @@
-export type { CloseInfo } from '../connection/close-status.js';
+export type { CloseInfo } from '../connection/closing/close-status.js';
 export type { ClientSendOptions, WebSocketClient } from './client.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { HandshakeRefusedError } from './handshake-refused-error.js';

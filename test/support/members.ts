@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ConnectionSettings } from '../../src/connection/connection.js';
-import type { Compression } from '../../src/connection/input.js';
 import { KeepAlive } from '../../src/connection/keep-alive.js';
+import type { Compression } from '../../src/connection/receiving/receiver.js';
 import { WebSocketContext } from '../../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupKey, NO_BACKPLANE } from '../../src/groups/group-backplane.js';
 import { Groups } from '../../src/groups/groups.js';

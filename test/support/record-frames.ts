@@ -40,7 +40,7 @@ export function record(options: RecordOptions = {}): { reader: FrameReader; call
 /** What the reader makes of `bytes` in chunks of `size`. */
 export function read(bytes: Buffer, size: number = bytes.length, options: RecordOptions = {}): Call[] {
   const { reader, calls } = record(options);
-  for (let at = 0; at < bytes.length; at += size) reader.push(Buffer.from(bytes.subarray(at, at + size)));
+  for (let at = 0; at < bytes.length; at += size) reader.read(Buffer.from(bytes.subarray(at, at + size)));
   return calls;
 }
 

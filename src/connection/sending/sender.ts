@@ -5,7 +5,7 @@ import { MessageDeflater } from '../../framing/deflater.js';
 import type { FrameRun } from '../../framing/frame-run.js';
 import { COPY_LIMIT, FrameWriter } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
-import type { Compression } from '../input.js';
+import type { Compression } from '../receiving/receiver.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 import { type FrameWaiter, SharedCompression, type SharedMessage } from './shared-message.js';
@@ -15,7 +15,7 @@ import { flushInSlices, type SliceTarget } from './slices.js';
  * Above this many bytes on their way, a send waits until they are out. High enough that a tick's worth of frames fills
  * the system's buffer in one call, low enough that ten thousand slow consumers cost little.
  */
-const HIGH_WATER_MARK = 128 * 1024;
+const SEND_HIGH_WATER_MARK = 128 * 1024;
 
 /** What a waiting message to many weighs beyond its bytes where a limit is to be kept, so that tiny ones are not free. */
 const WAITING_WEIGHT = 64;
@@ -93,7 +93,7 @@ export class Sender implements SliceTarget, FrameWaiter {
   /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
   constructor(events: SenderEvents, compression: Compression | undefined, limit: number) {
     this.#events = events;
-    this.#highWaterMark = Math.min(HIGH_WATER_MARK, limit);
+    this.#highWaterMark = Math.min(SEND_HIGH_WATER_MARK, limit);
     this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
   }
 
@@ -354,7 +354,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
   #pump(): void {
-    while (this.#first < this.#queue.length && this.#writer.byteLength < HIGH_WATER_MARK) {
+    while (this.#first < this.#queue.length && this.#writer.byteLength < SEND_HIGH_WATER_MARK) {
       const pending = this.#queue[this.#first] as Waiting;
       if (this.#insideMessage && isMessageOfItsOwn(pending)) {
         this.#shift();

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { inspect } from 'node:util';
 import createError, { isHttpError } from 'http-errors';
-import { fitDescription } from './connection/close-status.js';
+import { fitDescription } from './connection/closing/close-status.js';
 import { isTerminal } from './connection/state.js';
 import { inContextOf, type WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
@@ -79,7 +79,7 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 }
 
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
-export class HandlerLife implements Aftermath {
+export class HandlerRun implements Aftermath {
   readonly #socket: WebSocketContext;
   readonly #req: IncomingMessage;
   /** Gets the errors. A handler that takes the connection over brings its own. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CloseHandshake } from '../src/connection/close-handshake.js';
+import { CloseWait } from '../src/connection/closing/close-wait.js';
 import { failure, rejectsWith, watch } from './support/connections.js';
 import { FakeClock } from './support/fake-clock.js';
 import { settle } from './support/fake-socket.js';
@@ -9,25 +9,25 @@ import type { TestContext } from './support/servers.js';
 function start(t: TestContext, timeout = 100) {
   const clock = new FakeClock().install(t);
   const calls: unknown[] = [];
-  const handshake = new CloseHandshake(
+  const handshake = new CloseWait(
     {
       bytesReceived: 0,
-      acknowledgeLate: () => calls.push('acknowledge'),
-      closeTimedOut: (error) => calls.push(error),
-      flushTimedOut: () => calls.push('linger'),
+      onApplicationTimeout: () => calls.push('acknowledge'),
+      onPeerTimeout: (error) => calls.push(error),
+      onFlushTimeout: () => calls.push('linger'),
     },
     timeout,
   );
   return { clock, calls, handshake };
 }
 
-describe('CloseHandshake', () => {
+describe('CloseWait', () => {
   it('has the application acknowledge closeTimeout after its last read or write', (t) => {
     const { clock, calls, handshake } = start(t);
     handshake.awaitApplication();
     clock.advance(60);
-    handshake.touch();
-    handshake.progressed();
+    handshake.noteActivity();
+    handshake.noteProgress();
     clock.advance(99);
     assert.deepEqual(calls, []);
     clock.advance(1);
@@ -37,7 +37,7 @@ describe('CloseHandshake', () => {
   it('gives the peer closeTimeout, and again whenever it takes something or somebody reads', (t) => {
     const { clock, calls, handshake } = start(t);
     handshake.awaitPeer();
-    for (const progress of ['touch', 'progressed', 'awaitPeer'] as const) {
+    for (const progress of ['noteActivity', 'noteProgress', 'awaitPeer'] as const) {
       clock.advance(60);
       handshake[progress]();
     }
@@ -56,7 +56,7 @@ describe('CloseHandshake', () => {
     clock.advance(60);
     watch(handshake.wait());
     clock.advance(60);
-    handshake.touch();
+    handshake.noteActivity();
     clock.advance(40);
     assert.equal(calls.length, 1);
   });
@@ -101,7 +101,7 @@ describe('CloseHandshake', () => {
       clock.advance(1);
       assert.deepEqual(calls, ['linger']);
       handshake.fail('over');
-      handshake.over();
+      handshake.stop();
       assert.equal(clock.pending, 0);
     }
   });
@@ -109,8 +109,8 @@ describe('CloseHandshake', () => {
   it('waits for ever with closeTimeout 0, and after a close that was taken back', (t) => {
     const { clock, calls, handshake } = start(t, 0);
     handshake.awaitPeer();
-    handshake.touch();
-    handshake.progressed();
+    handshake.noteActivity();
+    handshake.noteProgress();
     handshake.awaitApplication();
     clock.advance(1e9);
     const other = start(t);

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
-import { isCloseCode } from '../framing/frame-reader.js';
+import { type Enumeration, enumeration, type MemberOf } from '../../enumeration.js';
+import { isCloseCode } from '../../framing/frame-reader.js';
 
 /** Close codes, with the members and numbers of `System.Net.WebSockets.WebSocketCloseStatus`. */
 export const WebSocketCloseStatus: Enumeration<{

@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import { markAsUntransferable } from 'node:worker_threads';
-import { ASCII, MESSAGE_END, TEXT } from '../framing/frame-reader.js';
-import { isDetached } from './detached.js';
+import { ASCII, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
+import { isDetached } from '../detached.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
 interface Piece {
@@ -22,17 +22,17 @@ export interface Fragment {
 /** A reader that waits for input; there is at most one. */
 export interface Reader {
   /** Something can be taken now: call `takeFragment` or `takeMessage`. */
-  onReadable(): void;
+  wake(): void;
 }
 
 /** What the queue asks of its owner. */
-export interface ReceiveQueueOwner {
+export interface UnreadPiecesEvents {
   /** Held bytes have passed the limit: stop the sender. */
-  pauseInput(): void;
+  onFull(): void;
   /** There is room again. */
-  resumeInput(): void;
+  onRoom(): void;
   /** A message that a reader wants as a whole is beyond the limit. It can be dropped with all that is held. */
-  messageTooBig(limit: number): void;
+  onMessageTooBig(limit: number): void;
 }
 
 /** What a piece costs beside its payload (measured), so that a flood of tiny fragments is bounded as well. */
@@ -49,7 +49,7 @@ const SLAB_SIZE = 8 * 1024;
 const JOIN_FROM = 1024;
 
 /** At most so many times as much as has arrived of a frame is reserved for the rest that a peer has announced. */
-const TRUST = 16;
+const MOST_RESERVED_PER_BYTE = 16;
 
 /** About how large a joined piece becomes: large enough that few remain, small enough to be copied but a few times. */
 const JOINED_SIZE = 64 * 1024;
@@ -60,32 +60,32 @@ const JOINED_SIZE = 64 * 1024;
  * A message is taken from the queue only when all of it is there, so that a reader of messages who gives up has
  * consumed nothing, and readers of fragments and of messages can take turns.
  */
-export class ReceiveQueue {
-  readonly #owner: ReceiveQueueOwner;
+export class UnreadPieces {
+  readonly #events: UnreadPiecesEvents;
   readonly #limit: number;
   #head: Piece | undefined;
   #tail: Piece | undefined;
   /** The last piece that no longer refers to the chunk it came in. */
-  #settled: Piece | undefined;
+  #copied: Piece | undefined;
   /** The first unread piece of the frame that is arriving. */
   #frame: Piece | undefined;
   #pieces = 0;
   /** Complete messages among the pieces. */
   #messages = 0;
   /** Bytes held, with the overhead of the pieces. */
-  #held = 0;
-  #paused = false;
+  #bytesHeld = 0;
+  #isFull = false;
   /** From here on input is thrown away. Never only for a while: a message with a hole would look like another one. */
   #discarding = false;
   /** The same as soon as the waiting reader has got what it waits for. */
   #discardNext = false;
   /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
-  #shedding = false;
+  #dropsBeyondLimit = false;
   #reader: Reader | undefined;
   #readerWantsMessage = false;
 
-  constructor(owner: ReceiveQueueOwner, limit: number) {
-    this.#owner = owner;
+  constructor(events: UnreadPiecesEvents, limit: number) {
+    this.#events = events;
     // A text message beyond it could not be made a string.
     this.#limit = Math.min(limit, constants.MAX_STRING_LENGTH);
   }
@@ -98,19 +98,20 @@ export class ReceiveQueue {
     return this.#reader !== undefined;
   }
 
-  get paused(): boolean {
-    return this.#paused;
+  /** Whether more is held than is to be: the sender has to stop. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   /** Bytes held, with the overhead of the pieces. */
-  get held(): number {
-    return this.#held;
+  get bytesHeld(): number {
+    return this.#bytesHeld;
   }
 
   /** Adds a piece, behind which `rest` bytes of the same frame are to come; a waiting reader is told at once. */
-  push(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+  add(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     if (this.#discarding) return;
-    if (this.#shedding && this.#reader === undefined && this.#held >= this.#limit) {
+    if (this.#dropsBeyondLimit && this.#reader === undefined && this.#bytesHeld >= this.#limit) {
       this.#discarding = true;
       return;
     }
@@ -125,13 +126,13 @@ export class ReceiveQueue {
     const reader = this.#reader;
     if (reader !== undefined && (last || !this.#readerWantsMessage)) {
       if (this.#readerWantsMessage && this.#payload > this.#limit) {
-        this.#owner.messageTooBig(this.#limit);
+        this.#events.onMessageTooBig(this.#limit);
         return;
       }
       this.#reader = undefined;
-      reader.onReadable();
+      reader.wake();
       if (this.#discardNext) this.discard();
-    } else if (this.#held >= this.#limit) {
+    } else if (this.#bytesHeld >= this.#limit) {
       this.#overflow();
     }
   }
@@ -140,9 +141,9 @@ export class ReceiveQueue {
    * Called before a new chunk is parsed: what is still unread of earlier chunks will stay for a while, so small pieces
    * are copied out of their chunks, which would otherwise be pinned by them.
    */
-  settle(): void {
-    if (this.#tail === this.#settled) return;
-    let piece = this.#settled === undefined ? this.#head : this.#settled.next;
+  copyOutOfChunks(): void {
+    if (this.#tail === this.#copied) return;
+    let piece = this.#copied === undefined ? this.#head : this.#copied.next;
     while (piece !== undefined) {
       // All pieces of one chunk go into one buffer of their own.
       const { chunk } = piece;
@@ -165,7 +166,7 @@ export class ReceiveQueue {
     }
     // Only while a reader waits for a message do pieces pass the limit; and only then are frames nobody's concern.
     if (this.#reader !== undefined && this.#pieces > JOIN_FROM) this.#join();
-    this.#settled = this.#tail;
+    this.#copied = this.#tail;
   }
 
   /**
@@ -195,7 +196,7 @@ export class ReceiveQueue {
     if (count < available) {
       data.set(piece.chunk.subarray(piece.start, piece.start + count));
       piece.start += count;
-      this.#release(count);
+      this.#consume(count);
       return { data, text, endOfMessage: false };
     }
     data.set(piece.chunk.subarray(piece.start, piece.end));
@@ -209,7 +210,7 @@ export class ReceiveQueue {
     if (first === undefined || this.#messages === 0) return undefined;
     if ((first.flags & MESSAGE_END) !== 0) {
       const { chunk, start, end, flags } = first;
-      if (end - start > this.#limit) return this.#refuse();
+      if (end - start > this.#limit) return this.#reportTooBig();
       this.#shift(first);
       if ((flags & TEXT) === 0) return ownView(chunk, start, end);
       return chunk.toString((flags & ASCII) !== 0 ? 'latin1' : 'utf8', start, end);
@@ -219,7 +220,7 @@ export class ReceiveQueue {
       size += piece.end - piece.start;
       if ((piece.flags & MESSAGE_END) !== 0) break;
     }
-    if (size > this.#limit) return this.#refuse();
+    if (size > this.#limit) return this.#reportTooBig();
     const message = allocate(size);
     let at = 0;
     for (let piece: Piece | undefined = first; piece !== undefined; piece = this.#head) {
@@ -237,7 +238,7 @@ export class ReceiveQueue {
     this.#reader = reader;
     this.#readerWantsMessage = wantsMessage;
     // Paused with an unfinished message in front of a reader who wants all of it: let it grow up to the limit.
-    if (wantsMessage && this.#paused) this.#overflow();
+    if (wantsMessage && this.#isFull) this.#overflow();
   }
 
   /** Removes the waiting reader and returns it. */
@@ -257,21 +258,21 @@ export class ReceiveQueue {
   }
 
   /** From now on reaching the limit does not pause the sender: what then arrives is thrown away, and all after it. */
-  shed(): void {
-    this.#shedding = true;
+  dropBeyondLimit(): void {
+    this.#dropsBeyondLimit = true;
     this.#resume();
   }
 
   /** Drops everything that is unread. */
   clear(): void {
-    this.#head = this.#tail = this.#settled = this.#frame = undefined;
-    this.#pieces = this.#messages = this.#held = 0;
+    this.#head = this.#tail = this.#copied = this.#frame = undefined;
+    this.#pieces = this.#messages = this.#bytesHeld = 0;
     this.#resume();
   }
 
   /** Bytes held, without the overhead of the pieces. While a reader waits for a message, they are all of that message. */
   get #payload(): number {
-    return this.#held - this.#pieces * PIECE_OVERHEAD;
+    return this.#bytesHeld - this.#pieces * PIECE_OVERHEAD;
   }
 
   #append(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
@@ -280,7 +281,7 @@ export class ReceiveQueue {
     else this.#tail.next = piece;
     this.#tail = piece;
     this.#pieces++;
-    this.#held += end - start + PIECE_OVERHEAD;
+    this.#bytesHeld += end - start + PIECE_OVERHEAD;
     if (rest === 0) this.#frame = undefined;
     else this.#frame ??= piece;
   }
@@ -295,7 +296,7 @@ export class ReceiveQueue {
     chunk.copy(piece.chunk, piece.end, start, end);
     piece.end += size;
     piece.flags = (piece.flags & (flags | ~ASCII)) | (flags & MESSAGE_END);
-    this.#held += size;
+    this.#bytesHeld += size;
     if (rest === 0) this.#frame = undefined;
   }
 
@@ -306,37 +307,37 @@ export class ReceiveQueue {
   #reserve(piece: Piece, more: number, rest: number): void {
     let size = 0;
     for (let part: Piece | undefined = piece; part !== undefined; part = part.next) size += part.end - part.start;
-    const own = allocate(size + more + Math.min(rest, (size + more) * TRUST));
+    const own = allocate(size + more + Math.min(rest, (size + more) * MOST_RESERVED_PER_BYTE));
     let at = 0;
     for (let part: Piece | undefined = piece; part !== undefined; part = part.next) {
       at += part.chunk.copy(own, at, part.start, part.end);
       piece.flags &= part.flags | ~ASCII;
       this.#pieces--;
-      this.#held -= PIECE_OVERHEAD;
+      this.#bytesHeld -= PIECE_OVERHEAD;
     }
     this.#pieces++;
-    this.#held += PIECE_OVERHEAD;
+    this.#bytesHeld += PIECE_OVERHEAD;
     piece.chunk = own;
     piece.start = 0;
     piece.end = at;
     piece.next = undefined;
     // All that is unread has been settled before the chunk was parsed that goes on with the frame.
-    this.#tail = this.#settled = piece;
+    this.#tail = this.#copied = piece;
   }
 
   #overflow(): void {
     if (this.#reader !== undefined && this.#readerWantsMessage) {
-      if (this.#payload > this.#limit) this.#owner.messageTooBig(this.#limit);
+      if (this.#payload > this.#limit) this.#events.onMessageTooBig(this.#limit);
       else this.#resume();
       return;
     }
-    if (this.#paused || this.#shedding) return;
-    this.#paused = true;
-    this.#owner.pauseInput();
+    if (this.#isFull || this.#dropsBeyondLimit) return;
+    this.#isFull = true;
+    this.#events.onFull();
   }
 
-  #refuse(): undefined {
-    this.#owner.messageTooBig(this.#limit);
+  #reportTooBig(): undefined {
+    this.#events.onMessageTooBig(this.#limit);
   }
 
   #shift(piece: Piece): void {
@@ -345,21 +346,21 @@ export class ReceiveQueue {
     // A dead piece that V8 has moved to its old generation would keep all that came after it, chunks included.
     piece.next = undefined;
     if (this.#head === undefined) this.#tail = undefined;
-    if (this.#settled === piece) this.#settled = undefined;
+    if (this.#copied === piece) this.#copied = undefined;
     this.#pieces--;
     if ((piece.flags & MESSAGE_END) !== 0) this.#messages--;
-    this.#release(piece.end - piece.start + PIECE_OVERHEAD);
+    this.#consume(piece.end - piece.start + PIECE_OVERHEAD);
   }
 
-  #release(bytes: number): void {
-    this.#held -= bytes;
-    if (this.#paused && this.#held <= this.#limit >> 1) this.#resume();
+  #consume(bytes: number): void {
+    this.#bytesHeld -= bytes;
+    if (this.#isFull && this.#bytesHeld <= this.#limit >> 1) this.#resume();
   }
 
   #resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    this.#owner.resumeInput();
+    if (!this.#isFull) return;
+    this.#isFull = false;
+    this.#events.onRoom();
   }
 
   /** Joins the pieces of the message that the reader waits for. */
@@ -378,10 +379,10 @@ export class ReceiveQueue {
       for (let part: Piece | undefined = piece; part !== next && part !== undefined; part = part.next) {
         at += part.chunk.copy(joined, at, part.start, part.end);
         this.#pieces--;
-        this.#held -= PIECE_OVERHEAD;
+        this.#bytesHeld -= PIECE_OVERHEAD;
       }
       this.#pieces++;
-      this.#held += PIECE_OVERHEAD;
+      this.#bytesHeld += PIECE_OVERHEAD;
       Object.assign(piece, { chunk: joined, start: 0, end: size, flags, next });
       if (next === undefined) this.#tail = piece;
     }

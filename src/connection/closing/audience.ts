@@ -1,7 +1,7 @@
-import type { Input } from './input.js';
+import type { Receiver } from '../receiving/receiver.js';
 
 /** What an audience knows of reading. */
-type Reading = Pick<Input, 'reads' | 'hasReader' | 'isCloseRead'>;
+type Reading = Pick<Receiver, 'reads' | 'hasReader' | 'isCloseRead'>;
 
 /** Who can know of the peer's close, and who wants it to be acknowledged without saying anything more. */
 export class Audience {

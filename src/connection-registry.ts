@@ -1,5 +1,5 @@
 import createError from 'http-errors';
-import { closePayload } from './connection/close-status.js';
+import { closePayload } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
 import { closeGracefully, cutOff, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
@@ -96,7 +96,7 @@ function getOrAdd<Key>(
 }
 
 /** The live connections of an instance, and how they are brought to an end. */
-export class Connections {
+export class ConnectionRegistry {
   readonly #limit: number;
   readonly #contexts: Set<WebSocketContext> = new Set();
   readonly #totals: Counts = {

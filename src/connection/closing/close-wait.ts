@@ -1,17 +1,17 @@
-import { Deadline } from '../deadline.js';
-import { WebSocketError } from '../errors.js';
-import { Deferred } from './deferred.js';
+import { Deadline } from '../../deadline.js';
+import { WebSocketError } from '../../errors.js';
+import { Deferred } from '../deferred.js';
 
 /** What the close handshake asks of its connection when time is up. */
-export interface CloseHandshakeOwner {
+export interface CloseWaitEvents {
   /** Changes with what comes from the peer. */
   readonly bytesReceived: number;
   /** The application has not acknowledged the peer's close in time: do it now. */
-  acknowledgeLate(): void;
+  onApplicationTimeout(): void;
   /** The peer has not taken or not acknowledged our close in time. */
-  closeTimedOut(error: WebSocketError): void;
+  onPeerTimeout(error: WebSocketError): void;
   /** The connection is over, but the peer does not take our last bytes. */
-  flushTimedOut(): void;
+  onFlushTimeout(): void;
 }
 
 type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'flushing' | 'over';
@@ -20,8 +20,8 @@ type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'flushing' | 'ove
 export const LONGEST_LINGER = 10_000;
 
 /** The waiting part of the close handshake (RFC 6455, section 7): who waits for what, and for how long. */
-export class CloseHandshake {
-  readonly #owner: CloseHandshakeOwner;
+export class CloseWait {
+  readonly #events: CloseWaitEvents;
   readonly #timeout: number;
   #phase: Phase = 'idle';
   /** Those who wait for the handshake to be complete. */
@@ -30,8 +30,8 @@ export class CloseHandshake {
   /** How it ended, once it has: with a reason if it failed. */
   #outcome: { readonly reason?: unknown } | undefined;
 
-  constructor(owner: CloseHandshakeOwner, timeout: number) {
-    this.#owner = owner;
+  constructor(events: CloseWaitEvents, timeout: number) {
+    this.#events = events;
     this.#timeout = timeout;
   }
 
@@ -51,7 +51,7 @@ export class CloseHandshake {
   }
 
   /** The application has read or written something, so it is still at work. */
-  touch(): void {
+  noteActivity(): void {
     // Whoever waits for the handshake must not wait for as long as the peer finds readers for what it sends.
     if (this.#phase === 'awaitingApplication' || (this.#phase === 'awaitingPeer' && this.#waiters.length === 0)) {
       this.#timer?.refresh();
@@ -59,7 +59,7 @@ export class CloseHandshake {
   }
 
   /** The peer has taken some of what stands before our close frame. */
-  progressed(): void {
+  noteProgress(): void {
     if (this.#phase === 'awaitingPeer') this.#timer?.refresh();
   }
 
@@ -74,7 +74,7 @@ export class CloseHandshake {
   }
 
   /** TCP is gone, or lingers by itself. */
-  over(): void {
+  stop(): void {
     this.#enter('over');
   }
 
@@ -86,7 +86,7 @@ export class CloseHandshake {
       return waiter.promise;
     }
     // From here on the timer is not put off any more.
-    this.touch();
+    this.noteActivity();
     this.#waiters.push(waiter);
     onWaiting?.((reason) => {
       this.#waiters = this.#waiters.filter((one) => one !== waiter);
@@ -103,22 +103,22 @@ export class CloseHandshake {
     const timeout = phase === 'flushing' ? this.#timeout || LONGEST_LINGER : this.#timeout;
     if (timeout === 0) return;
     // The peer's close frame may wait behind a lot of data.
-    const received = (): number => this.#owner.bytesReceived;
+    const received = (): number => this.#events.bytesReceived;
     this.#timer = new Deadline(() => this.#expired(), timeout, received).unref();
   }
 
   #expired(): void {
     if (this.#phase === 'awaitingApplication') {
-      this.#owner.acknowledgeLate();
+      this.#events.onApplicationTimeout();
     } else if (this.#phase === 'awaitingPeer') {
-      this.#owner.closeTimedOut(
+      this.#events.onPeerTimeout(
         new WebSocketError(
           'ERR_WEBSOCKET_CLOSE_TIMEOUT',
           `Cannot complete the close handshake: the peer has not acknowledged within closeTimeout, which is ${this.#timeout} ms; the connection was dropped`,
         ),
       );
     } else {
-      this.#owner.flushTimedOut();
+      this.#events.onFlushTimeout();
     }
   }
 

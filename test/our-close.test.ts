@@ -5,7 +5,7 @@ import { settle } from './support/fake-socket.js';
 
 const LARGE = 200 * 1024;
 
-describe('Closing', () => {
+describe('OurClose', () => {
   it('joins a second close to the first', async (t) => {
     const { socket, ...h } = new Harness(t);
     const both = [h.close(4000), h.close(4001)];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Compression, Input, type ReadKind } from '../src/connection/input.js';
+import type { ReadKind } from '../src/connection/receiving/reads.js';
+import { type Compression, Receiver } from '../src/connection/receiving/receiver.js';
 import { wholeMessage } from '../src/context/messages.js';
 import { WebSocketError } from '../src/errors.js';
 import { failure, rejectsWith } from './support/connections.js';
@@ -9,8 +10,8 @@ import { settle, until } from './support/fake-socket.js';
 import { clientClose, clientFrame, type FrameInit, PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 const fragment: ReadKind<string> = {
-  take: (queue) => {
-    const taken = queue.takeFragment(undefined);
+  take: (pieces) => {
+    const taken = pieces.takeFragment(undefined);
     return taken && `${taken.data}${taken.endOfMessage ? '' : '+'}`;
   },
   atClose: 'close',
@@ -20,123 +21,124 @@ const fragment: ReadKind<string> = {
 
 function start(limit = 100_000, compression?: Compression, maxPayload = Number.POSITIVE_INFINITY) {
   const calls: string[] = [];
-  const input: Input = new Input(
+  const receiver: Receiver = new Receiver(
     {
-      pauseInput: () => calls.push('pause'),
-      resumeInput: () => calls.push('resume'),
-      pinged: (payload) => calls.push(`ping ${payload}`),
-      ponged: (payload) => calls.push(`pong ${payload}`),
-      peerClosed: (code, reason) => calls.push(`close ${code} ${reason}`),
-      closeRead: () => calls.push('close read'),
-      faulted: (code, error) => {
+      hasSent: false,
+      onPause: () => calls.push('pause'),
+      onResume: () => calls.push('resume'),
+      onPing: (payload) => calls.push(`ping ${payload}`),
+      onPong: (payload) => calls.push(`pong ${payload}`),
+      onPeerClose: (code, reason) => calls.push(`close ${code} ${reason}`),
+      onCloseRead: () => calls.push('close read'),
+      onFault: (code, error) => {
         calls.push(`fault ${code}`);
-        input.fail(error);
+        receiver.fail(error);
       },
     },
     { receiveBufferLimit: limit, maxPayload },
     compression,
   );
   const push = (...inits: Array<FrameInit | string>): void =>
-    input.push(Buffer.concat(inits.map((init) => clientFrame(typeof init === 'string' ? { payload: init } : init))));
-  return { calls, input, push };
+    receiver.receive(
+      Buffer.concat(inits.map((init) => clientFrame(typeof init === 'string' ? { payload: init } : init))),
+    );
+  return { calls, receiver, push };
 }
 
 const lost = (): WebSocketError => new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'Lost');
 
-describe('Input', () => {
+describe('Receiver', () => {
   it('passes control frames on, also between fragments', async () => {
-    const { calls, input, push } = start();
-    assert.equal(input.isUntouched, true);
+    const { calls, receiver, push } = start();
     push({ opcode: PING_FRAME, payload: 'a' }, { payload: 'x', fin: false }, { opcode: PONG_FRAME, payload: 'b' });
     assert.deepEqual(calls, ['ping a', 'pong b']);
-    assert.equal(input.isUntouched, false);
-    assert.equal(await input.read(fragment, undefined), 'x+');
-    assert.equal(input.messages, 0);
+    assert.equal(await receiver.read(fragment, undefined), 'x+');
+    assert.equal(receiver.messages, 0);
   });
 
   it('reports the close to every reader that wants it again, to others once', async () => {
-    const { calls, input, push } = start();
+    const { calls, receiver, push } = start();
     push('last');
-    input.push(clientClose(1000, 'bye'));
+    receiver.receive(clientClose(1000, 'bye'));
     assert.deepEqual(calls, ['close 1000 bye']);
-    assert.equal(await input.read(wholeMessage, undefined), 'last');
-    assert.equal(await input.read(fragment, undefined), 'close');
-    await assert.rejects(input.read(fragment, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
-    assert.equal(await input.read(wholeMessage, undefined), undefined);
-    input.fail(lost());
-    assert.equal(await input.read(wholeMessage, undefined), undefined);
+    assert.equal(await receiver.read(wholeMessage, undefined), 'last');
+    assert.equal(await receiver.read(fragment, undefined), 'close');
+    await assert.rejects(receiver.read(fragment, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    assert.equal(await receiver.read(wholeMessage, undefined), undefined);
+    receiver.fail(lost());
+    assert.equal(await receiver.read(wholeMessage, undefined), undefined);
   });
 
   it('gives a pending read the close or the fault', async () => {
     const closed = start();
-    const read = closed.input.read(fragment, new AbortController().signal);
-    closed.input.push(clientClose());
+    const read = closed.receiver.read(fragment, new AbortController().signal);
+    closed.receiver.receive(clientClose());
     assert.equal(await read, 'close');
     const faulty = start();
-    const rejected = assert.rejects(faulty.input.read(fragment, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    const rejected = assert.rejects(faulty.receiver.read(fragment, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     faulty.push({ opcode: 3 });
     await rejected;
     assert.deepEqual(faulty.calls, ['fault 1002']);
   });
 
   it('lets readers have what stands before a fault until the turn is over', async () => {
-    const { calls, input, push } = start();
+    const { calls, receiver, push } = start();
     push('a', 'b', { opcode: 3 }, 'behind');
-    assert.equal(input.isBroken, true);
+    assert.equal(receiver.hasFault, true);
     assert.deepEqual(
-      [await input.read(wholeMessage, undefined), await input.read(wholeMessage, undefined)],
+      [await receiver.read(wholeMessage, undefined), await receiver.read(wholeMessage, undefined)],
       ['a', 'b'],
     );
     assert.deepEqual(calls, []);
-    await assert.rejects(input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    await assert.rejects(receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     assert.deepEqual(calls, ['fault 1002']);
   });
 
-  it('reports no fault when input has ended otherwise in its turn, which was for that fault', async () => {
+  it('reports no fault when receiver has ended otherwise in its turn, which was for that fault', async () => {
     const failed = start();
     failed.push({ opcode: 3 });
-    failed.input.fail(lost());
-    await assert.rejects(failed.input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    failed.receiver.fail(lost());
+    await assert.rejects(failed.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     const aborted = start();
     aborted.push({ opcode: 3 });
-    aborted.input.abort(lost());
-    aborted.input.afterwards(() => aborted.calls.push('afterwards'));
+    aborted.receiver.abort(lost());
+    aborted.receiver.whenInflated(() => aborted.calls.push('afterwards'));
     await settle();
     assert.deepEqual([failed.calls, aborted.calls], [[], []]);
   });
 
   it('settles a pending read once, whatever fires afterwards', async () => {
-    const { input, push } = start();
+    const { receiver, push } = start();
     const controller = new AbortController();
-    const read = input.read(fragment, controller.signal);
+    const read = receiver.read(fragment, controller.signal);
     push('x');
     controller.abort('late');
     assert.equal(await read, 'x');
-    input.cancelRead('nobody');
-    const failed = input.read(fragment, new AbortController().signal);
+    receiver.cancelRead('nobody');
+    const failed = receiver.read(fragment, new AbortController().signal);
     const error = lost();
-    input.fail(error);
-    input.fail(lost());
+    receiver.fail(error);
+    receiver.fail(lost());
     await rejectsWith(failed, error);
   });
 
   it('drops what is unread on abort, also behind the close of the peer', async () => {
     for (const closes of [false, true]) {
-      const { input, push } = start();
+      const { receiver, push } = start();
       push('unread');
-      if (closes) input.push(clientClose());
+      if (closes) receiver.receive(clientClose());
       const error = lost();
-      input.abort(error);
+      receiver.abort(error);
       await assert.rejects(
-        input.read(wholeMessage, undefined),
+        receiver.read(wholeMessage, undefined),
         failure('ERR_WEBSOCKET_INVALID_STATE', { cause: error }),
       );
       push('ignored');
     }
-    const { input } = start();
+    const { receiver } = start();
     const error = lost();
-    const read = input.read(fragment, undefined);
-    input.abort(error);
+    const read = receiver.read(fragment, undefined);
+    receiver.abort(error);
     await rejectsWith(read, error);
   });
 
@@ -151,7 +153,7 @@ describe('Input', () => {
         payload: '!',
       },
     );
-    assert.equal(await good.input.read(wholeMessage, undefined), '€!');
+    assert.equal(await good.receiver.read(wholeMessage, undefined), '€!');
     for (const last of [{ opcode: 0, payload: 'x', fin: false }, { opcode: 0 }]) {
       const { calls, push } = start();
       push({ payload: euro.subarray(0, 1), fin: false }, last);
@@ -167,102 +169,101 @@ describe('Input', () => {
   it('refuses a message beyond receiveBufferLimit, whenever its reader comes', async () => {
     const tooBig = failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG');
     const before = start(1000);
-    const read = assert.rejects(before.input.read(wholeMessage, undefined), tooBig);
+    const read = assert.rejects(before.receiver.read(wholeMessage, undefined), tooBig);
     before.push('x'.repeat(1001));
     await read;
     assert.deepEqual(before.calls, ['fault 1009']);
 
     const after = start(1000);
     after.push('x'.repeat(1001));
-    await assert.rejects(after.input.read(wholeMessage, undefined), tooBig);
+    await assert.rejects(after.receiver.read(wholeMessage, undefined), tooBig);
     assert.deepEqual(after.calls, ['pause', 'resume', 'fault 1009']);
 
     const closed = start(1000);
     closed.push('x'.repeat(1001), 'y');
-    closed.input.push(clientClose());
-    await assert.rejects(closed.input.read(wholeMessage, undefined), tooBig);
-    await assert.rejects(closed.input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    closed.receiver.receive(clientClose());
+    await assert.rejects(closed.receiver.read(wholeMessage, undefined), tooBig);
+    await assert.rejects(closed.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
     assert.deepEqual(closed.calls, ['pause', 'close 1005 ', 'resume']);
 
     const fragments = start(1000);
     fragments.push('x'.repeat(1001));
-    assert.equal((await fragments.input.read(fragment, undefined)).length, 1001);
+    assert.equal((await fragments.receiver.read(fragment, undefined)).length, 1001);
   });
 });
 
-describe('Input, compressed', () => {
+describe('Receiver, compressed', () => {
   const compression = (): Compression => ({ negotiated: negotiated(), options: {} });
 
   it('inflates messages, keeps them in order with others, and the close and the end behind them', async () => {
-    const { calls, input, push } = start(100_000, compression());
+    const { calls, receiver, push } = start(100_000, compression());
     push({ payload: deflated('compressed'), rsv: 4 }, 'plain', { payload: deflated('again'), rsv: 4 });
     let ended = false;
-    input.afterwards(() => {
+    receiver.whenInflated(() => {
       ended = true;
     });
-    input.push(clientClose(1000));
+    receiver.receive(clientClose(1000));
     assert.deepEqual([calls, ended], [[], false]);
     for (const message of ['compressed', 'plain', 'again', undefined]) {
-      assert.equal(await input.read(wholeMessage, undefined), message);
+      assert.equal(await receiver.read(wholeMessage, undefined), message);
     }
     assert.deepEqual([calls, ended], [['close 1000 ', 'close read'], true]);
-    assert.equal(input.messages, 3);
+    assert.equal(receiver.messages, 3);
   });
 
   it('delivers compressed messages that came before a fault, then the fault', async () => {
-    const { calls, input, push } = start(100_000, compression());
+    const { calls, receiver, push } = start(100_000, compression());
     push({ payload: deflated('before'), rsv: 4 }, { opcode: 3, payload: '' });
-    assert.equal(await input.read(wholeMessage, undefined), 'before');
-    await assert.rejects(input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    assert.equal(await receiver.read(wholeMessage, undefined), 'before');
+    await assert.rejects(receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     assert.deepEqual(calls, ['fault 1002']);
   });
 
   it('stops the sender when more waits to be inflated than is inflated at once', async () => {
-    const { calls, input, push } = start(10_000_000, compression());
+    const { calls, receiver, push } = start(10_000_000, compression());
     const data = noise(100_000);
     push({ opcode: 2, payload: deflated(data), rsv: 4 });
     push({ opcode: 2, payload: deflated(data), rsv: 4 });
-    assert.equal(input.paused, true);
-    assert.ok(input.held > 100_000);
-    assert.deepEqual(await input.read(wholeMessage, undefined), data);
-    assert.deepEqual(await input.read(wholeMessage, undefined), data);
+    assert.deepEqual(calls, ['pause']);
+    assert.ok(receiver.bytesHeld > 100_000);
+    assert.deepEqual(await receiver.read(wholeMessage, undefined), data);
+    assert.deepEqual(await receiver.read(wholeMessage, undefined), data);
     assert.deepEqual(calls, ['pause', 'resume']);
-    assert.equal(input.paused, false);
   });
 
   it('pauses inflating with the sender', async () => {
-    const { calls, input, push } = start(20_000, compression());
+    const { calls, receiver, push } = start(20_000, compression());
     push({ opcode: 2, payload: deflated(Buffer.alloc(1_000_000)), rsv: 4 });
     await until(() => calls.length > 0);
     await settle(10);
-    assert.ok(input.held < 200_000);
+    assert.ok(receiver.bytesHeld < 200_000);
     let length = 0;
-    while (length < 1_000_000) length += (await input.read({ ...fragment, take: takeLength }, undefined)).length;
+    while (length < 1_000_000) length += (await receiver.read({ ...fragment, take: takeLength }, undefined)).length;
     assert.equal(calls.at(-1), 'resume');
   });
 
   it('refuses what cannot be inflated, and what inflates beyond maxPayload', async () => {
     const broken = start(100_000, compression());
-    const rejected = assert.rejects(broken.input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
+    const rejected = assert.rejects(broken.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     broken.push({ payload: Buffer.alloc(20, 0xff), rsv: 4 });
     await rejected;
     assert.deepEqual(broken.calls, ['fault 1007']);
     const bomb = start(10_000_000, compression(), 1000);
     bomb.push({ payload: deflated('x'.repeat(100_000)), rsv: 4 });
-    await assert.rejects(bomb.input.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
+    await assert.rejects(bomb.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
     assert.equal(bomb.calls.at(-1), 'fault 1009');
   });
 
   it('inflates nothing after abort', async () => {
-    const { calls, input, push } = start(100_000, compression());
+    const { calls, receiver, push } = start(100_000, compression());
     push({ payload: deflated('x'), rsv: 4 });
-    input.abort(lost());
+    receiver.abort(lost());
     await settle(10);
-    assert.deepEqual([calls, input.messages], [[], 0]);
+    assert.deepEqual([calls, receiver.messages], [[], 0]);
   });
 });
 
-function takeLength(queue: Parameters<ReadKind<string>['take']>[0]): string | undefined {
-  const taken = queue.takeFragment(undefined);
+function takeLength(pieces: Parameters<ReadKind<string>['take']>[0]): string | undefined {
+  const taken = pieces.takeFragment(undefined);
   return taken && 'x'.repeat(taken.data.length);
 }

@@ -1,0 +1,54 @@
+import type { Reader, UnreadPieces } from './unread-pieces.js';
+
+/** What is read: fragments, messages, … */
+export interface ReadKind<T> {
+  /** Takes the result from what is unread, `undefined` if it is not there yet. */
+  take(pieces: UnreadPieces): T | undefined;
+  /** The result when the peer has closed. */
+  readonly atClose: T;
+  /** Needs a whole message. */
+  readonly wantsMessage: boolean;
+  /** Goes on reporting the close, as an iterator does, where other reads fail after the first time. */
+  readonly closeRepeats: boolean;
+}
+
+/** A read that waits. Its promise settles exactly once. */
+export class PendingRead<T> implements Reader {
+  readonly #pieces: UnreadPieces;
+  readonly kind: ReadKind<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+  /** Stops listening for cancellation. */
+  stopListening: (() => void) | undefined;
+
+  constructor(pieces: UnreadPieces, kind: ReadKind<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+    this.#pieces = pieces;
+    this.kind = kind;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  wake(): void {
+    this.stopListening?.();
+    let value: T;
+    try {
+      // They tell a reader only when there is what it waits for.
+      value = this.kind.take(this.#pieces) as T;
+    } catch (error) {
+      // The reader's own buffer is gone.
+      this.reject(error);
+      return;
+    }
+    this.resolve(value);
+  }
+
+  closed(): void {
+    this.stopListening?.();
+    this.resolve(this.kind.atClose);
+  }
+
+  failed(reason: unknown): void {
+    this.stopListening?.();
+    this.reject(reason);
+  }
+}
