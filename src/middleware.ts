@@ -1,5 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Server as SecureServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import createError from 'http-errors';
 import { KeepAlive } from './connection/keep-alive.js';
 import type { Compression } from './connection/receiving/receiver.js';
@@ -28,7 +27,7 @@ import {
   type WebSocketOptions,
   type WebSocketRouteOptions,
 } from './options.js';
-import { attach } from './upgrade/attach.js';
+import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
 import type { AppFunction } from './upgrade/chain.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
@@ -108,10 +107,12 @@ export interface WebSockets {
 
   /**
    * Routes the server's upgrade requests through `app`, for all instances of the library. Attaching twice is harmless.
+   * A server of node:http2 that was made with `settings: { enableConnectProtocol: true }` has WebSockets over HTTP/2 too
+   * (RFC 8441); its ordinary requests do not reach `app`.
    *
    * @returns a function that detaches
    */
-  attach(server: Server | SecureServer, app: AppFunction, options?: AttachOptions): () => void;
+  attach(server: AttachableServer, app: AppFunction, options?: AttachOptions): () => void;
 
   /**
    * Makes a route in the shape of a `WebSocketServer` of `ws`, for libraries that take one: mount its `handler`, give it to
@@ -143,7 +144,8 @@ export interface WebSockets {
 
   /**
    * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
-   * `timeout` ms, the rest is aborted. `server.close()` completes after it.
+   * `timeout` ms, the rest is aborted. At the end the sessions of attached servers of HTTP/2 get GOAWAY, and end with the
+   * responses that are under way. `server.close()` completes after it.
    */
   close(options?: DrainOptions): Promise<DrainResult>;
 }
@@ -177,6 +179,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   const acceptingRoutes = new AcceptingRoutes();
   const bridge = new WsBridge();
   checkBridge(bridge);
+  /** What has been attached and not been detached. */
+  const attachments = new Set<{ readonly server: AttachableServer }>();
 
   /** @param connectionsOf gives what a limit of the route's own bounds */
   function routeOf(
@@ -325,7 +329,22 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   async function close(options: DrainOptions = {}): Promise<DrainResult> {
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
-    return connections.close(code, reason, timeout);
+    const result = await connections.close(code, reason, timeout);
+    for (const { server } of attachments) goAway(server);
+    return result;
+  }
+
+  function attachTo(server: AttachableServer, app: AppFunction, attachOptions?: AttachOptions): () => void {
+    const detach = attach(server, app, {
+      ...resolveAttachOptions(attachOptions),
+      handshakeTimeout: settings.handshakeTimeout,
+    });
+    const attachment = { server };
+    attachments.add(attachment);
+    return () => {
+      attachments.delete(attachment);
+      detach();
+    };
   }
 
   const members = Object.assign(middleware, {
@@ -334,8 +353,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     isWebSocketRequest,
     requestedProtocols,
     wsServer,
-    attach: (server: Server | SecureServer, app: AppFunction, attachOptions?: AttachOptions) =>
-      attach(server, app, { ...resolveAttachOptions(attachOptions), handshakeTimeout: settings.handshakeTimeout }),
+    attach: attachTo,
     connections: connections.contexts,
     group: (name: string) => new WebSocketGroup(groups, checkGroupName(name, 'find a group')),
     all,

@@ -442,7 +442,7 @@ describe('attach()', () => {
     for (const bad of [undefined, null, {}, { on() {} }, { listenerCount() {} }, app, 8080]) {
       assert.throws(() => attach(bad as never, app, options), {
         name: 'TypeError',
-        message: 'Cannot attach: the first argument is no server, must be an http.Server or https.Server',
+        message: 'Cannot attach: the first argument is no server, must be one of node:http, node:https or node:http2',
       });
     }
     assert.throws(() => attach(server, {} as never, options), {

@@ -3,9 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect as connectHttp2, createSecureServer } from 'node:http2';
-import type { Server as HttpsServer } from 'node:https';
 import { describe, it } from 'node:test';
-import type { Server as TlsServer } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import compression from 'compression';
 import express from 'express';
@@ -127,8 +125,7 @@ describe('getting the socket', { timeout: 20_000 }, () => {
       server.close();
       await once(server, 'close');
     });
-    // For HTTP/1.1 clients it is an https.Server in all but its type.
-    sockets.attach(server as TlsServer as HttpsServer, app);
+    sockets.attach(server, app);
     const { port } = server.address() as { port: number };
 
     const client = new WebSocket(`wss://127.0.0.1:${port}`, { rejectUnauthorized: false });

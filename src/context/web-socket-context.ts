@@ -609,9 +609,9 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     return this.request.headers.origin;
   }
 
-  /** The `Sec-WebSocket-Key` header. */
-  get secWebSocketKey(): string {
-    return this.request.headers['sec-websocket-key'] ?? '';
+  /** The `Sec-WebSocket-Key` header; `undefined` over HTTP/2, which has none (RFC 8441, section 5). */
+  get secWebSocketKey(): string | undefined {
+    return this.request.httpVersionMajor === 2 ? undefined : this.request.headers['sec-websocket-key'];
   }
 
   /** The subprotocols that the client requested, in its order. */

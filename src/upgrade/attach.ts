@@ -1,18 +1,24 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Server as SecureServer } from 'node:https';
-import { Socket } from 'node:net';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2SecureServer, Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Server as HttpsServer } from 'node:https';
+import { type Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
 import { type AppFunction, type Application, Chain, logError } from './chain.js';
 import { isWebSocketRequest } from './handshake.js';
+import { isWebSocketStream, upgradeRequestOf } from './http2-request.js';
+import { Http2Sessions } from './http2-sessions.js';
 import { replay } from './replay.js';
 import { emitRequest } from './request-event.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
 import { ignoreError, refuse, Watch } from './watch.js';
+
+/** A server that applications can be attached to. */
+export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
 
 export interface AttachOptions {
   /** Which requests are the application's business; the others are left to other upgrade listeners. Default: all. */
@@ -32,8 +38,12 @@ interface Attachment extends Application {
 // In the global registry, because one process may load the ESM and the CommonJS build; both share what is on a server.
 const attached: unique symbol = Symbol.for('websocket-context.attachments');
 
-type AttachableServer = Server & {
+type Target = Server & {
   [attached]?: Attachments;
+  /** Milliseconds that a connection may be idle; 0 for ever. */
+  readonly timeout: number;
+  /** Only servers of node:http2 have it. */
+  readonly updateSettings?: unknown;
   /** Node 24.9 and 22.21 ask it whether to give up parsing HTTP for a request. */
   shouldUpgradeCallback?: (req: IncomingMessage) => boolean;
 };
@@ -44,22 +54,31 @@ type AttachableServer = Server & {
  */
 const REPLAYS = 4;
 
+/** Takes events before anybody sees them. */
+interface Claims {
+  /** @returns whether the upgrade request is taken */
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): boolean;
+  /** @returns whether the stream of HTTP/2 is taken */
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
+}
+
 /**
- * Stands in front of all upgrade listeners of a server, whenever and however they are added: what `claim` takes none of
+ * Stands in front of all listeners of a server, whenever and however they are added: what `claims` take none of
  * them sees. Only `emit` is there to do so: which listeners an event has is settled before the first of them is called.
  */
-class Exclusion {
+class Gate {
   readonly #server: Server;
   /** `emit` of the server itself, if it had one. */
   readonly #own: Server['emit'] | undefined;
   readonly #emit: Server['emit'];
 
-  constructor(server: Server, claim: (req: IncomingMessage, socket: Duplex, head: Buffer) => boolean) {
+  constructor(server: Server, claims: Claims) {
     const own = Object.hasOwn(server, 'emit') ? server.emit : undefined;
     this.#server = server;
     this.#own = own;
     this.#emit = function emit(this: Server, event: string, ...args: unknown[]): boolean {
-      if (event === 'upgrade' && claim(...(args as Parameters<typeof claim>))) return true;
+      if (event === 'upgrade' && claims.upgrade(...(args as Parameters<Claims['upgrade']>))) return true;
+      if (event === 'stream' && claims.stream(...(args as Parameters<Claims['stream']>))) return true;
       return Reflect.apply(own ?? Reflect.get(Object.getPrototypeOf(server), 'emit'), this, [event, ...args]);
     };
     server.emit = this.#emit;
@@ -76,26 +95,29 @@ class Exclusion {
 }
 
 /** The applications that are attached to one server, behind a single upgrade listener. */
-class Attachments {
-  readonly #server: AttachableServer;
+class Attachments implements Claims {
+  readonly #server: Target;
   readonly #list: Attachment[] = [];
   readonly #replays = new WeakMap<Duplex, number>();
   readonly #listener = (req: IncomingMessage, socket: Duplex, head: Buffer): void => this.#receive(req, socket, head);
   /** What the server had before; defined for as long as ours is in its place. */
-  #shouldUpgrade: AttachableServer['shouldUpgradeCallback'];
-  #exclusion: Exclusion | undefined;
+  #shouldUpgrade: Target['shouldUpgradeCallback'];
+  #gate: Gate | undefined;
+  /** Of a server of HTTP/2. */
+  readonly #sessions: Http2Sessions | undefined;
   /** What filters have said already. */
   readonly #asked = new WeakMap<IncomingMessage, readonly Attachment[]>();
 
-  constructor(server: AttachableServer) {
+  constructor(server: Target) {
     this.#server = server;
+    if (typeof server.updateSettings === 'function') this.#sessions = new Http2Sessions(server);
   }
 
   add(app: AppFunction, { filter, exclusive = false, handshakeTimeout }: AttachOptions): () => void {
     if (this.#list.length === 0) this.#listen();
     const attachment: Attachment = { app, filter, exclusive, handshakeTimeout };
     this.#list.push(attachment);
-    this.#exclude();
+    this.#guard();
     let detached = false;
     return () => {
       if (detached) return;
@@ -110,10 +132,11 @@ class Attachments {
 
   #release(attachment: Attachment): void {
     this.#list.splice(this.#list.indexOf(attachment), 1);
-    this.#exclude();
+    this.#guard();
     if (this.#list.length > 0) return;
     const server = this.#server;
     server.removeListener('upgrade', this.#listener);
+    this.#sessions?.unwatch();
     // Otherwise somebody else has put theirs around ours, which stays and lets everything pass
     if (this.#shouldUpgrade !== undefined && server.shouldUpgradeCallback === this.#decideUpgrade) {
       server.shouldUpgradeCallback = this.#shouldUpgrade;
@@ -125,18 +148,24 @@ class Attachments {
     const server = this.#server;
     // First, so that what another listener writes at once is seen, see unlessTaken()
     server.prependListener('upgrade', this.#listener);
+    this.#sessions?.watch();
     if (typeof server.shouldUpgradeCallback !== 'function' || this.#shouldUpgrade !== undefined) return;
     this.#shouldUpgrade = server.shouldUpgradeCallback;
     server.shouldUpgradeCallback = this.#decideUpgrade;
   }
 
-  /** Stands in front of all listeners for as long as anything is exclusive. */
-  #exclude(): void {
-    if (this.#list.some(({ exclusive }) => exclusive)) {
-      this.#exclusion ??= new Exclusion(this.#server, (req, socket, head) => this.#claim(req, socket, head));
-    } else if (this.#exclusion?.lift() === true) {
-      this.#exclusion = undefined;
+  /** Stands in front of all listeners for as long as anything is exclusive, or may come by HTTP/2. */
+  #guard(): void {
+    if (this.#list.some(({ exclusive }) => exclusive || this.#sessions !== undefined)) {
+      this.#gate ??= new Gate(this.#server, this);
+    } else if (this.#gate?.lift() === true) {
+      this.#gate = undefined;
     }
+  }
+
+  /** Lets the sessions of HTTP/2 end with the streams that they have. */
+  goAway(): void {
+    this.#sessions?.goAway();
   }
 
   readonly #decideUpgrade = (req: IncomingMessage): boolean =>
@@ -154,14 +183,30 @@ class Attachments {
   }
 
   /** Takes a request that somebody wants for himself. @returns whether it is one */
-  #claim(req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    const wanting = this.#wanting(req);
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    const wanting = this.#asked.get(req) ?? this.#wanting(req);
     if (!wanting.some(({ exclusive }) => exclusive)) {
       this.#asked.set(req, wanting);
       return false;
     }
     socket.on('error', ignoreError);
     inTurn(this.#server, socket, () => this.#serve(wanting, req, socket, head, () => false));
+    return true;
+  }
+
+  /**
+   * Turns a stream that somebody wants into an upgrade request of this server, for us and whoever else listens. Any other
+   * is as if nothing had been attached.
+   */
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    if (stream.session !== undefined) this.#sessions?.add(stream.session);
+    if (!isWebSocketStream(headers)) return false;
+    const { req, socket } = upgradeRequestOf(stream, headers);
+    const wanting = this.#wanting(req);
+    if (wanting.length === 0) return false;
+    this.#asked.set(req, wanting);
+    socket.open();
+    this.#server.emit('upgrade', req, socket, NO_BYTES);
     return true;
   }
 
@@ -211,6 +256,8 @@ class Attachments {
   }
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** A filter that fails has not accepted: an exception here would end the process. */
 const accepts = (filter: Attachment['filter'], req: IncomingMessage): boolean => {
   try {
@@ -229,7 +276,7 @@ const hasBody = ({ headers }: IncomingMessage): boolean =>
  * pipelines. `_httpMessage`, the response that has the socket, is the only sign of them.
  */
 const inTurn = (
-  server: Server,
+  server: Target,
   socket: Duplex & { _httpMessage?: ServerResponse | null },
   proceed: () => void,
 ): void => {
@@ -289,10 +336,12 @@ const leaveToOthers = (socket: Duplex, timeout: number): void => {
  *
  * @returns detaches; attaching the same application with the same filter again counts, and needs as many detachments
  */
-export const attach = (server: Server | SecureServer, app: AppFunction, options: AttachOptions): (() => void) => {
-  const target: AttachableServer = server;
+export const attach = (server: AttachableServer, app: AppFunction, options: AttachOptions): (() => void) => {
+  const target = server as Target;
   if (typeof target?.on !== 'function' || typeof target.listenerCount !== 'function' || typeof target === 'function') {
-    throw new TypeError('Cannot attach: the first argument is no server, must be an http.Server or https.Server');
+    throw new TypeError(
+      'Cannot attach: the first argument is no server, must be one of node:http, node:https or node:http2',
+    );
   }
   if (typeof app !== 'function') {
     throw new TypeError(`Cannot attach: app is of type ${typeof app}, must be the function that handles requests`);
@@ -302,6 +351,11 @@ export const attach = (server: Server | SecureServer, app: AppFunction, options:
 };
 
 /** Whether an application is attached to `server`. */
-export function isAttached(server: Server | SecureServer): boolean {
-  return (server as AttachableServer)[attached]?.isEmpty === false;
+export function isAttached(server: AttachableServer): boolean {
+  return (server as Target)[attached]?.isEmpty === false;
+}
+
+/** Sends GOAWAY to the sessions of a server of HTTP/2 that something is attached to; see {@link Http2Sessions.goAway}. */
+export function goAway(server: AttachableServer): void {
+  (server as Target)[attached]?.goAway();
 }

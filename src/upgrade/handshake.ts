@@ -34,7 +34,7 @@ export const requestedProtocols = (req: IncomingMessage): readonly string[] =>
   parseSubProtocols(req.headers['sec-websocket-protocol']);
 
 /** @throws an http-errors error for a request that no options can make acceptable (RFC 6455 section 4.2.1) */
-const validate = (req: IncomingMessage): string => {
+const validate = (req: IncomingMessage): string | undefined => {
   const { headers, httpVersion, method } = req;
   if (method !== 'GET') {
     throw createError(405, `Cannot accept the WebSocket request: its method is ${method}, must be GET`, {
@@ -56,6 +56,8 @@ const validate = (req: IncomingMessage): string => {
     );
   }
   const key = headers['sec-websocket-key'];
+  // Over HTTP/2 there is none (RFC 8441, section 5)
+  if (req.httpVersionMajor === 2) return undefined;
   if (key === undefined || !KEY.test(key)) {
     throw createError(
       400,
@@ -135,7 +137,7 @@ const decideLater = async <T>(
   upgrade: UpgradeRequest,
   options: ResolvedRouteOptions,
   bridge: WsBridge,
-  key: string,
+  key: string | undefined,
   decision: Promise<boolean>,
   open: Open<T>,
   admit: Admit,
@@ -155,7 +157,7 @@ const accept = <T>(
   upgrade: UpgradeRequest,
   options: ResolvedRouteOptions,
   bridge: WsBridge,
-  key: string,
+  key: string | undefined,
   open: Open<T>,
   admit: Admit,
 ): T => {

@@ -1,4 +1,5 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** Headers that only make sense together with the `Upgrade` that is taken away (RFC 7540 section 3.2.1). */

@@ -9,8 +9,8 @@ import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 export interface ValidatedRequest {
   readonly socket: Duplex;
   readonly head: Buffer;
-  /** `Sec-WebSocket-Key` */
-  readonly key: string;
+  /** `Sec-WebSocket-Key`; `undefined` over HTTP/2, which has none. */
+  readonly key: string | undefined;
   /** The subprotocol to confirm. */
   readonly subProtocol: string | undefined;
   /** `Sec-WebSocket-Extensions`, as far as anything of it is to be negotiated. */
@@ -52,6 +52,9 @@ class Takeover {
   setSocket(): void {}
 }
 
+/** ws insists on a key, and answers with the proof that it has read it; HTTP/2 has neither. */
+const ANY_KEY = 'AAAAAAAAAAAAAAAAAAAAAA==';
+
 /** A request as far as `ws` looks at it; it comes back with the 'headers' event. */
 class RequestView {
   readonly method = 'GET';
@@ -65,7 +68,7 @@ class RequestView {
     this.headers = {
       upgrade: 'websocket',
       'sec-websocket-version': '13',
-      'sec-websocket-key': request.key,
+      'sec-websocket-key': request.key ?? ANY_KEY,
       // ws confirms the first one it finds
       'sec-websocket-protocol': request.subProtocol,
       'sec-websocket-extensions': request.extensions,
@@ -158,7 +161,7 @@ export function checkBridge(bridge: Pick<WsBridge, 'shake'>): void {
   const request: ValidatedRequest = {
     socket,
     head: Buffer.alloc(0),
-    key: 'AAAAAAAAAAAAAAAAAAAAAA==',
+    key: undefined,
     subProtocol: undefined,
     extensions: undefined,
     perMessageDeflate: false,

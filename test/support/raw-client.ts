@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import type { TestContext } from './servers.js';
+import { http2Tunnel } from './http2-tunnel.js';
+import { isHttp2, type TestContext } from './servers.js';
 
 /** A valid `Sec-WebSocket-Key`, the example of RFC 6455 section 1.3. */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -199,6 +201,10 @@ export class RawClient {
 
 /** Connects to a server that listens on this machine; a TLS server gets a TLS client. Destroyed at the end of the test. */
 export const rawConnect = async (t: TestContext, server: Server): Promise<RawClient> => {
+  if (isHttp2(server)) {
+    const tunnel = await http2Tunnel(t, server);
+    return new RawClient(tunnel as Duplex as Socket);
+  }
   const { port } = server.address() as AddressInfo;
   const tcp = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   const secure = 'setSecureContext' in server;

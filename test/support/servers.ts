@@ -1,7 +1,13 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttp2Server,
+  createSecureServer as createSecureHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 
 /** What the helpers need of the context of a test: it cleans up behind them. */
 export interface TestContext {
@@ -34,14 +40,39 @@ export const certificate: { readonly cert: string; readonly key: string } = { ce
 /** Handles the ordinary requests of a server; may return a promise. */
 export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
+let transport: 'HTTP/1.1' | 'HTTP/2' = 'HTTP/1.1';
+
+/** Makes all servers of {@link makeServer} speak HTTP/2, and all clients of this folder talk to them by it. */
+export function overHttp2(): void {
+  transport = 'HTTP/2';
+}
+
+/** A server of HTTP/2 with extended CONNECT, not listening yet; with TLS it serves HTTP/1.1 too. */
+export function makeHttp2Server(app: Handler, { secure = false }: { secure?: boolean } = {}): Server {
+  const listener = (req: Http2ServerRequest, res: Http2ServerResponse): void =>
+    void Reflect.apply(app, undefined, [req, res]);
+  const settings = { enableConnectProtocol: true };
+  const server = secure
+    ? createSecureHttp2Server({ cert, key, settings, allowHTTP1: true }, listener)
+    : createHttp2Server({ settings }, listener);
+  // What the helpers want of a server it has, but for the type
+  return server as NetServer as Server;
+}
+
+/** Whether `server` speaks HTTP/2. */
+export function isHttp2(server: NetServer): boolean {
+  return 'updateSettings' in server;
+}
+
 /** A server for a test, not listening yet, with TLS if it is to be secure. */
 export const makeServer = (app: Handler, { secure = false }: { secure?: boolean } = {}): Server => {
+  if (transport === 'HTTP/2') return makeHttp2Server(app, { secure });
   const listener = (req: IncomingMessage, res: ServerResponse): void => void app(req, res);
   return secure ? createSecureServer({ cert, key }, listener) : createServer(listener);
 };
 
 /** Lets `server` listen on a free port until the end of the test, when it and all its sockets are closed. */
-export const listen = async (t: TestContext, server: Server): Promise<Server> => {
+export const listen = async <S extends NetServer>(t: TestContext, server: S): Promise<S> => {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -63,7 +94,7 @@ export const serve = (t: TestContext, app: Handler, options: { secure?: boolean 
   listen(t, makeServer(app, options));
 
 /** The port that `server` listens on. */
-export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+export const portOf = (server: NetServer): number => (server.address() as AddressInfo).port;
 
 /** The URL of `server` for HTTP clients, without a slash at its end. */
 export const urlOf = (server: Server): string =>

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  constants,
+  createServer,
+  type IncomingHttpHeaders,
+} from 'node:http2';
+import type { Server } from 'node:net';
+import { describe, it } from 'node:test';
+import express from 'express';
+import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../src/index.js';
+import { anyFramework, eventually, type TestApp } from './support/apps.js';
+import { clientClose, clientFrame } from './support/frames.js';
+import { http2Session } from './support/http2-tunnel.js';
+import { listen, makeHttp2Server, type TestContext } from './support/servers.js';
+
+process.env['NODE_ENV'] = 'test';
+
+async function echo(socket: WebSocketContext): Promise<void> {
+  for await (const message of socket) await socket.sendAsync(message);
+}
+
+interface Http2Site {
+  readonly server: Server;
+  readonly sockets: WebSockets;
+  readonly session: ClientHttp2Session;
+  readonly errors: unknown[];
+}
+
+/** An application on a server of HTTP/2, and a session with it. */
+async function site(
+  t: TestContext,
+  build: (app: TestApp, sockets: WebSockets) => void,
+  options: WebSocketOptions & { secure?: boolean } = {},
+): Promise<Http2Site> {
+  const { secure = false, ...rest } = options;
+  const errors: unknown[] = [];
+  const sockets = webSockets({ onError: (error) => void errors.push(error), ...rest });
+  const app = anyFramework();
+  build(app, sockets);
+  const server = await listen(
+    t,
+    makeHttp2Server((_req, res) => void res.end('ordinary'), { secure }),
+  );
+  sockets.attach(server, app);
+  return { server, sockets, session: await http2Session(t, server), errors };
+}
+
+/** Asks for a WebSocket. */
+function ask(session: ClientHttp2Session, path = '/', headers: Record<string, string> = {}): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'CONNECT',
+    ':protocol': 'websocket',
+    ':scheme': 'http',
+    ':authority': 'localhost',
+    ':path': path,
+    'sec-websocket-version': '13',
+    ...headers,
+  });
+  stream.on('error', () => {});
+  return stream;
+}
+
+interface Answer {
+  readonly stream: ClientHttp2Stream;
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+}
+
+async function answerTo(stream: ClientHttp2Stream): Promise<Answer> {
+  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  return { stream, status: Number(headers[':status']), headers };
+}
+
+/** An open WebSocket. */
+async function open(session: ClientHttp2Session, path = '/'): Promise<ClientHttp2Stream> {
+  const { stream, status } = await answerTo(ask(session, path));
+  assert.equal(status, 200);
+  return stream;
+}
+
+/** How a stream ended: what came in all, whether by END_STREAM, and the code of the reset. */
+async function endOf(
+  stream: ClientHttp2Stream,
+): Promise<{ body: Buffer; ended: boolean; code: number | undefined; trailers: IncomingHttpHeaders }> {
+  const chunks: Buffer[] = [];
+  let ended = false;
+  let trailers: IncomingHttpHeaders = {};
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('trailers', (fields) => {
+    trailers = fields;
+  });
+  stream.on('end', () => {
+    ended = true;
+  });
+  if (!stream.closed || !stream.destroyed) await once(stream, 'close');
+  return { body: Buffer.concat(chunks), ended, code: stream.rstCode, trailers };
+}
+
+describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
+  it('travel through the application as GET upgrades of version 2.0', async (t) => {
+    let seen: IncomingMessage | undefined;
+    const { session } = await site(t, (app, sockets) => {
+      app.use((req, _res, next) => {
+        seen = req;
+        next();
+      });
+      app.use('/room', sockets.handler(echo));
+    });
+    const { stream, status, headers } = await answerTo(ask(session, '/room?a=1', { 'x-mine': 'ü', cookie: 'a=1' }));
+    assert.equal(status, 200);
+    for (const name of ['connection', 'upgrade', 'sec-websocket-accept']) assert.equal(headers[name], undefined);
+    assert.equal(seen?.method, 'GET');
+    assert.equal(seen?.httpVersion, '2.0');
+    assert.equal(seen?.headers.host, 'localhost');
+    assert.equal(seen?.headers.upgrade, 'websocket');
+    assert.equal(seen?.headers.cookie, 'a=1');
+    stream.write(clientFrame({ payload: 'hello' }));
+    const [frame] = await once(stream, 'data');
+    assert.equal(String((frame as Buffer).subarray(2)), 'hello');
+  });
+
+  it('end with END_STREAM behind both close frames', async (t) => {
+    const { session } = await site(t, (app, sockets) => void app.use(sockets.handler(echo)));
+    const stream = await open(session);
+    const end = endOf(stream);
+    stream.write(clientClose(1000));
+    stream.once('end', () => stream.end());
+    const { body, ended, code } = await end;
+    assert.equal(body.toString('hex'), '880203e8');
+    assert.equal(ended, true);
+    assert.equal(code, constants.NGHTTP2_NO_ERROR);
+  });
+
+  it('are reset with CANCEL by abort()', async (t) => {
+    const { session } = await site(t, (app, sockets) => void app.use(sockets.handler((socket) => socket.abort())));
+    const stream = await open(session);
+    const { code } = await endOf(stream);
+    assert.equal(stream.aborted, true);
+    assert.equal(code, constants.NGHTTP2_CANCEL);
+  });
+
+  it('are refused with a body, without what only HTTP/1.1 has, and the stream is over', async (t) => {
+    const { session } = await site(t, (app) => {
+      app.use((_req, res) => {
+        res.statusCode = 401;
+        res.setHeader('Set-Cookie', ['a=1', 'b=2']);
+        res.setHeader('Connection', 'close');
+        res.end('who are you');
+      });
+    });
+    const { stream, status, headers } = await answerTo(ask(session));
+    const { body, code } = await endOf(stream);
+    assert.equal(status, 401);
+    assert.deepEqual(headers['set-cookie'], ['a=1', 'b=2']);
+    for (const name of ['connection', 'keep-alive', 'transfer-encoding']) assert.equal(headers[name], undefined);
+    assert.equal(String(body), 'who are you');
+    assert.equal(code, constants.NGHTTP2_NO_ERROR);
+  });
+
+  it('leave to Node what no filter accepts, and ordinary requests', async (t) => {
+    const { server, sockets } = await site(t, () => {});
+    const other = await listen(
+      t,
+      makeHttp2Server((_req, res) => void res.end('ordinary')),
+    );
+    sockets.attach(other, express(), { filter: ({ url }) => url === '/mine' });
+    assert.notEqual(server, other);
+    const session = await http2Session(t, other);
+    assert.equal((await answerTo(ask(session, '/mine'))).status, 404);
+    const plain = session.request({ ':path': '/' });
+    assert.equal(String((await endOf((await answerTo(plain)).stream)).body), 'ordinary');
+    const refused = await answerTo(ask(session, '/other'));
+    const untouched = await listen(
+      t,
+      makeHttp2Server((_req, res) => void res.end('ordinary')),
+    );
+    const asNode = await answerTo(ask(await http2Session(t, untouched), '/other'));
+    assert.equal(refused.status, asNode.status);
+  });
+
+  it('are not there unless the server advertises them', async (t) => {
+    const sockets = webSockets();
+    const server = await listen(
+      t,
+      createServer((_req, res) => void res.end('ordinary')),
+    );
+    sockets.attach(server, express());
+    const session = await http2Session(t, server);
+    assert.equal(session.remoteSettings.enableConnectProtocol, false);
+    assert.equal(String((await endOf((await answerTo(session.request())).stream)).body), 'ordinary');
+  });
+
+  it('are drained with GOAWAY, so that server.close() completes while responses under way survive', async (t) => {
+    const sockets = webSockets();
+    let finish = (): void => {};
+    const server = await listen(
+      t,
+      makeHttp2Server((_req, res) => {
+        res.write('begun ');
+        finish = () => void res.end('done');
+      }),
+    );
+    const app = anyFramework();
+    app.use(sockets.handler(echo));
+    sockets.attach(server, app);
+    const [busy, idle] = [await http2Session(t, server), await http2Session(t, server)];
+    const stream = await open(busy);
+    stream.on('data', () => stream.write(clientClose(1001))).on('end', () => stream.end());
+    const { stream: response } = await answerTo(busy.request({ ':path': '/long' }));
+    const goaways = [once(busy, 'goaway'), once(idle, 'goaway')];
+    const rest = endOf(response);
+    assert.deepEqual(await sockets.close(), { closed: 1, aborted: 0 });
+    for (const [code] of await Promise.all(goaways)) assert.equal(code, constants.NGHTTP2_NO_ERROR);
+    const closed = new Promise((resolve) => server.close(resolve));
+    finish();
+    assert.equal(String((await rest).body), 'begun done');
+    await closed;
+  });
+
+  it('are forgotten when their stream is reset at any moment', async (t) => {
+    const { session, sockets, errors } = await site(t, (app, sockets) => {
+      app.use((_req, _res, next) => void setImmediate(next));
+      app.use(sockets.handler(echo));
+    });
+    for (let i = 0; i < 50; i++) ask(session).close(constants.NGHTTP2_CANCEL);
+    const stream = await open(session);
+    assert.equal(sockets.connectionCount, 1);
+    stream.close(constants.NGHTTP2_CANCEL);
+    await eventually(() => sockets.connectionCount === 0);
+    assert.equal(errors.length <= 51, true);
+    await open(session);
+  });
+});

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import type { Server } from 'node:net';
+import { Duplex } from 'node:stream';
+import { portOf, type TestContext } from './servers.js';
+
+const HEAD_END = '\r\n\r\n';
+
+/** Headers of HTTP/1.1 that have no place in HTTP/2. */
+const dropped: ReadonlySet<string> = new Set(['connection', 'upgrade', 'host', 'sec-websocket-key', 'keep-alive']);
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * A client's end of a socket of HTTP/1.1 that is a stream of HTTP/2 underneath: the upgrade request that is written to it
+ * becomes an extended CONNECT, and 200 comes back as a 101. So whoever speaks HTTP/1.1 has his way into a server of HTTP/2.
+ */
+export class Http2Tunnel extends Duplex {
+  readonly session: ClientHttp2Session;
+  stream: ClientHttp2Stream | undefined;
+  bytesWritten = 0;
+  bytesRead = 0;
+  #head: Buffer = Buffer.alloc(0);
+  readonly #isOwner: boolean;
+
+  /** @param isOwner whether the session has no other streams, and goes with the socket */
+  constructor(session: ClientHttp2Session, isOwner: boolean) {
+    super({ allowHalfOpen: true });
+    this.session = session;
+    this.#isOwner = isOwner;
+    session.once('close', () => this.stream === undefined && this.destroy());
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  resetAndDestroy(): void {
+    this.destroy();
+  }
+
+  override _read(): void {
+    this.stream?.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: string, callback: Callback): void {
+    this.bytesWritten += chunk.length;
+    if (this.stream !== undefined) {
+      this.stream.write(chunk, callback);
+      return;
+    }
+    this.#head = Buffer.concat([this.#head, chunk]);
+    const end = this.#head.indexOf(HEAD_END);
+    if (end < 0) {
+      callback();
+      return;
+    }
+    const stream = this.#request(this.#head.toString('latin1', 0, end));
+    const rest = this.#head.subarray(end + HEAD_END.length);
+    if (rest.length > 0) stream.write(rest, callback);
+    else callback();
+  }
+
+  override _final(callback: Callback): void {
+    if (this.stream === undefined) callback();
+    else this.stream.end(callback);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.stream?.on('error', () => {});
+    this.stream?.close(constants.NGHTTP2_CANCEL);
+    if (this.#isOwner) this.session.close();
+    callback(error);
+  }
+
+  #request(head: string): ClientHttp2Stream {
+    const [requestLine = '', ...lines] = head.split('\r\n');
+    const fields = lines.map((line): [name: string, value: string] => {
+      const colon = line.indexOf(':');
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    });
+    const headers: OutgoingHttpHeaders = {};
+    for (const [name, value] of fields) {
+      if (!dropped.has(name)) headers[name] = name in headers ? [headers[name] as string, value].flat() : value;
+    }
+    const fieldOf = (wanted: string): string | undefined => fields.find(([name]) => name === wanted)?.[1];
+    const stream = this.session.request({
+      ...headers,
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': this.session.encrypted === true ? 'https' : 'http',
+      ':path': requestLine.split(' ')[1] ?? '/',
+      ':authority': fieldOf('host') ?? 'localhost',
+    });
+    this.stream = stream;
+    stream.on('response', (response, _flags) => {
+      const status = Number(response[':status']);
+      const accepts = status === 200;
+      let answer = accepts
+        ? `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptOf(fieldOf('sec-websocket-key'))}\r\n`
+        : `HTTP/1.1 ${status} Refused\r\n`;
+      for (const [name, value] of Object.entries(response)) {
+        if (name.startsWith(':')) continue;
+        for (const item of [value].flat()) answer += `${name}: ${item}\r\n`;
+      }
+      this.push(Buffer.from(`${answer}\r\n`, 'latin1'));
+    });
+    stream.on('data', (chunk: Buffer) => {
+      this.bytesRead += chunk.length;
+      if (!this.push(chunk)) stream.pause();
+    });
+    stream.on('end', () => {
+      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) this.push(null);
+    });
+    stream.on('error', (error) => this.destroy(error));
+    stream.on('close', () => {
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) {
+        this.destroy(Object.assign(new Error(`The stream was reset with ${stream.rstCode}`), { code: 'ECONNRESET' }));
+      }
+    });
+    return stream;
+  }
+}
+
+function acceptOf(key = ''): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}
+
+/** A session with a server, on which WebSockets can be opened; destroyed at the end of the test. */
+export async function http2Session(
+  t: TestContext,
+  server: Server,
+  options: Parameters<typeof connect>[1] = {},
+): Promise<ClientHttp2Session> {
+  const scheme = 'setSecureContext' in server ? 'https' : 'http';
+  const session = connect(`${scheme}://127.0.0.1:${portOf(server)}`, { rejectUnauthorized: false, ...options });
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  await once(session, 'remoteSettings');
+  return session;
+}
+
+/** A socket of HTTP/1.1 that is a stream of HTTP/2, on `session` or one of its own. */
+export async function http2Tunnel(t: TestContext, server: Server, session?: ClientHttp2Session): Promise<Http2Tunnel> {
+  return new Http2Tunnel(session ?? (await http2Session(t, server)), session === undefined);
+}
