@@ -1,5 +1,6 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
+import type { BackplaneStatus } from './backplane/driver.js';
 import type { CloseInfo } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
@@ -38,6 +39,13 @@ export interface HandlerErrorMessage extends ConnectionOpenMessage {
   readonly error: unknown;
 }
 
+/** Message of `websocket-context:backplane:status`: the status of an instance's backplane has changed. */
+export interface BackplaneStatusMessage {
+  readonly status: BackplaneStatus;
+  /** What is known of the cause of an interruption. */
+  readonly error: Error | undefined;
+}
+
 // `diagnostics_channel` keeps channels by name for the whole process, so that both builds of the package share them.
 const started: Channel = channel('websocket-context:handshake:start');
 const accepted: Channel = channel('websocket-context:handshake:accepted');
@@ -45,6 +53,7 @@ const refused: Channel = channel('websocket-context:handshake:refused');
 const opened: Channel = channel('websocket-context:connection:open');
 const closed: Channel = channel('websocket-context:connection:close');
 const failed: Channel = channel('websocket-context:error');
+const backplane: Channel = channel('websocket-context:backplane:status');
 
 // Nothing is made for a channel that nobody listens to.
 
@@ -70,4 +79,8 @@ export function publishClose(socket: WebSocketContext, info: CloseInfo, traffic:
 
 export function publishError(socket: WebSocketContext, error: unknown): void {
   if (failed.hasSubscribers) failed.publish({ req: socket.request, socket, error });
+}
+
+export function publishBackplaneStatus(status: BackplaneStatus, error: Error | undefined): void {
+  if (backplane.hasSubscribers) backplane.publish({ status, error });
 }

@@ -1,3 +1,4 @@
+export type { BackplaneDriver, BackplaneDriverEvents, BackplaneInfo, BackplaneStatus } from './backplane/driver.js';
 export { type CloseInfo, WebSocketCloseStatus } from './connection/closing/close-status.js';
 export type { Traffic } from './connection/connection.js';
 export { WebSocketState } from './connection/state.js';
@@ -26,6 +27,7 @@ export {
   type WriteFragmentOptions,
 } from './context/web-socket-context.js';
 export type {
+  BackplaneStatusMessage,
   ConnectionCloseMessage,
   ConnectionOpenMessage,
   HandlerErrorMessage,

@@ -1,5 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import createError from 'http-errors';
+import { Backplane, NO_BACKPLANE_INFO } from './backplane/backplane.js';
+import type { BackplaneInfo } from './backplane/driver.js';
+import { reportStatus } from './backplane/status-report.js';
 import { KeepAlive } from './connection/keep-alive.js';
 import type { Compression } from './connection/receiving/receiver.js';
 import {
@@ -12,7 +15,7 @@ import {
 } from './connection-registry.js';
 import { checkGroupName } from './context/data.js';
 import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
-import { publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
+import { publishBackplaneStatus, publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
 import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
@@ -20,6 +23,7 @@ import { WebSocketGroup } from './groups/web-socket-group.js';
 import { HandlerRun, settle } from './handler-run.js';
 import {
   type AttachOptions,
+  type ResolvedOptions,
   type ResolvedRouteOptions,
   resolveAttachOptions,
   resolveOptions,
@@ -142,9 +146,12 @@ export interface WebSockets {
   /** Counts since the instance was made: handshakes, outcomes, bytes and messages in both directions. */
   readonly totals: WebSocketTotals;
 
+  /** State of the backplane, which carries messages of groups to other processes, and counts since the instance was made. */
+  readonly backplane: BackplaneInfo;
+
   /**
    * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
-   * `timeout` ms, the rest is aborted. At the end the sessions of attached servers of HTTP/2 get GOAWAY, and end with the
+   * `timeout` ms, the rest is aborted, and the backplane is left. At the end the sessions of attached servers of HTTP/2 get GOAWAY, and end with the
    * responses that are under way. `server.close()` completes after it.
    */
   close(options?: DrainOptions): Promise<DrainResult>;
@@ -173,7 +180,8 @@ interface Route {
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new ConnectionRegistry(settings.maxConnections);
-  const groups = new Groups(connections.contexts, NO_BACKPLANE);
+  const backplane = openBackplane(settings, () => groups);
+  const groups: Groups = new Groups(connections.contexts, backplane ?? NO_BACKPLANE);
   const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
   const acceptingRoutes = new AcceptingRoutes();
@@ -331,6 +339,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
     const result = await connections.close(code, reason, timeout);
     for (const { server } of attachments) goAway(server);
+    await backplane?.close();
     return result;
   }
 
@@ -359,12 +368,28 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     all,
     connectionCount: 0,
     totals: connections.totals,
+    backplane: NO_BACKPLANE_INFO,
     close,
   });
   return Object.defineProperties(members, {
     name: { value: 'webSockets' },
     connectionCount: { get: () => connections.contexts.size },
     totals: { get: () => connections.totals },
+    backplane: { get: () => backplane?.info ?? NO_BACKPLANE_INFO },
+  });
+}
+
+/** Connects the groups of an instance, which need it themselves, to those of other processes. */
+function openBackplane({ backplane, onBackplane }: ResolvedOptions, groups: () => Groups): Backplane | undefined {
+  if (backplane === undefined) return undefined;
+  return new Backplane(backplane, {
+    onMessage: (group, message) => groups().onMessage(group, message),
+    onClose: (group, status, description) => groups().onClose(group, status, description),
+    onCount: (group) => groups().onCount(group),
+    onStatus: (status, error) => {
+      publishBackplaneStatus(status, error);
+      void reportStatus(onBackplane, status, error);
+    },
   });
 }
 

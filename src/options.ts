@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
+import type { BackplaneDriver, BackplaneStatus } from './backplane/driver.js';
+import { missingMethods } from './backplane/driver-options.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
 import { checkDeflateOptions, DEFLATE_DEFAULTS } from './framing/deflate-options.js';
 import { normalizeOrigin } from './upgrade/origin.js';
@@ -86,8 +88,19 @@ export interface WebSocketRouteOptions {
     | undefined;
 }
 
-/** Options of `webSockets()`; each may be overridden for one route. */
-export interface WebSocketOptions extends WebSocketRouteOptions {}
+/** Options of `webSockets()`: those of a route, which may be overridden there, and what holds for the whole instance. */
+export interface WebSocketOptions extends WebSocketRouteOptions {
+  /**
+   * How groups reach the members in other processes: what `redis()`, `nats()`, `cluster()` or `workers()` makes, each from
+   * an entry point of its own, or a driver of yours. Default: none, groups are those of this process.
+   */
+  readonly backplane?: BackplaneDriver | undefined;
+  /**
+   * Is told when the status of the backplane changes: `'ready'`, or `'interrupted'` with what is known of the cause.
+   * Default: none; then an interruption is a warning of the process (`WebSocketBackplaneWarning`).
+   */
+  readonly onBackplane?: ((status: BackplaneStatus, error: Error | undefined) => void) | undefined;
+}
 
 /** Options of `attach`. */
 export interface AttachOptions {
@@ -117,7 +130,10 @@ export interface ResolvedRouteOptions {
 }
 
 /** Validated options of an instance. Frozen. */
-export interface ResolvedOptions extends ResolvedRouteOptions {}
+export interface ResolvedOptions extends ResolvedRouteOptions {
+  readonly backplane: BackplaneDriver | undefined;
+  readonly onBackplane: WebSocketOptions['onBackplane'];
+}
 
 /** Longest delay of a timer in milliseconds, 24.8 days. */
 const MAX_TIMEOUT = 0x7fffffff;
@@ -257,6 +273,31 @@ const resolvers: Resolvers<ResolvedRouteOptions> = {
   },
 };
 
+const DRIVER_METHODS = ['open', 'subscribe', 'unsubscribe', 'publish', 'close'];
+
+const resolveBackplane: Resolve<BackplaneDriver> = (name, value) => {
+  const accepted = 'a driver, such as redis({ client }) makes';
+  if (typeof value !== 'object' || value === null) throw new TypeError(complaint(name, value, accepted));
+  if (isDriver(value)) return value;
+  const missing = missingMethods(value, DRIVER_METHODS).map((method) => `${method}()`);
+  const found = missing.length > 0 ? `an object without ${missing.join(', ')}` : 'an object without maxMessageSize';
+  throw new TypeError(`Cannot use the option ${name}: it is ${found}, must be ${accepted}`);
+};
+
+const isDriver = (value: object): value is BackplaneDriver =>
+  missingMethods(value, DRIVER_METHODS).length === 0 && 'maxMessageSize' in value && Number(value.maxMessageSize) > 0;
+
+const instanceResolvers: Resolvers<ResolvedOptions> = {
+  ...resolvers,
+  backplane: resolveBackplane,
+  onBackplane: (name, value) => {
+    if (!isFunction<NonNullable<WebSocketOptions['onBackplane']>>(value)) {
+      throw new TypeError(complaint(name, value, 'a function'));
+    }
+    return value;
+  },
+};
+
 const attachResolvers: Resolvers<AttachOptions> = {
   filter: (_name, value) => {
     if (!isFunction<NonNullable<AttachOptions['filter']>>(value)) {
@@ -283,7 +324,9 @@ const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, 
 const isKeyOf = <T extends object>(known: T, name: PropertyKey): name is keyof T => Object.hasOwn(known, name);
 
 const unknownOption = (name: string, known: object): string =>
-  `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
+  name === 'backplane' || name === 'onBackplane'
+    ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
+    : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
 
 const assertObject = (options: unknown): void => {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -298,7 +341,11 @@ const assertObject = (options: unknown): void => {
  */
 export function resolveOptions(options: WebSocketOptions = {}): ResolvedOptions {
   assertObject(options);
-  return resolve(defaults, options, resolvers);
+  return resolve<ResolvedOptions>(
+    { ...defaults, backplane: undefined, onBackplane: undefined },
+    options,
+    instanceResolvers,
+  );
 }
 
 /**

@@ -2,7 +2,7 @@ import type { BackplaneDriver, BackplaneDriverEvents } from './backplane/driver.
 import { channelPrefix, checkDriverOptions, checkPrefix } from './backplane/driver-options.js';
 import { makeRedisWires, type RedisWire, type RedisWires } from './backplane/redis-wire.js';
 import { within } from './backplane/within.js';
-import { eventLoop } from './event-loop.js';
+import { Deadline } from './deadline.js';
 
 /** A client of node-redis 5 or later or of ioredis 5 or later, of a server or of a cluster. Connected or not. */
 export interface RedisClient {
@@ -71,7 +71,8 @@ class RedisDriver implements BackplaneDriver {
   #isReady = false;
   #isLoopOut = false;
   #delay = FIRST_RETRY;
-  #timer: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #deadline: Deadline | undefined;
 
   constructor(wires: RedisWires, prefix: string) {
     this.#wires = wires;
@@ -140,13 +141,10 @@ class RedisDriver implements BackplaneDriver {
     this.#isLoopOut = true;
     this.#current().publish(this.#loop, Buffer.of(0)).catch(ignore);
     const wire = this.#wire;
-    this.#timer = setTimeout(() => {
-      // What waits in the kernel comes first, if it was this process that stood still.
-      eventLoop.setImmediate(() => {
-        if (wire !== this.#wire) return;
-        if (this.#isLoopOut) this.#fail(new Error(`Cannot use Redis: it has not answered for ${WATCH} ms`));
-        else this.#watch();
-      });
+    this.#deadline = new Deadline(() => {
+      if (wire !== this.#wire) return;
+      if (this.#isLoopOut) this.#fail(new Error(`Cannot use Redis: it has not answered for ${WATCH} ms`));
+      else this.#watch();
     }, WATCH);
   }
 
@@ -160,12 +158,13 @@ class RedisDriver implements BackplaneDriver {
     // Not all processes at once.
     const delay = this.#delay * (1 + Math.random() / 2);
     this.#delay = Math.min(2 * this.#delay, LAST_RETRY);
-    this.#timer = setTimeout(() => void this.#connect(), delay);
+    this.#retry = setTimeout(() => void this.#connect(), delay);
     this.#events?.status('interrupted', error);
   }
 
   #drop(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
+    this.#deadline?.clear();
     this.#isReady = false;
     const wire = this.#wire;
     this.#wire = undefined;

@@ -21,6 +21,8 @@ describe('resolveOptions()', () => {
       perMessageDeflate: false,
       maxConnections: Number.POSITIVE_INFINITY,
       onError: undefined,
+      backplane: undefined,
+      onBackplane: undefined,
     });
   });
 
@@ -74,7 +76,7 @@ describe('resolveOptions()', () => {
     assert.throws(() => resolveOptions(loose({ orign: 'any' })), {
       name: 'TypeError',
       message:
-        /^Cannot use the option orign: there is none of that name, must be one of origin, subProtocols, .*onError$/,
+        /^Cannot use the option orign: there is none of that name, must be one of origin, subProtocols, .*onBackplane$/,
     });
   });
 

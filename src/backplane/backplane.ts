@@ -21,6 +21,16 @@ export interface BackplaneEvents extends GroupBackplaneEvents {
   onStatus(status: BackplaneStatus, error: Error | undefined): void;
 }
 
+/** What there is to say without a backplane. */
+export const NO_BACKPLANE_INFO: BackplaneInfo = Object.freeze({
+  status: 'none',
+  nodes: 1,
+  published: 0,
+  received: 0,
+  unavailable: 0,
+  invalid: 0,
+});
+
 /** A count that is being taken. */
 interface Count {
   readonly silent: Set<string>;
