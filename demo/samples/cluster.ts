@@ -1,0 +1,39 @@
+import nodeCluster from 'node:cluster';
+import { availableParallelism } from 'node:os';
+import express from 'express';
+import { webSockets } from 'websocket-context';
+import { cluster, relay } from 'websocket-context/cluster';
+
+if (nodeCluster.isPrimary) {
+  relay();
+  for (let count = Number(process.env.WORKERS ?? availableParallelism()); count > 0; count--) nodeCluster.fork();
+  process.once('SIGTERM', () => {
+    for (const worker of Object.values(nodeCluster.workers ?? {})) worker?.process.kill();
+  });
+} else {
+  serve();
+}
+
+function serve(): void {
+  const app = express();
+  const sockets = webSockets({ backplane: cluster() });
+
+  app.get(
+    '/rooms/:room',
+    sockets.handler(async (socket, req) => {
+      const room = sockets.group(`room:${req.params.room}`);
+      await socket.addToGroupAsync(room.name);
+      for await (const message of socket) await room.sendAsync(`${process.pid}: ${message}`);
+    }),
+  );
+
+  const server = app.listen(process.env.PORT ?? 8080);
+  sockets.attach(server, app);
+
+  process.once('SIGTERM', () => void stop());
+
+  async function stop(): Promise<void> {
+    await sockets.close({ code: 1012, reason: 'restarting' });
+    nodeCluster.worker?.disconnect();
+  }
+}
