@@ -36,6 +36,7 @@ export type {
   HandshakeStartMessage,
 } from './diagnostics.js';
 export { WebSocketError, type WebSocketErrorCode, type WebSocketErrorOptions } from './errors.js';
+export type { GroupJsonOptions, WebSocketGroupJson } from './groups/group-json.js';
 export type { GroupSendResult } from './groups/groups.js';
 export type {
   GroupCloseOptions,

@@ -234,7 +234,13 @@ export class JsonSender<Options, Result> {
 
 /** An order of things that take their time to get ready: each begins when all before it have begun, or have failed. */
 export class Turns {
+  readonly #onFree: () => void;
   #last: Promise<void> | undefined;
+
+  /** @param onFree nobody waits any more */
+  constructor(onFree: () => void = noResult) {
+    this.#onFree = onFree;
+  }
 
   /** Whether somebody waits who comes first. */
   get isTaken(): boolean {
@@ -255,7 +261,9 @@ export class Turns {
     // In an object: what has begun is not to be waited for.
     const begun = mine.then(() => ready).then((value) => ({ result: begin(value) }));
     const turn = Promise.allSettled([begun, before]).then(() => {
-      if (this.#last === turn) this.#last = undefined;
+      if (this.#last !== turn) return;
+      this.#last = undefined;
+      this.#onFree();
     });
     this.#last = turn;
     return begun.then(({ result }) => result);

@@ -2,8 +2,10 @@ import { closePayload } from '../connection/closing/close-status.js';
 import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
 import type { WebSocketMessageType } from '../context/fragments.js';
 import { SetView } from '../context/set-view.js';
+import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import { WebSocketContext } from '../context/web-socket-context.js';
 import { ALL, type GroupKey } from './group-backplane.js';
+import { type GroupJsonOptions, groupJson, type WebSocketGroupJson } from './group-json.js';
 import type { GroupSendResult, Groups } from './groups.js';
 
 /**
@@ -83,6 +85,15 @@ export class WebSocketGroup {
       closePayload(status, description);
       return this.#groups.close(this.#key, status, description, exceptions(options?.except, 'close'));
     });
+  }
+
+  /**
+   * The group as JSON messages, typed by the schema `send`, as `json` of a context.
+   *
+   * @throws TypeError for options that are none
+   */
+  json<Send extends StandardSchema>(options: GroupJsonOptions<Send> = {}): WebSocketGroupJson<SchemaInput<Send>> {
+    return groupJson(this.#groups, this.#key, options, (text, sendOptions) => this.sendAsync(text, sendOptions));
   }
 
   /**
