@@ -111,10 +111,13 @@ export interface WebSockets {
 
   /**
    * Routes the server's upgrade requests through `app`, for all instances of the library. Attaching twice is harmless.
+   * Several applications are asked in the order of attachment, until one has answered. Requests that `filter` does not accept are
+   * left to other upgrade listeners; with `exclusive`, those that it accepts are hidden from them.
    * A server of node:http2 that was made with `settings: { enableConnectProtocol: true }` has WebSockets over HTTP/2 too
    * (RFC 8441); its ordinary requests do not reach `app`.
    *
    * @returns a function that detaches
+   * @throws TypeError for what is no server or no application, and for an unknown or invalid option
    */
   attach(server: AttachableServer, app: AppFunction, options?: AttachOptions): () => void;
 
