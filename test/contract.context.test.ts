@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 import { WebSocketError, type WebSocketMessage, WebSocketMessageType, webSockets } from '../src/index.js';
 import { eventually } from './support/apps.js';
 import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
-import { rawUpgrade } from './support/raw-client.js';
-import { serve, type TestContext } from './support/servers.js';
+import { KEY, rawUpgrade } from './support/raw-client.js';
+import { isOverHttp2, serve, type TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -319,8 +319,8 @@ describe('3.3 JavaScript style', { timeout: 30_000 }, () => {
     const { socket } = await openRaw(t, { origin: 'any' }, { request: { path: '/a?b', headers: elsewhere } });
     assert.equal(socket.origin, 'https://elsewhere.example');
     assert.equal(socket.requestUri.href, 'http://localhost/a?b');
+    assert.equal(socket.secWebSocketKey, isOverHttp2() ? undefined : KEY);
     for (const name of [
-      'secWebSocketKey',
       'secWebSocketProtocols',
       'secWebSocketVersion',
       'isSecureConnection',

@@ -8,7 +8,7 @@ import { WebSocketContext, type WebSocketRequest, WebSocketState, webSockets } f
 import { anyFramework, serveApp } from './support/apps.js';
 import { connectWs, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { rawConnect, rawUpgrade } from './support/raw-client.js';
-import { serve, type TestContext, urlOf } from './support/servers.js';
+import { isOverHttp2, serve, type TestContext, urlOf } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -141,7 +141,8 @@ describe('2. The middleware', { timeout: 30_000 }, () => {
     await serverClosed;
   });
 
-  it('without attach: fails loudly and names attach', async (t) => {
+  // Over HTTP/2 Node itself refuses it, as its server wants
+  it('without attach: fails loudly and names attach', { skip: isOverHttp2() }, async (t) => {
     const app = anyFramework();
     app.use(webSockets());
     app.use((error: Error, _req: IncomingMessage, res: ServerResponse, _next: unknown) => res.end(error.message));

@@ -5,9 +5,10 @@ import { WebSocket } from 'ws';
 import type { WebSocketContext } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
 import { startDemo } from './support/demo.js';
+import { clientTransport } from './support/http2-tunnel.js';
 import { FramePeer } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
-import { type TestContext, webSocketUrlOf } from './support/servers.js';
+import { isOverHttp2, type TestContext, webSocketUrlOf } from './support/servers.js';
 
 // The refusals of those that are on their way out are not to fill the output of the tests
 process.env['NODE_ENV'] = 'test';
@@ -53,7 +54,7 @@ class Listener {
   readonly socket: WebSocket;
 
   constructor(t: TestContext, url: string) {
-    this.socket = new WebSocket(url, { perMessageDeflate: false });
+    this.socket = new WebSocket(url, { perMessageDeflate: false, ...clientTransport(t, url) });
     t.after(() => this.socket.terminate());
     this.socket
       .on('error', () => {})
@@ -184,7 +185,7 @@ describe('a drain', { timeout: 60_000 }, () => {
   });
 });
 
-describe('the demo', { timeout: 60_000 }, () => {
+describe('the demo', { timeout: 60_000, skip: isOverHttp2() }, () => {
   it('answers SIGTERM under load: every client is closed with 1001, and it exits by itself', async (t) => {
     const demo = await startDemo(t);
     const clients = Array.from({ length: 30 }, () => new WebSocket(`${demo.socketUrl}/echo`));

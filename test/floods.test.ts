@@ -15,6 +15,7 @@ import {
   PONG_FRAME,
   parseFrames,
 } from './support/frames.js';
+import { clientTransport } from './support/http2-tunnel.js';
 import { watchMemory } from './support/memory.js';
 import { connectWs, nextClose, nextMessage, openRaw } from './support/open-pair.js';
 import { type RawClient, rawUpgrade } from './support/raw-client.js';
@@ -314,7 +315,7 @@ describe('limits', options, () => {
       (app, instance) => void app.use(instance.handler(async (socket) => void (await socket.closed))),
       { maxConnections: 10 },
     );
-    const knocking = Array.from({ length: 100 }, () => new WebSocket(url));
+    const knocking = Array.from({ length: 100 }, () => new WebSocket(url, clientTransport(t, url)));
     t.after(() => {
       for (const client of knocking) client.terminate();
     });

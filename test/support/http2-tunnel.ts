@@ -7,9 +7,10 @@ import {
   constants,
   type OutgoingHttpHeaders,
 } from 'node:http2';
-import type { Server } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { portOf, type TestContext } from './servers.js';
+import type { ClientOptions } from 'ws';
+import { isOverHttp2, portOf, type TestContext } from './servers.js';
 
 const HEAD_END = '\r\n\r\n';
 
@@ -28,13 +29,11 @@ export class Http2Tunnel extends Duplex {
   bytesWritten = 0;
   bytesRead = 0;
   #head: Buffer = Buffer.alloc(0);
-  readonly #isOwner: boolean;
 
-  /** @param isOwner whether the session has no other streams, and goes with the socket */
-  constructor(session: ClientHttp2Session, isOwner: boolean) {
+  /** @param session has no other streams, and goes with the socket */
+  constructor(session: ClientHttp2Session) {
     super({ allowHalfOpen: true });
     this.session = session;
-    this.#isOwner = isOwner;
     session.once('close', () => this.stream === undefined && this.destroy());
   }
 
@@ -78,10 +77,15 @@ export class Http2Tunnel extends Duplex {
       callback();
       return;
     }
-    const stream = this.#request(this.#head.toString('latin1', 0, end));
-    const rest = this.#head.subarray(end + HEAD_END.length);
-    if (rest.length > 0) stream.write(rest, callback);
-    else callback();
+    const proceed = (): void => {
+      const stream = this.#request(this.#head.toString('latin1', 0, end));
+      const rest = this.#head.subarray(end + HEAD_END.length);
+      if (rest.length > 0) stream.write(rest, callback);
+      else callback();
+    };
+    // What the server can do is known then
+    if (this.session.remoteSettings.enableConnectProtocol === undefined) this.session.once('remoteSettings', proceed);
+    else proceed();
   }
 
   override _final(callback: Callback): void {
@@ -92,7 +96,7 @@ export class Http2Tunnel extends Duplex {
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.stream?.on('error', () => {});
     this.stream?.close(constants.NGHTTP2_CANCEL);
-    if (this.#isOwner) this.session.close();
+    this.session.close();
     callback(error);
   }
 
@@ -156,14 +160,25 @@ export async function http2Session(
   options: Parameters<typeof connect>[1] = {},
 ): Promise<ClientHttp2Session> {
   const scheme = 'setSecureContext' in server ? 'https' : 'http';
-  const session = connect(`${scheme}://127.0.0.1:${portOf(server)}`, { rejectUnauthorized: false, ...options });
-  session.on('error', () => {});
-  t.after(() => session.destroy());
+  const session = sessionWith(t, `${scheme}://127.0.0.1:${portOf(server)}`, options);
   await once(session, 'remoteSettings');
   return session;
 }
 
-/** A socket of HTTP/1.1 that is a stream of HTTP/2, on `session` or one of its own. */
-export async function http2Tunnel(t: TestContext, server: Server, session?: ClientHttp2Session): Promise<Http2Tunnel> {
-  return new Http2Tunnel(session ?? (await http2Session(t, server)), session === undefined);
+/** A socket of HTTP/1.1 that is a stream of HTTP/2, on a session of its own. */
+export async function http2Tunnel(t: TestContext, server: Server): Promise<Http2Tunnel> {
+  return new Http2Tunnel(await http2Session(t, server));
+}
+
+/** Lets a client of `ws` come by HTTP/2 if the servers of the tests speak it. */
+export function clientTransport(t: TestContext, url: string): ClientOptions {
+  if (!isOverHttp2()) return {};
+  return { createConnection: () => new Http2Tunnel(sessionWith(t, url.replace('ws', 'http'))) as Duplex as Socket };
+}
+
+function sessionWith(t: TestContext, origin: string, options: Parameters<typeof connect>[1] = {}): ClientHttp2Session {
+  const session = connect(origin, { rejectUnauthorized: false, ...options });
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  return session;
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type ClientOptions, WebSocket } from 'ws';
 import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../../src/index.js';
 import { clientClose, clientFrame, type FrameInit, type ParsedFrame, parseFrames } from './frames.js';
+import { clientTransport } from './http2-tunnel.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './raw-client.js';
 import { serve, type TestContext, webSocketUrlOf } from './servers.js';
 
@@ -149,7 +150,7 @@ export async function connectWs(
   protocols: string[] = [],
   options: ClientOptions = {},
 ): Promise<WebSocket> {
-  const client = new WebSocket(url, protocols, { perMessageDeflate: false, ...options });
+  const client = new WebSocket(url, protocols, { perMessageDeflate: false, ...clientTransport(t, url), ...options });
   inboxes.set(client, new Inbox(client));
   t.after(() => client.terminate());
   await once(client, 'open');

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import {
   createServer as createHttp2Server,
   createSecureServer as createSecureHttp2Server,
+  type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from 'node:http2';
@@ -54,9 +55,32 @@ export function makeHttp2Server(app: Handler, { secure = false }: { secure?: boo
   const settings = { enableConnectProtocol: true };
   const server = secure
     ? createSecureHttp2Server({ cert, key, settings, allowHTTP1: true }, listener)
-    : createHttp2Server({ settings }, listener);
+    : sniffing(createHttp2Server({ settings }, listener), app);
   // What the helpers want of a server it has, but for the type
   return server as NetServer as Server;
+}
+
+/** Serves ordinary requests of HTTP/1.1 on the port of a server that knows only HTTP/2. */
+function sniffing(server: Http2Server, app: Handler): Http2Server {
+  const ordinary = createServer((req, res) => void app(req, res));
+  const [connected] = server.listeners('connection');
+  server.removeAllListeners('connection').on('connection', (socket: Socket) => {
+    socket.once('readable', () => {
+      const start: Buffer | null = socket.read();
+      if (start === null) return;
+      socket.unshift(start);
+      // RFC 9113, section 3.4
+      if (start.toString('latin1', 0, 3) === 'PRI') Reflect.apply(connected as () => void, server, [socket]);
+      else ordinary.emit('connection', socket);
+    });
+  });
+  server.once('close', () => ordinary.close());
+  return server;
+}
+
+/** Whether {@link overHttp2} has been called. */
+export function isOverHttp2(): boolean {
+  return transport === 'HTTP/2';
 }
 
 /** Whether `server` speaks HTTP/2. */
