@@ -77,7 +77,7 @@ export function createDemo(): Demo {
 
   app.get(
     '/broadcast',
-    pageOr('broadcast', '/broadcast', ['broadcast.ts', 'broadcast-clients.ts'], 'how-to/streaming.md'),
+    pageOr('broadcast', '/broadcast', ['broadcast.ts', 'broadcast-clients.ts'], 'how-to/rooms-and-broadcast.md'),
     broadcast.watch,
   );
   app.get('/broadcast/member', broadcast.member);
@@ -97,7 +97,7 @@ export function createDemo(): Demo {
   app.get<{ room: string }>(
     '/chat/:room',
     (req, _res, next) => next(rooms.accepts(req.params.room) ? undefined : createError(404, 'There is no such room')),
-    pageOr('chat', '/chat/lobby', ['chat.ts']),
+    pageOr('chat', '/chat/lobby', ['chat.ts'], 'how-to/rooms-and-broadcast.md'),
     (req, _res, next) => next(req.session.name ? undefined : createError(401, 'Choose a name first')),
     sockets.handler((socket, req: Request<{ room: string }>) => rooms.visit(socket, req), { maxPayload: 4096 }),
   );

@@ -13,7 +13,6 @@ const policies = ['wait', 'volatile', 'latest'];
 const port = Number(process.argv[2]);
 /** Since the last report: how old the messages were when they were read, in milliseconds. */
 const ages = new Map<string, number[]>();
-const lost: Record<string, number> = {};
 
 for (let index = 0; index < CLIENTS; index += 1) {
   const policy = policies[index % policies.length] ?? '';
@@ -22,7 +21,7 @@ for (let index = 0; index < CLIENTS; index += 1) {
 
 setInterval(() => {
   const groups = policies.map((policy) => {
-    return { policy, fast: summary(`${policy} fast`), slow: summary(`${policy} slow`), lost: lost[policy] ?? 0 };
+    return { policy, fast: summary(`${policy} fast`), slow: summary(`${policy} slow`) };
   });
   ages.clear();
   process.send?.({ interval: REPORT_MS, groups });
@@ -30,8 +29,9 @@ setInterval(() => {
 process.once('disconnect', () => process.exit());
 
 function connect(policy: string, isSlow: boolean): void {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/broadcast/member?policy=${policy}`);
-  const key = `${policy} ${isSlow ? 'slow' : 'fast'}`;
+  const pace = isSlow ? 'slow' : 'fast';
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/broadcast/member?policy=${policy}&pace=${pace}`);
+  const key = `${policy} ${pace}`;
   const nap = isSlow ? setInterval(() => socket.isPaused && socket.resume(), SLOW_READS_EVERY_MS) : undefined;
   socket.on('message', (data: Buffer) => {
     const known = ages.get(key) ?? [];
@@ -42,7 +42,6 @@ function connect(policy: string, isSlow: boolean): void {
   socket.on('error', () => {});
   socket.on('close', () => {
     clearInterval(nap);
-    lost[policy] = (lost[policy] ?? 0) + 1;
     setTimeout(connect, 1000, policy, isSlow);
   });
 }

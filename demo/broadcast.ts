@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Request, RequestHandler } from 'express';
 import createError from 'http-errors';
-import type { GroupSendOptions, WebSocketContext, WebSockets } from 'websocket-context';
+import { type GroupSendOptions, type WebSocketContext, WebSocketState, type WebSockets } from 'websocket-context';
 import { z } from 'zod';
 
 /** Three ways to treat a member that reads more slowly than the group is sent to. */
@@ -25,22 +25,30 @@ type Counts = Record<string, unknown>;
 /** Sends the same messages to three groups, as long as somebody watches. */
 export class Broadcast {
   readonly #sockets: WebSockets;
+  readonly #slow = new Set<WebSocketContext>();
   #rate = 20;
   #counts: Counts = {};
   #skipped: Record<string, number> = {};
+  #aborted: Record<string, number> = {};
   #stop: (() => void) | undefined;
 
   constructor(sockets: WebSockets) {
     this.#sockets = sockets;
   }
 
-  /** The route of the 500 clients, which live in a process of their own: `?policy=wait`. */
+  /** The route of the 500 clients, which live in a process of their own: `?policy=wait&pace=slow`. */
   get member(): RequestHandler {
     const join = async (socket: WebSocketContext, req: Request) => {
       const policy = String(req.query.policy);
       if (!Object.hasOwn(policies, policy)) throw createError(400, 'Unknown policy');
-      await socket.addToGroupAsync(groupOf(policy));
-      for await (const _ of socket);
+      if (req.query.pace === 'slow') this.#slow.add(socket);
+      try {
+        await socket.addToGroupAsync(groupOf(policy));
+        for await (const _ of socket);
+      } finally {
+        this.#slow.delete(socket);
+        if (socket.state === WebSocketState.Aborted) this.#aborted[policy] = (this.#aborted[policy] ?? 0) + 1;
+      }
     };
     return this.#sockets.handler(join, { sendBufferLimit: SEND_BUFFER_LIMIT, maxConnections: 600 });
   }
@@ -66,6 +74,7 @@ export class Broadcast {
 
   #start(port: number): () => void {
     this.#skipped = { wait: 0, volatile: 0, latest: 0 };
+    this.#aborted = { wait: 0, volatile: 0, latest: 0 };
     const clients = fork(fileURLToPath(new URL('broadcast-clients.js', import.meta.url)), [String(port)]);
     clients.on('message', (counts) => {
       this.#counts = counts as Counts;
@@ -101,12 +110,13 @@ export class Broadcast {
   #report(): void {
     const groups = Object.keys(policies).map((policy) => {
       const { members, size } = this.#sockets.group(groupOf(policy));
-      const waiting = [...members].map((member) => member.bufferedAmount);
+      const slow = [...members].filter((member) => this.#slow.has(member));
       return {
         policy,
         members: size,
-        held: waiting.reduce((sum, bytes) => sum + bytes, 0),
+        held: slow.reduce((sum, member) => sum + member.bufferedAmount, 0),
         skipped: this.#skipped[policy],
+        aborted: this.#aborted[policy],
       };
     });
     const report = JSON.stringify({

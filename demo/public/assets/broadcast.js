@@ -17,11 +17,11 @@ const rows = [
     ({ fast, quick, perSecond }) => number.format((fast.count * perSecond) / quick),
   ],
   ['Quick ones: age, median', ({ fast }) => milliseconds(fast.median)],
-  ['Slow ones: messages per second, each', ({ slow, perSecond }) => number.format((slow.count * perSecond) / SLOW)],
-  ['Slow ones: age, oldest', ({ slow }) => milliseconds(slow.oldest)],
+  ['Slow ones: messages read, each', ({ read }) => number.format(read / SLOW)],
+  ['Slow ones: age of what they read last', ({ age }) => milliseconds(age)],
   ['Held for them by the server', ({ held: bytes }) => size(bytes)],
   ['Passed over', ({ skipped }) => number.format(skipped)],
-  ['Aborted at the limit', ({ lost }) => number.format(lost)],
+  ['Aborted at the limit', ({ aborted }) => number.format(aborted)],
 ];
 const SLOW = 5;
 
@@ -29,6 +29,8 @@ const SLOW = 5;
 let socket;
 let began;
 let last = POLICIES.map(() => 0);
+/** What the slow ones have read, and how old it was: they read seldom. */
+const seldom = POLICIES.map(() => ({ read: 0, age: null }));
 
 const cells = rows.map(([title]) => {
   const row = document.createElement('tr');
@@ -71,7 +73,16 @@ function show({ rate, groups, clients, memory }) {
   if (!clients.groups) return;
   const all = groups.map((group, index) => {
     const perSecond = 1000 / clients.interval;
-    return { ...group, ...clients.groups[index], perSecond, quick: Math.max(group.members - SLOW, 1) };
+    const { slow } = clients.groups[index];
+    seldom[index].read += slow.count;
+    seldom[index].age = slow.oldest ?? seldom[index].age;
+    return {
+      ...group,
+      ...clients.groups[index],
+      ...seldom[index],
+      perSecond,
+      quick: Math.max(group.members - SLOW, 1),
+    };
   });
   for (const [row, [, read]] of rows.entries()) {
     for (const [column, group] of all.entries()) cells[row][column].textContent = read(group);

@@ -1,5 +1,4 @@
 const SVG = 'http://www.w3.org/2000/svg';
-const ROW = 2.5;
 const WIDE = 46;
 
 /**
@@ -15,8 +14,10 @@ export function draw(frame, { rows, arrows, names, tones }) {
   const width = frame.clientWidth / em;
   const isWide = width >= WIDE;
   const x = isWide ? { client: width * 0.32, server: width * 0.68 } : { client: 0.6, server: width - 0.6 };
-  const y = (index) => (index + 2) * ROW - 0.4;
-  const height = (rows.length + 1.6) * ROW;
+  // Narrow, the texts stand above their dots, between the lifelines.
+  const row = isWide ? 2.5 : 3.2;
+  const y = (index) => (index + 1) * row + 2.1;
+  const height = y(rows.length - 1) + 1.5;
   const indexOf = new Map(rows.map(({ entry }, index) => [entry, index]));
   const shape = (name, attributes, text) => {
     const created = document.createElementNS(SVG, name);
@@ -45,6 +46,7 @@ export function draw(frame, { rows, arrows, names, tones }) {
     }
   }
 
+  const labels = shape('g', { 'aria-hidden': 'true' });
   const steps = rows.map(({ entry }, index) => {
     const item = shape('g', { role: 'listitem', 'aria-label': describe(entry, names, arrows) });
     item.append(shape('circle', { cx: x[entry.side], cy: y(index), r: 0.32, class: 'dot', 'data-kind': entry.kind }));
@@ -76,15 +78,18 @@ export function draw(frame, { rows, arrows, names, tones }) {
     item.append(
       shape('line', { x1: start.x + 0.45 * ux, y1: start.y + 0.45 * uy, x2: tip.x, y2: tip.y, class: 'arrow' }),
       shape('polygon', { points: `${tip.x * em},${tip.y * em} ${back(1)} ${back(-1)}`, class: 'arrow-head' }),
-      // Nearer to its start, where two arrows that cross are apart.
+    );
+    // Above everything. Nearer to one end, two arrows that cross are apart; the far end is clear of what its sender did next.
+    const along = isWide ? 0.4 : dy > 1.5 * row ? 0.75 : 0.5;
+    labels.append(
       shape(
         'text',
-        { x: start.x + 0.4 * dx, y: start.y + 0.4 * dy - 0.3, 'text-anchor': 'middle', class: 'message' },
+        { x: start.x + along * dx, y: start.y + along * dy - 0.3, 'text-anchor': 'middle', class: 'message' },
         label,
       ),
     );
   }
-  svg.append(lines, ...steps);
+  svg.append(lines, ...steps, labels);
   frame.replaceChildren(svg);
 }
 
