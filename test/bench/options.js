@@ -9,7 +9,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
-  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')})
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups)
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
@@ -17,6 +17,9 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --compare REF        also this package as of another commit, built beside this one; may be repeated
   --cpu-prof           also profile our servers, and print where their time went
 `;
+
+/** The scenario that measures one message to many, by itself. */
+const GROUPS = 'groups';
 
 /** Servers of a quick run: the ones that show most. */
 const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws', 'socket-io'];
@@ -29,6 +32,7 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   load: string | undefined,
  *   write: boolean,
  *   cpuProf: boolean,
+ *   groups: boolean,
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
  * }} Options `freshRounds`: for scenarios that start a new server for every measurement
@@ -75,6 +79,7 @@ export function parseOptions(args) {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
   const servers = values.server.length === 0 && values.quick && values.compare.length === 0 ? QUICK : values.server;
+  const others = values.scenario.filter((id) => id !== GROUPS);
   const everything = values.scenario.length === 0 && values.server.length === 0 && values.compare.length === 0;
   // Two builds are mostly all that is wanted then.
   const wanted = servers.length === 0 && values.compare.length > 0 ? [OURS] : servers;
@@ -85,7 +90,8 @@ export function parseOptions(args) {
     load: values.load,
     write: values.write ?? (everything && !values.quick),
     cpuProf: values['cpu-prof'],
-    scenarios: select(scenarios, values.scenario, 'scenario'),
+    groups: everything || values.scenario.includes(GROUPS),
+    scenarios: values.scenario.join() === GROUPS ? [] : select(scenarios, others, 'scenario'),
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),
       ...values.compare.map(contestantOf),

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { drawChart } from './chart.js';
+import { runGroups } from './groups.js';
 import { findGenerator } from './load-process.js';
 import { parseOptions } from './options.js';
 import { hotSpots } from './profile.js';
@@ -132,6 +133,7 @@ async function run(options) {
 const options = parseOptions(process.argv.slice(2));
 if (options) {
   const results = await run(options);
+  if (options.groups) await runGroups(options);
   if (options.write) {
     const page = here('../../docs/performance.md');
     writeFileSync(page, fillMarkers(readFileSync(page, 'utf8'), tables(results)));

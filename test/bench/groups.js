@@ -1,0 +1,102 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * What one message to many costs the process that sends it, beside other ways to do it and Node alone, which writes one
+ * buffer to each socket. `npm run bench` runs it behind the scenarios, and `npm run bench -- --scenario groups` alone.
+ *
+ * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean }} Case
+ * @typedef {{ cpu: number, stall: number, peak: number }} Sample µs of CPU per delivery; ms; MiB
+ */
+
+/** @type {readonly Case[]} */
+const CASES = [
+  { id: '128', title: '128 B', size: 128, members: 1000 },
+  { id: '4k', title: '4 KiB', size: 4096, members: 1000 },
+  { id: '64k', title: '64 KiB', size: 65_536, members: 1000 },
+  { id: '4kz', title: '4 KiB, compressed', size: 4096, members: 1000, compressed: true },
+  { id: '10000', title: '4 KiB to 10,000', size: 4096, members: 10_000 },
+];
+
+const CONTESTANTS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'];
+
+/** @param {import('node:child_process').ChildProcess} child @param {object} message @returns {Promise<any>} */
+async function ask(child, message) {
+  child.send(message);
+  const [answer] = await once(child, 'message');
+  return answer;
+}
+
+/** @param {string} file @param {readonly string[]} args */
+function start(file, args) {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv: ['--expose-gc'] });
+  // Whoever waits for an answer rejects then.
+  child.once('exit', (code) => code && child.emit('error', new Error(`${file} has ended with ${code}`)));
+  return child;
+}
+
+/** @param {Case} scenario @param {string} contestant @param {boolean} quick @returns {Promise<Sample>} */
+async function measure(scenario, contestant, quick) {
+  const { size, members, compressed = false } = scenario;
+  const server = start('./groups/server.js', [contestant, String(size), String(compressed)]);
+  const clients = start('./groups/clients.js', []);
+  try {
+    const [{ port }] = await once(server, 'message');
+    await ask(clients, { port, members, contestant, compressed });
+    // The first ones let the server compile its code, and tell how many bytes arrive.
+    let bytes = 0;
+    for (let warmUp = 0; warmUp < 5; warmUp++) {
+      const arrived = ask(clients, { quiet: 300 });
+      await ask(server, { send: 1 });
+      ({ bytes } = await arrived);
+    }
+    const count = Math.max(3, Math.round((quick ? 10_000 : 40_000) / members / (size > 10_000 ? 4 : 1)));
+    await ask(server, { begin: true });
+    for (let at = 0; at < count; at++) {
+      const arrived = ask(clients, { bytes });
+      await ask(server, { send: 1 });
+      await arrived;
+    }
+    const { cpu, stall, peak } = await ask(server, { end: true });
+    return { cpu: cpu / count / members, stall, peak };
+  } finally {
+    server.kill();
+    clients.kill();
+  }
+}
+
+/** @param {readonly number[]} values */
+function median(values) {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
+/** @param {{ quick: boolean }} options */
+export async function runGroups({ quick }) {
+  const rounds = quick ? 1 : 3;
+  console.log(
+    `Groups: Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(1)}, ${rounds} rounds`,
+  );
+  for (const scenario of CASES) {
+    /** @type {Map<string, Sample[]>} */
+    const samples = new Map(CONTESTANTS.map((id) => [id, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const id of CONTESTANTS) {
+        samples.get(id)?.push(await measure(scenario, id, quick));
+      }
+    }
+    const alone = median((samples.get('node') ?? []).map(({ cpu }) => cpu));
+    console.log(`\n${scenario.title}, ${scenario.members} members`);
+    for (const [id, all] of samples) {
+      const [cpu, stall, peak] = [
+        median(all.map((s) => s.cpu)),
+        median(all.map((s) => s.stall)),
+        median(all.map((s) => s.peak)),
+      ];
+      console.log(
+        `  ${id.padEnd(10)} ${cpu.toFixed(2).padStart(7)} µs/delivery ${(cpu / alone).toFixed(2).padStart(6)}×  stall ${stall.toFixed(0).padStart(5)} ms  peak +${peak.toFixed(1)} MiB`,
+      );
+    }
+  }
+}
