@@ -1,3 +1,9 @@
+/**
+ * Groups in the processes of `node:cluster`, or in worker threads.
+ *
+ * @module websocket-context/cluster
+ */
+
 import nodeCluster from 'node:cluster';
 import type { BackplaneDriver } from './backplane/driver.js';
 import { channelPrefix, checkDriverOptions, checkPrefix } from './backplane/driver-options.js';

@@ -163,7 +163,7 @@ export class ConnectionRegistry {
   /**
    * Closes all connections, waits for the acknowledgements and aborts the rest. A second call joins the first.
    *
-   * @returns rejects with a TypeError or RangeError for arguments that cannot be sent or waited for, and nothing is closed
+   * @throws TypeError or RangeError for arguments that cannot be sent or waited for, and nothing is closed
    */
   async close(code: number, reason: string, timeout: number): Promise<DrainResult> {
     closePayload(code, reason);

@@ -1,3 +1,9 @@
+/**
+ * WebSockets for Express and Connect: the middleware, the connection that it makes, groups, and all their types.
+ *
+ * @module websocket-context
+ */
+
 export type { BackplaneDriver, BackplaneDriverEvents, BackplaneInfo, BackplaneStatus } from './backplane/driver.js';
 export { type CloseInfo, WebSocketCloseStatus } from './connection/closing/close-status.js';
 export type { Traffic } from './connection/connection.js';

@@ -1,3 +1,9 @@
+/**
+ * Groups in many processes, over NATS.
+ *
+ * @module websocket-context/nats
+ */
+
 import type { BackplaneDriver, BackplaneDriverEvents } from './backplane/driver.js';
 import { checkDriverOptions, checkPrefix, missingMethods } from './backplane/driver-options.js';
 import { LIMIT, within } from './backplane/within.js';

@@ -1,3 +1,9 @@
+/**
+ * Groups in many processes, over Redis.
+ *
+ * @module websocket-context/redis
+ */
+
 import type { BackplaneDriver, BackplaneDriverEvents } from './backplane/driver.js';
 import { channelPrefix, checkDriverOptions, checkPrefix } from './backplane/driver-options.js';
 import { makeRedisWires, type RedisWire, type RedisWires } from './backplane/redis-wire.js';

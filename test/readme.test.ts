@@ -8,9 +8,15 @@ import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 
 // Tests run from the root of the project.
+const samples = readdirSync('demo/samples').filter((name) => name.endsWith('.ts'));
 const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name));
 const pages = new Map(
-  ['README.md', ...docs.filter((name) => name.endsWith('.md'))].map((name) => [name, readFileSync(name, 'utf8')]),
+  [
+    'README.md',
+    'demo/samples/README.md',
+    '.github/CONTRIBUTING.md',
+    ...docs.filter((name) => name.endsWith('.md')),
+  ].map((name) => [name, readFileSync(name, 'utf8')]),
 );
 const readme = pages.get('README.md') ?? '';
 
@@ -38,14 +44,19 @@ describe('the pages', () => {
 
   it('show every sample somewhere', () => {
     const all = [...pages.values()].join('\n');
-    for (const sample of readdirSync('demo/samples')) {
-      assert.ok(all.includes(`<!-- file: demo/samples/${sample} -->`), sample);
-    }
+    for (const sample of samples) assert.ok(all.includes(`<!-- file: demo/samples/${sample} -->`), sample);
   });
 });
 
 describe('the samples', () => {
-  for (const sample of readdirSync('demo/samples')) {
+  it('are all in their index', () => {
+    const index = pages.get('demo/samples/README.md') ?? '';
+    const listed = [...index.matchAll(/^\| \[`(.+)`\]/gm)].map(([, name]) => name);
+
+    assert.deepEqual(listed, samples.toSorted());
+  });
+
+  for (const sample of samples) {
     it(`${sample} has at most 40 lines`, () => {
       assert.ok(readFileSync(join('demo/samples', sample), 'utf8').trimEnd().split('\n').length <= 40);
     });

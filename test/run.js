@@ -31,7 +31,7 @@ async function main() {
   }
   /** @type {Record<string, number>} */
   const counts = {};
-  const passed = await run('npx c8 npm run --silent test:run', counts);
+  const passed = await run('npm run --silent test:coverage', counts);
   const { pass = 0, fail = 0, cancelled = 0, skipped = 0 } = counts;
   const failed = fail + cancelled;
   if (passed) console.log(`\nPASSED after ${seconds()}, with full coverage`);

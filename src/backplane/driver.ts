@@ -50,7 +50,7 @@ export interface BackplaneInfo {
   readonly published: number;
   /** Messages that have come from other processes. */
   readonly received: number;
-  /** Messages that were not taken, or not within 2 s: {@link SendResult.backplane} was `'unavailable'`. */
+  /** Messages that were not taken, or not within 2 s: {@link GroupSendResult.backplane} was `'unavailable'`. */
   readonly unavailable: number;
   /** What has come and was dropped: of another version of the envelope, damaged, or older than 10 s. */
   readonly invalid: number;

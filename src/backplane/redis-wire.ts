@@ -13,7 +13,7 @@ export interface RedisWire {
 }
 
 /** What a wire reports. */
-export interface RedisWireEvents {
+interface RedisWireEvents {
   received(channel: string, bytes: Uint8Array): void;
   /** Something is wrong with a connection, or a client has begun to look for a way around. */
   failed(error: unknown): void;

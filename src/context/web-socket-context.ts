@@ -221,7 +221,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @param buffer is filled, and `data` is the filled part of it; without it `data` is what has arrived. A zero-length
    *   buffer waits for input and consumes nothing
-   * @returns rejects with ERR_WEBSOCKET_RECEIVE_IN_PROGRESS if another receive is pending,
+   * @throws WebSocketError ERR_WEBSOCKET_RECEIVE_IN_PROGRESS if another receive is pending,
    *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY or ERR_WEBSOCKET_FAULTED once if the peer vanished or broke the
    *   protocol, ERR_WEBSOCKET_INVALID_STATE after that or after the peer's close, and the reason of `signal`; a
    *   cancelled receive loses no byte
@@ -237,10 +237,11 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * Sends a message or a fragment of one: a string as text, bytes as binary. Calls are sent in order. Corresponds to
    * `AspNetWebSocket.SendAsync`.
    *
-   * @returns resolves when `data` may be reused and there is room for more; rejects with ERR_WEBSOCKET_INVALID_STATE
-   *   unless the state is Open or CloseReceived, ERR_WEBSOCKET_SEND_BUFFER_FULL if more than `sendBufferLimit` was
-   *   waiting, the reason of `signal`, in which case nothing is sent if no byte of the frame was out, and a TypeError if
-   *   the buffer of `data` is detached or resized before its turn
+   * @returns resolves when `data` may be reused and there is room for more
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE unless the state is Open or CloseReceived,
+   *   ERR_WEBSOCKET_SEND_BUFFER_FULL if more than `sendBufferLimit` was waiting, the reason of `signal`, in which
+   *   case nothing is sent if no byte of the frame was out, and a TypeError if the buffer of `data` is detached or
+   *   resized before its turn
    */
   sendAsync(data: WebSocketData, options?: SendOptions): Promise<void> {
     // Nearly every call comes this way: no objects are made for it. What is empty may have been detached.
@@ -268,9 +269,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @param status 1000 (default) to 1003, 1007 to 1014, 3000 to 4999, or 1005 for a close frame without status
    * @param description at most 123 bytes of UTF-8
-   * @returns resolves when the connection is Closed; rejects with ERR_WEBSOCKET_CLOSE_TIMEOUT if the client has not
-   *   acknowledged within `closeTimeout`, ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of
-   *   `signal`, which aborts the connection if the close frame was out
+   * @returns resolves when the connection is Closed
+   * @throws WebSocketError ERR_WEBSOCKET_CLOSE_TIMEOUT if the client has not acknowledged within `closeTimeout`,
+   *   ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`, which aborts the
+   *   connection if the close frame was out
    */
   closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return attempt(() =>
@@ -285,7 +287,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @param status as in {@link closeAsync}
    * @param description as in {@link closeAsync}
-   * @returns rejects with ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
    */
   closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return attempt(() =>
@@ -312,7 +314,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * Reads a fragment, the part of one that has arrived, or the close. `IWebSocketContext::ReadFragment`.
    *
    * @param buffer as in {@link receiveAsync}
-   * @returns rejects as {@link receiveAsync} does
+   * @throws As {@link receiveAsync} does
    */
   readFragment(buffer?: ArrayBufferView | ArrayBuffer): Promise<FragmentReadResult>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -341,7 +343,8 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /**
    * Writes a fragment. `IWebSocketContext::WriteFragment`.
    *
-   * @returns the number of bytes sent; rejects as {@link sendAsync} does
+   * @returns the number of bytes sent
+   * @throws As {@link sendAsync} does
    */
   writeFragment(data: WebSocketData, options?: WriteFragmentOptions): Promise<number>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -385,7 +388,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @param statusCode as in {@link closeAsync}; default: an empty close frame
    * @param reason at most 123 bytes of UTF-8
-   * @returns rejects with ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted
    */
   sendConnectionClose(statusCode?: number, reason?: string): Promise<void>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -441,8 +444,8 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /**
    * Receives a whole message: text as a `string`, binary as a `Buffer`; `undefined` at the peer's close.
    *
-   * @returns rejects as {@link receiveAsync} does; a message longer than `receiveBufferLimit` closes with 1009 and
-   *   rejects with ERR_WEBSOCKET_MESSAGE_TOO_BIG
+   * @throws As {@link receiveAsync} does; a message longer than `receiveBufferLimit` closes with 1009 and rejects
+   *   with ERR_WEBSOCKET_MESSAGE_TOO_BIG
    */
   receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
     return attempt(() => this.#connection.read(wholeMessage, checkSignal(options?.signal, 'receive')));
@@ -514,8 +517,9 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * Sends a ping and waits for its pong.
    *
    * @param data at most 125 bytes; default: a number of its own
-   * @returns the round trip in ms; rejects with ERR_WEBSOCKET_INVALID_STATE unless the state is Open or CloseReceived,
-   *   with the reason of `signal`, and when the connection ends
+   * @returns the round trip in ms
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE unless the state is Open or CloseReceived, with the reason of
+   *   `signal`, and when the connection ends
    */
   ping(data?: string | ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<number> {
     return attempt(() => {
@@ -562,9 +566,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * Corresponds to `IGroupManager.AddToGroupAsync` of SignalR.
    *
    * @param name 1 to 256 bytes of UTF-8; case matters
-   * @returns resolves when messages of all processes reach it, or the backplane is found interrupted, which catches up by
-   *   itself, at the latest after 2 s; rejects with ERR_WEBSOCKET_INVALID_STATE if nothing can be sent any more, and with
-   *   a TypeError or RangeError for a wrong name
+   * @returns resolves when messages of all processes reach it, or the backplane is found interrupted, which catches
+   *   up by itself, at the latest after 2 s
+   * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if nothing can be sent any more, and with a TypeError or
+   *   RangeError for a wrong name
    */
   addToGroupAsync(name: string): Promise<void> {
     return attempt(() => {
@@ -579,7 +584,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * `IGroupManager.RemoveFromGroupAsync` of SignalR.
    *
    * @param name as in {@link addToGroupAsync}; a group that it is not in has no effect
-   * @returns rejects with a TypeError or RangeError for a wrong name
+   * @throws TypeError or RangeError for a wrong name
    */
   removeFromGroupAsync(name: string): Promise<void> {
     return attempt(() => {

@@ -78,7 +78,8 @@ export class WebSocketGroup {
    *
    * @param status 1000 (default) to 1003, 1007 to 1014, 3000 to 4999, or 1005 for a close frame without status
    * @param description at most 123 bytes of UTF-8
-   * @returns resolves as {@link sendAsync} does; rejects with a TypeError or RangeError, and nobody is closed then
+   * @returns resolves as {@link sendAsync} does
+   * @throws TypeError or RangeError, and nobody is closed then
    */
   closeAsync(status = 1000, description = '', options?: GroupCloseOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
@@ -99,7 +100,7 @@ export class WebSocketGroup {
   /**
    * Counts the members in all processes.
    *
-   * @returns rejects for a wrong argument only; a process that does not answer in time is counted in `missing`
+   * @throws For a wrong argument only; a process that does not answer in time is counted in `missing`
    */
   async countAsync(options?: GroupCountOptions): Promise<GroupCount> {
     const timeout = checkTimeout(options?.timeout);
