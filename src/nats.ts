@@ -204,6 +204,8 @@ function checkConnection(connection: unknown): void {
  * empty; whatever a subject must not have is encoded.
  */
 function subjectPrefix(prefix: string): string {
+  // A token must not be empty; no encoded prefix is this one.
+  if (prefix === '') return '%.';
   const tokens = prefix.split('.');
   return `${tokens.includes('') ? encodeToken(prefix) : tokens.map(encodeToken).join('.')}.`;
 }
