@@ -114,6 +114,26 @@ describe('the packed package', () => {
       await assertEchoes(project, 'both.mjs', ['import-attaches']);
       await assertEchoes(project, 'both.mjs', ['require-attaches']);
     });
+    it('has the entry points of the backplane in both builds, and brings none of their clients', async () => {
+      const check = `
+        const expected = { redis: ['redis'], nats: ['nats'], cluster: ['cluster', 'relay', 'workers'] };
+        for (const [name, names] of Object.entries(expected)) {
+          const path = 'websocket-context/' + name;
+          const builds = [Object.keys(await import(path)), Object.keys(require(path))];
+          for (const keys of builds) assert.deepEqual(keys.filter((key) => key !== '__esModule').sort(), names);
+        }`;
+      const program = `
+        import assert from 'node:assert/strict';
+        import { createRequire } from 'node:module';
+        const require = createRequire(import.meta.url);
+        ${check}`;
+      await writeFile(join(project, 'entry-points.mjs'), program);
+
+      await run(process.execPath, ['entry-points.mjs'], { cwd: project });
+
+      const installed = await readdir(join(project, 'node_modules'));
+      for (const client of ['redis', 'ioredis', '@nats-io']) assert.ok(!installed.includes(client), client);
+    });
     it('does not bring Express', async () => {
       const installed = await readdir(join(project, 'node_modules'));
 
