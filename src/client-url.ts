@@ -24,14 +24,14 @@ export function isHost(host: string): boolean {
 }
 
 /** Scheme as the client sees it: `http` or `https`. */
-export const clientScheme = (req: IncomingMessage & ExpressFacts): string => {
+export function clientScheme(req: IncomingMessage & ExpressFacts): string {
   const { protocol } = req;
   const known = typeof protocol === 'string' ? httpScheme[protocol.toLowerCase()] : undefined;
   return known ?? ('encrypted' in req.socket && req.socket.encrypted === true ? 'https' : 'http');
-};
+}
 
 /** Host and port as the client sees them; X-Forwarded-Host only from a peer whom Express's `trust proxy` believes. */
-export const clientHost = (req: IncomingMessage & ExpressFacts): string | undefined => {
+export function clientHost(req: IncomingMessage & ExpressFacts): string | undefined {
   const forwarded = req.headers['x-forwarded-host'];
   if (typeof forwarded === 'string' && forwarded !== '') {
     const trust = req.app?.get?.('trust proxy fn');
@@ -42,4 +42,4 @@ export const clientHost = (req: IncomingMessage & ExpressFacts): string | undefi
     }
   }
   return req.headers.host;
-};
+}

@@ -161,16 +161,17 @@ type Resolve<T> = (name: string, value: unknown) => T;
 type Resolvers<T> = { readonly [K in keyof T]: Resolve<T[K]> };
 
 /** A value as an error message shows it: what it is, not how long it is. */
-const show = (value: unknown): string => {
+function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
   if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
     return `${value}`;
   if (Array.isArray(value)) return 'an array';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
-};
+}
 
-const complaint = (name: string, value: unknown, accepted: string): string =>
-  `Cannot use the option ${name}: it is ${show(value)}, must be ${accepted}`;
+function complaint(name: string, value: unknown, accepted: string): string {
+  return `Cannot use the option ${name}: it is ${show(value)}, must be ${accepted}`;
+}
 
 const integer =
   (min: number, max: number, accepted: string): Resolve<number> =>
@@ -195,13 +196,13 @@ const resolveOrigin: Resolve<ResolvedRouteOptions['origin']> = (name, value) => 
   return new Set(value.map((item: unknown, index) => resolveOriginItem(`${name}[${index}]`, item)));
 };
 
-const resolveOriginItem = (name: string, value: unknown): string => {
+function resolveOriginItem(name: string, value: unknown): string {
   const accepted = "a scheme and a host, perhaps a port, such as 'https://example.com'";
   if (typeof value !== 'string') throw new TypeError(complaint(name, value, accepted));
   const origin = normalizeOrigin(value);
   if (origin === undefined) throw new RangeError(complaint(name, value, accepted));
   return origin;
-};
+}
 
 const SUB_PROTOCOLS = 'a list of subprotocol names or a function';
 
@@ -284,8 +285,11 @@ const resolveBackplane: Resolve<BackplaneDriver> = (name, value) => {
   throw new TypeError(`Cannot use the option ${name}: it is ${found}, must be ${accepted}`);
 };
 
-const isDriver = (value: object): value is BackplaneDriver =>
-  missingMethods(value, DRIVER_METHODS).length === 0 && 'maxMessageSize' in value && Number(value.maxMessageSize) > 0;
+function isDriver(value: object): value is BackplaneDriver {
+  return (
+    missingMethods(value, DRIVER_METHODS).length === 0 && 'maxMessageSize' in value && Number(value.maxMessageSize) > 0
+  );
+}
 
 const instanceResolvers: Resolvers<ResolvedOptions> = {
   ...resolvers,
@@ -311,7 +315,7 @@ const attachResolvers: Resolvers<AttachOptions> = {
 const isFunction = <T extends (...args: never[]) => unknown>(value: unknown): value is T => typeof value === 'function';
 
 /** Fills in from `base` what `given` does not say. */
-const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, prefix = ''): T => {
+function resolve<T extends object>(base: T, given: object, known: Resolvers<T>, prefix = ''): T {
   const resolved = { ...base };
   for (const name of Object.keys(given)) {
     if (!isKeyOf(known, name)) throw new TypeError(unknownOption(prefix + name, known));
@@ -319,20 +323,23 @@ const resolve = <T extends object>(base: T, given: object, known: Resolvers<T>, 
     if (value !== undefined) resolved[name] = known[name](prefix + name, value);
   }
   return Object.freeze(resolved);
-};
+}
 
-const isKeyOf = <T extends object>(known: T, name: PropertyKey): name is keyof T => Object.hasOwn(known, name);
+function isKeyOf<T extends object>(known: T, name: PropertyKey): name is keyof T {
+  return Object.hasOwn(known, name);
+}
 
-const unknownOption = (name: string, known: object): string =>
-  name === 'backplane' || name === 'onBackplane'
+function unknownOption(name: string, known: object): string {
+  return name === 'backplane' || name === 'onBackplane'
     ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
     : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
+}
 
-const assertObject = (options: unknown): void => {
+function assertObject(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`Cannot use the options: they are ${show(options)}, must be an object`);
   }
-};
+}
 
 /**
  * Validates the options of `webSockets()` and fills in the defaults.

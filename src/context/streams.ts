@@ -7,7 +7,9 @@ import { type WebSocketMessage, wholeMessage } from './messages.js';
 /** As many bytes may be written ahead before a writer of the stream is asked to wait. */
 const STREAM_HIGH_WATER_MARK = 64 * 1024;
 
-const normalClosure = (): Buffer => closePayload(1000, undefined);
+function normalClosure(): Buffer {
+  return closePayload(1000, undefined);
+}
 
 /** Messages as a stream that reads from the connection only what its own reader asks for. */
 export function readableOf(connection: Connection): ReadableStream<WebSocketMessage> {

@@ -259,27 +259,24 @@ class Attachments implements Claims {
 const NO_BYTES = Buffer.alloc(0);
 
 /** A filter that fails has not accepted: an exception here would end the process. */
-const accepts = (filter: Attachment['filter'], req: IncomingMessage): boolean => {
+function accepts(filter: Attachment['filter'], req: IncomingMessage): boolean {
   try {
     return filter === undefined || filter(req);
   } catch (error) {
     logError(error);
     return false;
   }
-};
+}
 
-const hasBody = ({ headers }: IncomingMessage): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
+}
 
 /**
  * Calls `proceed` when all earlier requests of the connection have their responses, which is at once unless the client
  * pipelines. `_httpMessage`, the response that has the socket, is the only sign of them.
  */
-const inTurn = (
-  server: Target,
-  socket: Duplex & { _httpMessage?: ServerResponse | null },
-  proceed: () => void,
-): void => {
+function inTurn(server: Target, socket: Duplex & { _httpMessage?: ServerResponse | null }, proceed: () => void): void {
   const earlier = socket._httpMessage;
   if (earlier && !socket.destroyed) {
     // Node has taken its own 'drain' listener away with the others
@@ -298,27 +295,27 @@ const inTurn = (
   }
   if (socket.readable && socket.writable) proceed();
   else socket.destroy();
-};
+}
 
 /**
  * Lets the upgrade listeners behind ours see the request first: they are called in the same tick, and mostly answer, or
  * begin to read, in it.
  */
-const unlessTaken = (socket: Duplex, proceed: () => void): void => {
+function unlessTaken(socket: Duplex, proceed: () => void): void {
   const before = bytesWritten(socket);
   eventLoop.nextTick(() => {
     if (socket.writable && bytesWritten(socket) === before && !isRead(socket)) proceed();
   });
-};
+}
 
 /** The time limit of the most patient application; 0, which is none, is more patient than any. */
-const longest = (attachments: readonly Attachment[]): number => {
+function longest(attachments: readonly Attachment[]): number {
   const limits = attachments.map(({ handshakeTimeout }) => handshakeTimeout);
   return limits.includes(0) ? 0 : Math.max(...limits);
-};
+}
 
 /** Does not let a request stay without an answer for ever that is none of our business, and perhaps of nobody's. */
-const leaveToOthers = (socket: Duplex, timeout: number): void => {
+function leaveToOthers(socket: Duplex, timeout: number): void {
   if (timeout <= 0) return;
   const before = bytesWritten(socket);
   const deadline = new Deadline(() => {
@@ -327,7 +324,7 @@ const leaveToOthers = (socket: Duplex, timeout: number): void => {
   }, timeout);
   const onClose = (): void => deadline.clear();
   socket.once('close', onClose);
-};
+}
 
 /**
  * Sends the upgrade requests of `server` through `app`, each with a real `ServerResponse`. A request goes to the attached
@@ -336,7 +333,7 @@ const leaveToOthers = (socket: Duplex, timeout: number): void => {
  *
  * @returns detaches; attaching the same application with the same filter again counts, and needs as many detachments
  */
-export const attach = (server: AttachableServer, app: AppFunction, options: AttachOptions): (() => void) => {
+export function attach(server: AttachableServer, app: AppFunction, options: AttachOptions): () => void {
   const target = server as Target;
   if (typeof target?.on !== 'function' || typeof target.listenerCount !== 'function' || typeof target === 'function') {
     throw new TypeError(
@@ -348,7 +345,7 @@ export const attach = (server: AttachableServer, app: AppFunction, options: Atta
   }
   target[attached] ??= new Attachments(target);
   return target[attached].add(app, options);
-};
+}
 
 /** Whether an application is attached to `server`. */
 export function isAttached(server: AttachableServer): boolean {

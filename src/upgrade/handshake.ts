@@ -18,23 +18,25 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const VERSION = '13';
 
 /** Whether a comma-separated header contains `token`, which is in lower case. */
-const hasToken = (header: string | undefined, token: string): boolean => {
+function hasToken(header: string | undefined, token: string): boolean {
   if (header === undefined) return false;
   const list = header.toLowerCase();
   // Nearly always there is nothing else in it
   return list === token || list.split(',').some((item) => item.trim() === token);
-};
+}
 
 /** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
-export const isWebSocketRequest = (req: IncomingMessage): boolean =>
-  hasToken(req.headers.upgrade, 'websocket') && hasToken(req.headers.connection, 'upgrade');
+export function isWebSocketRequest(req: IncomingMessage): boolean {
+  return hasToken(req.headers.upgrade, 'websocket') && hasToken(req.headers.connection, 'upgrade');
+}
 
 /** The subprotocols that the client offers, in its order; none if the header is invalid. */
-export const requestedProtocols = (req: IncomingMessage): readonly string[] =>
-  parseSubProtocols(req.headers['sec-websocket-protocol']);
+export function requestedProtocols(req: IncomingMessage): readonly string[] {
+  return parseSubProtocols(req.headers['sec-websocket-protocol']);
+}
 
 /** @throws an http-errors error for a request that no options can make acceptable (RFC 6455 section 4.2.1) */
-const validate = (req: IncomingMessage): string | undefined => {
+function validate(req: IncomingMessage): string | undefined {
   const { headers, httpVersion, method } = req;
   if (method !== 'GET') {
     throw createError(405, `Cannot accept the WebSocket request: its method is ${method}, must be GET`, {
@@ -65,19 +67,22 @@ const validate = (req: IncomingMessage): string | undefined => {
     );
   }
   return key;
-};
+}
 
-const forbidden = (origin: string | undefined): Error =>
-  createError(
+function forbidden(origin: string | undefined): Error {
+  return createError(
     403,
     `Cannot accept the WebSocket request: origin ${origin} is not allowed, allow it with webSockets({ origin: ['${origin}'] })`,
   );
+}
 
-const failed = (what: string, cause: unknown): Error =>
-  createError(500, `Cannot accept the WebSocket request: ${what} failed`, { cause });
+function failed(what: string, cause: unknown): Error {
+  return createError(500, `Cannot accept the WebSocket request: ${what} failed`, { cause });
+}
 
-const isPromise = (value: unknown): value is Promise<boolean> =>
-  typeof value === 'object' && value !== null && 'then' in value;
+function isPromise(value: unknown): value is Promise<boolean> {
+  return typeof value === 'object' && value !== null && 'then' in value;
+}
 
 type Open<T> = (handshake: Handshake, upgrade: UpgradeRequest) => T;
 
@@ -98,13 +103,13 @@ type Admit = () => void;
  *   `ERR_WEBSOCKET_NOT_ATTACHED` (no `attach`) or `ERR_WEBSOCKET_INVALID_STATE` (accepted twice, or `res` has begun).
  *   A client that left: 400 and `ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY`.
  */
-export const performHandshake = <T>(
+export function performHandshake<T>(
   req: IncomingMessage,
   options: ResolvedRouteOptions,
   bridge: WsBridge,
   open: Open<T>,
   admit: Admit = () => {},
-): T | Promise<T> => {
+): T | Promise<T> {
   if (!isWebSocketRequest(req)) {
     throw createError(426, 'Cannot accept the request: it does not ask for a WebSocket, connect with ws:// or wss://', {
       headers: { Upgrade: 'websocket' },
@@ -131,9 +136,9 @@ export const performHandshake = <T>(
   if (isPromise(allowed)) return decideLater(upgrade, options, bridge, key, allowed, open, admit);
   if (allowed !== true) throw forbidden(req.headers.origin);
   return accept(upgrade, options, bridge, key, open, admit);
-};
+}
 
-const decideLater = async <T>(
+async function decideLater<T>(
   upgrade: UpgradeRequest,
   options: ResolvedRouteOptions,
   bridge: WsBridge,
@@ -141,7 +146,7 @@ const decideLater = async <T>(
   decision: Promise<boolean>,
   open: Open<T>,
   admit: Admit,
-): Promise<T> => {
+): Promise<T> {
   const allowed = await upgrade.during(
     decision.then(undefined, (error: unknown) => {
       throw failed('the origin function', error);
@@ -151,7 +156,7 @@ const decideLater = async <T>(
   assertAcceptable(upgrade);
   if (allowed !== true) throw forbidden(upgrade.req.headers.origin);
   return accept(upgrade, options, bridge, key, open, admit);
-};
+}
 
 const accept = <T>(
   upgrade: UpgradeRequest,
@@ -204,10 +209,10 @@ const accept = <T>(
 };
 
 /** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */
-const assertAcceptable = (upgrade: UpgradeRequest): void => {
+function assertAcceptable(upgrade: UpgradeRequest): void {
   const { socket } = upgrade;
   if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.settle('gone');
   if (upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
     throw upgrade.refusal();
   }
-};
+}

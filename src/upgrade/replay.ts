@@ -5,10 +5,12 @@ import type { Duplex } from 'node:stream';
 /** Headers that only make sense together with the `Upgrade` that is taken away (RFC 7540 section 3.2.1). */
 const ofUpgrade: ReadonlySet<string> = new Set(['upgrade', 'http2-settings']);
 
-const isOfUpgrade = (token: string): boolean => ofUpgrade.has(token.trim().toLowerCase());
+function isOfUpgrade(token: string): boolean {
+  return ofUpgrade.has(token.trim().toLowerCase());
+}
 
 /** The head of `req` as the client sent it, but as one who does not want to upgrade. */
-const serializeHead = (req: IncomingMessage, close: boolean): string => {
+function serializeHead(req: IncomingMessage, close: boolean): string {
   const { rawHeaders } = req;
   let head = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -23,7 +25,7 @@ const serializeHead = (req: IncomingMessage, close: boolean): string => {
     }
   }
   return `${head}${close ? 'Connection: close\r\n' : ''}\r\n`;
-};
+}
 
 /**
  * Lets the server parse an upgrade request once more, as an ordinary one. RFC 9110 section 7.8: a server may ignore

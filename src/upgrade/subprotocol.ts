@@ -7,13 +7,15 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const none: readonly string[] = Object.freeze([]);
 
 /** Whether `value` can be the name of a subprotocol (RFC 6455 section 11.3.4: a token). */
-export const isToken = (value: string): boolean => TOKEN.test(value);
+export function isToken(value: string): boolean {
+  return TOKEN.test(value);
+}
 
 /**
  * Reads a `Sec-WebSocket-Protocol` header as ASP.NET does: empty items are skipped, and one invalid or repeated item
  * makes the whole header count as absent.
  */
-export const parseSubProtocols = (header: string | undefined): readonly string[] => {
+export function parseSubProtocols(header: string | undefined): readonly string[] {
   if (header === undefined) return none;
   const protocols = new Set<string>();
   for (const item of header.split(',')) {
@@ -23,7 +25,7 @@ export const parseSubProtocols = (header: string | undefined): readonly string[]
     protocols.add(protocol);
   }
   return Object.freeze([...protocols]);
-};
+}
 
 /** Only space and tab may surround an item; `trim()` would take more away. */
 function trimBlanks(item: string): string {
@@ -47,11 +49,11 @@ function isBlank(text: string, index: number): boolean {
  * @returns `undefined` for none
  * @throws TypeError if a function chose what the client did not request
  */
-export const selectSubProtocol = (
+export function selectSubProtocol(
   requested: readonly string[],
   supported: ResolvedRouteOptions['subProtocols'],
   req: IncomingMessage,
-): string | undefined => {
+): string | undefined {
   if (typeof supported !== 'function') {
     // A client may request thousands
     const requestable = new Set(requested);
@@ -63,4 +65,4 @@ export const selectSubProtocol = (
   throw new TypeError(
     `Cannot select the subprotocol: subProtocols() returned ${found}, must be one of [${requested.join(', ')}] or undefined`,
   );
-};
+}

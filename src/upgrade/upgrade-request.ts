@@ -83,19 +83,24 @@ const resProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
 /** A symbol of its own that the router of Express 5 adds to requests, once it has been seen. */
 let matchedRoute: symbol | undefined;
 
-const isMatchedRoute = ({ description }: symbol): boolean => description === 'router.tracing.matchedRoute';
+function isMatchedRoute({ description }: symbol): boolean {
+  return description === 'router.tracing.matchedRoute';
+}
 
 const NO_BYTES = Buffer.alloc(0);
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
-export const bytesWritten = (socket: Duplex & { readonly bytesWritten?: number }): number | undefined =>
-  socket.bytesWritten;
+export function bytesWritten(socket: Duplex & { readonly bytesWritten?: number }): number | undefined {
+  return socket.bytesWritten;
+}
 
 /**
  * Whether anybody reads from a socket that has been upgraded, or has said that it will. Node leaves it with
  * `readableFlowing` null, and so do we; a listener for 'data' or 'readable' changes that.
  */
-export const isRead = (socket: Duplex): boolean => socket.readableFlowing !== null;
+export function isRead(socket: Duplex): boolean {
+  return socket.readableFlowing !== null;
+}
 
 /** One upgrade request from its arrival to its answer. */
 export class UpgradeRequest {
@@ -256,5 +261,9 @@ export class UpgradeRequest {
   }
 }
 
-const invalidState = (found: string): Error =>
-  createError(500, new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot accept the WebSocket request: ${found}`));
+function invalidState(found: string): Error {
+  return createError(
+    500,
+    new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot accept the WebSocket request: ${found}`),
+  );
+}

@@ -17,50 +17,53 @@ export type WithLocals = ServerResponse & {
  * Calls the method that `res` has beneath its own ones. Looked up each time, because Express replaces the prototype of
  * a response by that of the (sub-)application that handles it.
  */
-const inherited = (res: ServerResponse, method: string, args: readonly unknown[]): unknown =>
-  Reflect.apply(Reflect.get(Object.getPrototypeOf(res), method), res, args);
+function inherited(res: ServerResponse, method: string, args: readonly unknown[]): unknown {
+  return Reflect.apply(Reflect.get(Object.getPrototypeOf(res), method), res, args);
+}
 
 /** What a response belongs to: `attach` makes both at once. */
-export const upgradeOf = (res: ServerResponse): UpgradeRequest => UpgradeRequest.of(res.req) as UpgradeRequest;
+export function upgradeOf(res: ServerResponse): UpgradeRequest {
+  return UpgradeRequest.of(res.req) as UpgradeRequest;
+}
 
 /** Whether bytes of `res` may go to the socket now; the first time this decides that the answer is plain HTTP. */
-const mayWrite = (res: ServerResponse): boolean => {
+function mayWrite(res: ServerResponse): boolean {
   const upgrade = upgradeOf(res);
   if (!upgrade.isOurs()) return false;
   if (upgrade.phase === 'waiting') upgrade.settle('answering');
   return true;
-};
+}
 
 /** Calls back the writer whose bytes go nowhere, as late as it would be for bytes that go somewhere. */
-export const callBack = (args: readonly unknown[]): void => {
+export function callBack(args: readonly unknown[]): void {
   const callback = args.find((arg) => typeof arg === 'function');
   if (callback !== undefined) eventLoop.nextTick(callback);
-};
+}
 
 /** Whether the application is being told of the end of a response, which makes it look at that. */
 let announcing = false;
 
-const announce = (res: ServerResponse, event: 'finish' | 'close'): void => {
+function announce(res: ServerResponse, event: 'finish' | 'close'): void {
   announcing = true;
   try {
     res.emit(event);
   } finally {
     announcing = false;
   }
-};
+}
 
 /** Emits `close` as Node does behind the last byte of a response, or when its connection is lost; once. */
-export const emitClose = (res: ServerResponse): void => {
+export function emitClose(res: ServerResponse): void {
   if (res.destroyed) return;
   res.destroyed = true;
   announce(res, 'close');
-};
+}
 
 /**
  * Completes `res` without a byte. To those who listen (loggers, metrics) it ends like every other response, unless its client
  * is gone.
  */
-export const finishSilently = (res: ServerResponse): void => {
+export function finishSilently(res: ServerResponse): void {
   if (res.finished) return;
   res.finished = true;
   if (res.destroyed || upgradeOf(res).gone) return;
@@ -70,10 +73,10 @@ export const finishSilently = (res: ServerResponse): void => {
     announce(res, 'finish');
     emitClose(res);
   });
-};
+}
 
 /** The headers of `writeHead(101, …)`, which Node would write out without remembering them. */
-const rememberHeaders = (res: ServerResponse, args: readonly unknown[]): void => {
+function rememberHeaders(res: ServerResponse, args: readonly unknown[]): void {
   const headers = args.find((arg) => typeof arg === 'object' && arg !== null);
   if (headers === undefined) return;
   const entries: unknown[] = Array.isArray(headers) ? headers : Object.entries(headers).flat();
@@ -84,7 +87,7 @@ const rememberHeaders = (res: ServerResponse, args: readonly unknown[]): void =>
     const value = flat[i + 1];
     res.appendHeader(String(flat[i]), Array.isArray(value) ? value.map(String) : String(value));
   }
-};
+}
 
 // The following are installed as methods of the response itself: beneath the wrappers that middleware (compression,
 // sessions, loggers) puts around them, and above those of Node.
@@ -119,13 +122,15 @@ function end(this: ServerResponse, ...args: unknown[]): ServerResponse {
 }
 
 /** Whether nobody has put anything around the end of `res`. */
-export const isEndedBy = (res: ServerResponse): boolean => res.end === end;
+export function isEndedBy(res: ServerResponse): boolean {
+  return res.end === end;
+}
 
-const examine = (res: ServerResponse, property: 'headersSent' | 'writableEnded'): unknown => {
+function examine(res: ServerResponse, property: 'headersSent' | 'writableEnded'): unknown {
   const upgrade = upgradeOf(res);
   if (upgrade.afterlife === 'untouched' && !announcing) upgrade.afterlife = 'examined';
   return Reflect.get(Object.getPrototypeOf(res), property, res);
-};
+}
 
 /** What error handlers look at before they give up: those of Express, Connect and Nest at the first, Fastify at the other. */
 const examinedProperties: PropertyDescriptorMap & ThisType<ServerResponse> = {
@@ -158,10 +163,10 @@ function writeRaw(this: ServerResponse, ...args: unknown[]): boolean {
 }
 
 /** Whether headers can still be of use, so that it is worth telling the application that they cannot be set. */
-const takesHeaders = (res: ServerResponse): boolean => {
+function takesHeaders(res: ServerResponse): boolean {
   const { phase } = upgradeOf(res);
   return phase === 'waiting' || phase === 'answering';
-};
+}
 
 function setHeader(this: ServerResponse, ...args: unknown[]): ServerResponse {
   if (takesHeaders(this)) inherited(this, 'setHeader', args);
@@ -195,7 +200,7 @@ function ignoreAndCallBack(this: ServerResponse, ...args: unknown[]): boolean {
  * The response of an upgrade request: a real `ServerResponse`, guarded so that no byte of it reaches a socket that is
  * not, or no longer, an HTTP one. It still has to be assigned to the socket.
  */
-export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
+export function createUpgradeResponse(req: IncomingMessage): ServerResponse {
   const res: WithLocals = new ServerResponse(req);
   // Nobody parses a further request from an upgraded socket
   res.shouldKeepAlive = false;
@@ -222,7 +227,7 @@ export const createUpgradeResponse = (req: IncomingMessage): ServerResponse => {
   res.statusCode = 200;
   res.statusMessage = '';
   return res;
-};
+}
 
 /** A method of every `OutgoingMessage` that `@types/node` knows only of requests. */
 interface RawHeaderNames {
@@ -249,7 +254,7 @@ const unfit: ReadonlySet<string> = new Set([
  *
  * @returns the header lines that the 101 takes over from `res`
  */
-export const announceSwitch = (res: ServerResponse): string[] => {
+export function announceSwitch(res: ServerResponse): string[] {
   const { statusCode } = res;
   res.statusCode = SWITCHING_PROTOCOLS;
   try {
@@ -274,4 +279,4 @@ export const announceSwitch = (res: ServerResponse): string[] => {
     }
   }
   return lines;
-};
+}

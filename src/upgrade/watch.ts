@@ -16,29 +16,29 @@ const DELIVERY_TIMEOUT = 300_000;
 const LINGER_TIMEOUT = 2_000;
 
 /** Keeps an `error` event of a socket from ending the process; `close` follows it. */
-export const ignoreError = (): void => {};
+export function ignoreError(): void {}
 
 /**
  * Ends a connection behind its last response. Closing it outright while input is unread makes the kernel send a reset,
  * which takes the response from the client before it has read it.
  */
-const hangUp = (socket: Duplex): void => {
+function hangUp(socket: Duplex): void {
   const deadline = new Deadline(() => socket.destroy(), LINGER_TIMEOUT);
   socket.once('close', () => deadline.clear());
   socket.end();
   socket.resume();
-};
+}
 
 /** Does not wait for ever until a client has read its refusal. */
-const limitDelivery = (socket: Socket): void => {
+function limitDelivery(socket: Socket): void {
   const deadline = new Deadline(() => socket.destroy(), DELIVERY_TIMEOUT);
   socket.once('close', () => deadline.clear());
   if (typeof socket.setTimeout === 'function')
     socket.setTimeout(DELIVERY_IDLE_TIMEOUT, () => void afterInput(() => socket.destroy()));
-};
+}
 
 /** Answers a request with an error, past the application and all that it may have done to its own response. */
-export const refuse = (req: IncomingMessage, socket: Duplex, error: Error): void => {
+export function refuse(req: IncomingMessage, socket: Duplex, error: Error): void {
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket as Socket);
@@ -48,12 +48,16 @@ export const refuse = (req: IncomingMessage, socket: Duplex, error: Error): void
   });
   finalhandler(req, res)(error);
   limitDelivery(socket as Socket);
-};
+}
 
-const hasReader = (socket: Duplex): boolean => socket.listenerCount('data') + socket.listenerCount('readable') > 0;
+function hasReader(socket: Duplex): boolean {
+  return socket.listenerCount('data') + socket.listenerCount('readable') > 0;
+}
 
 /** What an application sees on `req` when its client left: the error of every other aborted request. */
-const aborted = (): Error => Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+function aborted(): Error {
+  return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+}
 
 /** Looks after one upgrade request while it waits for its answer, and after the answer if that is a refusal. */
 export class Watch implements UpgradeWatch {

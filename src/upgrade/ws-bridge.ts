@@ -89,7 +89,9 @@ const MAX_DELAY = 0x7fffffff;
 const MAX_INT = 0x7fffffff;
 
 /** ws knows no limit of its own above 2 GiB, and 0 as none. */
-const wsLimit = (maxPayload: number): number => (maxPayload > MAX_INT ? 0 : maxPayload);
+function wsLimit(maxPayload: number): number {
+  return maxPayload > MAX_INT ? 0 : maxPayload;
+}
 
 /** Performs opening handshakes through `ws`, one `noServer` server for each setting of `perMessageDeflate`. */
 export class WsBridge {
@@ -256,7 +258,7 @@ function inCallersContext(callback: (error?: Error) => void): (error?: Error) =>
  *
  * @param head what has been taken from the socket already
  */
-export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions): WebSocket => {
+export function handOver(socket: Duplex, head: Buffer, options: HandOverOptions): WebSocket {
   const maxPayload = wsLimit(Math.min(options.maxPayload, options.receiveBufferLimit));
   const webSocket = GuardedWebSocket.create(options);
   webSocket._protocol = options.subProtocol ?? '';
@@ -274,15 +276,15 @@ export const handOver = (socket: Duplex, head: Buffer, options: HandOverOptions)
   });
   guardReceiver(webSocket._receiver);
   return webSocket;
-};
+}
 
 /**
  * The receiver of ws 8.23 goes on with what was written while it inflated after it has found an error, in a state that it
  * does not expect: an uncaught TypeError, which any client could cause. After an error there is nothing left to read.
  */
-const guardReceiver = (receiver: ServerWebSocket['_receiver']): void => {
+function guardReceiver(receiver: ServerWebSocket['_receiver']): void {
   const { startLoop } = receiver;
   receiver.startLoop = (callback) => {
     if (!receiver._errored) startLoop.call(receiver, callback);
   };
-};
+}
