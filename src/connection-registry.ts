@@ -56,7 +56,7 @@ export class RouteConnections {
   #count = 0;
 
   /** @throws an http error 503 if there are `limit` */
-  admit(limit: number): void {
+  assertRoom(limit: number): void {
     checkLimit(this.#count, limit);
   }
 
@@ -126,7 +126,7 @@ export class ConnectionRegistry {
    *
    * @throws an http error 503 while draining, or when `maxConnections` are open
    */
-  admit(): void {
+  assertRoom(): void {
     if (this.#drain !== undefined) throw farewell();
     checkLimit(this.#contexts.size, this.#limit);
   }

@@ -7,7 +7,7 @@ import { inContextOf, type WebSocketContext } from './context/web-socket-context
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
-import type { Aftermath } from './upgrade/upgrade-request.js';
+import type { AcceptedRequestEvents } from './upgrade/upgrade-request.js';
 
 /** Close status of a connection that no route wanted, after HTTP's 404. */
 const NOT_FOUND = 4404;
@@ -58,7 +58,7 @@ function resigned(): Error {
 }
 
 /** Runs `start` and hands its outcome on, synchronously if it is. */
-export function settle<T>(
+export function whenDone<T>(
   start: () => T | PromiseLike<T>,
   done: (value: T) => void,
   failed: (error: unknown) => void,
@@ -79,7 +79,7 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 }
 
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
-export class HandlerRun implements Aftermath {
+export class HandlerRun implements AcceptedRequestEvents {
   readonly #socket: WebSocketContext;
   readonly #req: IncomingMessage;
   /** Gets the errors. A handler that takes the connection over brings its own. */
@@ -88,7 +88,7 @@ export class HandlerRun implements Aftermath {
   readonly owner: object;
   /** Somebody in the chain has taken the connection up. */
   #claimed = false;
-  #settled = false;
+  #isEnded = false;
   #answered = false;
 
   constructor(
@@ -103,8 +103,8 @@ export class HandlerRun implements Aftermath {
   }
 
   /** A handler has the connection: it alone decides what becomes of it. */
-  get settled(): boolean {
-    return this.#settled;
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   /** Gives the connection to somebody in the chain, who looks after it from now on. */
@@ -118,13 +118,13 @@ export class HandlerRun implements Aftermath {
     try {
       next();
     } catch (error) {
-      this.chainEnded(error);
+      this.onChainEnd(error);
     }
   }
 
   /** Gives the connection to a handler until that has returned, or failed. */
   run<Req, Res>(handler: (socket: WebSocketContext, req: Req, res: Res) => unknown, req: Req, res: Res): void {
-    this.#settled = true;
+    this.#isEnded = true;
     let outcome: unknown;
     try {
       outcome = handler(this.claim(), req, res);
@@ -137,7 +137,7 @@ export class HandlerRun implements Aftermath {
 
   // Apart from `run`, so that what is kept until the handler has returned holds neither the response nor the chain.
   #follow(outcome: unknown): void {
-    settle(
+    whenDone(
       () => outcome,
       () => this.#ended(),
       (error) => this.failed(error),
@@ -171,29 +171,29 @@ export class HandlerRun implements Aftermath {
     inContextOf(this.#socket, () => {
       publishError(this.#socket, error);
       // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-      settle(() => onError(error, this.#socket, this.#req, info), ignore, warn);
+      whenDone(() => onError(error, this.#socket, this.#req, info), ignore, warn);
     });
   }
 
-  // Aftermath
+  // AcceptedRequestEvents
 
-  chainEnded(error?: unknown): void {
+  onChainEnd(error?: unknown): void {
     // As in Express and Connect, what is falsy is no error.
     if (!error) {
       if (!this.#claimed) this.#close(NOT_FOUND, undefined);
-    } else if (this.#settled) {
+    } else if (this.#isEnded) {
       this.#report(error);
     } else {
       this.failed(error);
     }
   }
 
-  responseFailed(error: unknown): void {
+  onResponseError(error: unknown): void {
     this.#report(error);
   }
 
-  responseEnded(statusCode: number, gaveUp: boolean): void {
-    if (this.#settled || this.#answered) return;
+  onResponseEnd(statusCode: number, gaveUp: boolean): void {
+    if (this.#isEnded || this.#answered) return;
     this.#answered = true;
     if (!this.#claimed) {
       this.#close(NOT_FOUND, undefined);

@@ -20,7 +20,7 @@ import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
 import { WebSocketGroup } from './groups/web-socket-group.js';
-import { HandlerRun, settle } from './handler-run.js';
+import { HandlerRun, whenDone } from './handler-run.js';
 import {
   type AttachOptions,
   type ResolvedOptions,
@@ -36,7 +36,7 @@ import type { AppFunction } from './upgrade/chain.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
-import { checkBridge, type Handshake, handOver, WsBridge } from './upgrade/ws-bridge.js';
+import { checkBridge, type Handshake, openAsWs, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
 
 /** A request of Node's, and what the middleware adds to it. */
@@ -203,13 +203,13 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     const host: ContextHost = {
       requestedProtocols,
       openWs: (socket, head, { subProtocol, compression }, guard) =>
-        handOver(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
+        openAsWs(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
       terminated: (context, info, traffic) => {
         connections.ended(context, ofRoute, info.wasClean, traffic);
         groups.connectionsChanged();
         publishClose(context, info, traffic);
       },
-      failed: (context, error) => lifeOf(context.request)?.failed(error),
+      failed: (context, error) => runOf(context.request)?.failed(error),
       groups,
     };
     return { settings: route, host, connections: ofRoute };
@@ -220,9 +220,9 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
    * The connection of a request that this instance has accepted before. What another one has accepted is not taken over:
    * its origins, limits and registry are others.
    */
-  function lifeOf(req: IncomingMessage): HandlerRun | undefined {
-    const aftermath = UpgradeRequest.of(req)?.aftermath;
-    return aftermath instanceof HandlerRun && aftermath.owner === settings ? aftermath : undefined;
+  function runOf(req: IncomingMessage): HandlerRun | undefined {
+    const events = UpgradeRequest.of(req)?.events;
+    return events instanceof HandlerRun && events.owner === settings ? events : undefined;
   }
 
   /** Makes the context of a handshake whose 101 has just been written. */
@@ -241,16 +241,16 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       { socket, head, settings: route.settings, keepAlive },
     );
     const life = new HandlerRun(context, req, { owner: settings, onError: route.settings.onError });
-    upgrade.aftermath = life;
+    upgrade.events = life;
     connections.add(context, route.connections);
     groups.connectionsChanged();
     publishOpen(context);
     return life;
   }
 
-  function admit(route: Route): void {
-    connections.admit();
-    route.connections?.admit(route.settings.maxConnections);
+  function assertRoom(route: Route): void {
+    connections.assertRoom();
+    route.connections?.assertRoom(route.settings.maxConnections);
   }
 
   function refused(req: IncomingMessage, error: unknown): never {
@@ -263,13 +263,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   function handshake(req: IncomingMessage, route: Route): HandlerRun | Promise<HandlerRun> {
     publishStart(req);
     try {
-      const life = performHandshake(
-        req,
-        route.settings,
+      const life = performHandshake(req, {
+        options: route.settings,
         bridge,
-        (done, upgrade) => open(done, upgrade, route),
-        () => admit(route),
-      );
+        open: (done, upgrade) => open(done, upgrade, route),
+        assertRoom: () => assertRoom(route),
+      });
       return life instanceof Promise ? life.catch((error: unknown) => refused(req, error)) : life;
     } catch (error) {
       return refused(req, error);
@@ -278,11 +277,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
 
   function middleware(req: IncomingMessage, res: ServerResponse, next: NextFunction): void {
     // Standing in the chain twice is as good as once.
-    if (!isWebSocketRequest(req) || lifeOf(req) !== undefined) {
+    if (!isWebSocketRequest(req) || runOf(req) !== undefined) {
       next();
       return;
     }
-    settle(
+    whenDone(
       () => handshake(req, everywhere),
       (life) => life.proceed(next),
       (error) => passOn(error, req, res, next),
@@ -297,12 +296,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
     const route = routeOf(routeOptions);
     return (req: Req & ExpressRequest, res, next) => {
-      const life = lifeOf(req);
+      const life = runOf(req);
       if (life !== undefined) {
         life.onError = route.settings.onError;
         life.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
-        settle(
+        whenDone(
           () => handshake(req, route),
           (opened) => {
             // Express would keep the rest of the chain, which ends here, for as long as the connection lives.

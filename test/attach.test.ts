@@ -222,7 +222,7 @@ describe('attach()', () => {
         const upgrade = UpgradeRequest.of(req);
         await accept(req);
         assert.ok(upgrade);
-        upgrade.aftermath = undefined;
+        upgrade.events = undefined;
         process.env['NODE_ENV'] = 'production';
         next();
         next(new Error('unopened'));

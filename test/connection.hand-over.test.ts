@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import type { OpenWs } from '../src/connection/hand-over.js';
-import { handOver } from '../src/upgrade/ws-bridge.js';
+import { openAsWs } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions } from './support/bridging.js';
 import { failure, Harness, watch } from './support/connections.js';
 import { settle } from './support/fake-socket.js';
@@ -13,7 +13,7 @@ const LARGE = 200 * 1024;
 
 describe('Connection, hand-over to ws', () => {
   const open: OpenWs = (socket, head, owner) =>
-    handOver(
+    openAsWs(
       socket,
       head,
       handOverOptions({

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, type TestContext as FullTestContext, it } from 'node:test';
 import createError from 'http-errors';
-import { settle } from '../src/handler-run.js';
+import { whenDone } from '../src/handler-run.js';
 import { type WebSocketContext, WebSocketError, type WebSocketOptions, WebSocketState } from '../src/index.js';
 import {
   anyFramework,
@@ -389,7 +389,7 @@ for (const [name, create] of Object.entries(frameworks)) {
 describe('settle', () => {
   const outcomes = (start: () => unknown): unknown[] => {
     const events: unknown[] = [];
-    settle(
+    whenDone(
       start,
       (value) => events.push(['done', value]),
       (error) => events.push(['failed', error]),

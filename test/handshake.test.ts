@@ -11,16 +11,7 @@ import type { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { clientFrame } from './support/frames.js';
 import { ACCEPT, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import { listen, serve } from './support/servers.js';
-import {
-  accept,
-  accepting,
-  assertClean,
-  attached,
-  bridge,
-  Deferred,
-  defaults,
-  responseTo,
-} from './support/upgrades.js';
+import { accept, accepting, assertClean, attached, Deferred, responseTo, terms } from './support/upgrades.js';
 
 const requestWith = (headers: { readonly [name: string]: string }): IncomingMessage => {
   const req = new IncomingMessage(new Socket());
@@ -88,10 +79,13 @@ describe('performHandshake()', () => {
   it('is synchronous and calls open before anything can arrive', async (t) => {
     const seen: string[] = [];
     const server = await attached(t, (req) => {
-      const result = performHandshake(req, defaults, bridge, ({ socket }, upgrade) => {
-        seen.push(`accepted ${upgrade.accepted}, flowing ${socket.readableFlowing}`);
-        return 'opened';
-      });
+      const result = performHandshake(
+        req,
+        terms(({ socket }, upgrade) => {
+          seen.push(`accepted ${upgrade.accepted}, flowing ${socket.readableFlowing}`);
+          return 'opened';
+        }),
+      );
       seen.push(String(result));
     });
     await (await rawUpgrade(t, server)).readHead();
@@ -104,14 +98,17 @@ describe('performHandshake()', () => {
     const server = await attached(
       t,
       (req, res) =>
-        void performHandshake(req, defaults, bridge, ({ socket, head }, upgrade) => {
-          seen = upgrade;
-          assert.equal(upgrade.req, req);
-          assert.equal(upgrade.res, res);
-          assert.equal(upgrade.socket, socket);
-          assert.equal(upgrade.head, head);
-          assert.equal(upgrade.aftermath, undefined);
-        }),
+        void performHandshake(
+          req,
+          terms(({ socket, head }, upgrade) => {
+            seen = upgrade;
+            assert.equal(upgrade.req, req);
+            assert.equal(upgrade.res, res);
+            assert.equal(upgrade.socket, socket);
+            assert.equal(upgrade.head, head);
+            assert.equal(upgrade.events, undefined);
+          }),
+        ),
     );
     await (await rawUpgrade(t, server)).readHead();
     assert.ok(seen?.accepted);
@@ -370,9 +367,12 @@ describe('performHandshake()', () => {
         throw new Error('end');
       };
       try {
-        void performHandshake(req, defaults, bridge, () => {
-          throw cause;
-        });
+        void performHandshake(
+          req,
+          terms(() => {
+            throw cause;
+          }),
+        );
       } catch (error) {
         errors.push(error);
         next(error);
@@ -395,7 +395,10 @@ describe('performHandshake()', () => {
         const { socket } = req;
         const ofNode = socket.listenerCount('end');
         if (wait) await new Promise(setImmediate);
-        void performHandshake(req, defaults, bridge, () => {});
+        void performHandshake(
+          req,
+          terms(() => {}),
+        );
         await new Promise(setImmediate);
         seen.resolve([...events.map((event) => socket.listenerCount(event)), ofNode]);
       });

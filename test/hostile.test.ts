@@ -85,7 +85,13 @@ async function conversation(client: RawClient): Promise<{ messages: string[]; cl
   return { messages, close };
 }
 
-async function replay(t: TestContext, { server }: Site, path: string, pieces: Iterable<Buffer>, one: FrameCase) {
+async function serveAsPlainHttp(
+  t: TestContext,
+  { server }: Site,
+  path: string,
+  pieces: Iterable<Buffer>,
+  one: FrameCase,
+) {
   const headers = one.compressed ? { 'Sec-WebSocket-Extensions': 'permessage-deflate' } : {};
   const client = await rawUpgrade(t, server, { path, headers });
   assert.equal((await client.readHead()).status, 101);
@@ -102,7 +108,7 @@ describe('hostile input', { timeout: 60_000 }, () => {
         const site = await serveEchoes(t);
         const bystander = await connectWs(t, `${site.url}/`);
         for (const one of frameCases) {
-          const { messages, close } = await replay(t, site, path, cut(one.bytes), one);
+          const { messages, close } = await serveAsPlainHttp(t, site, path, cut(one.bytes), one);
           assert.equal(close, one.close, one.name);
           assert.deepEqual(messages, one.echoed, one.name);
           bystander.send(one.name);

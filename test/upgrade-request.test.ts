@@ -10,15 +10,7 @@ import type { AppFunction } from '../src/upgrade/chain.js';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';
-import {
-  accept,
-  accepting,
-  assertClean,
-  attached,
-  Deferred,
-  RecordedAftermath,
-  responseTo,
-} from './support/upgrades.js';
+import { accept, accepting, assertClean, attached, Deferred, RecordedEvents, responseTo } from './support/upgrades.js';
 
 describe('UpgradeRequest', () => {
   describe('as the request', () => {
@@ -37,7 +29,7 @@ describe('UpgradeRequest', () => {
 
     it('gives the context to nobody who only copies, lists or prints the request', async (t) => {
       const claims: string[] = [];
-      class Claimed extends RecordedAftermath {
+      class Claimed extends RecordedEvents {
         override claim(): this {
           claims.push('claimed');
           return super.claim();
@@ -73,16 +65,16 @@ describe('UpgradeRequest', () => {
     });
 
     it('gives the context to whoever asks for it on req.webSocket, and not before', async (t) => {
-      const aftermath = new RecordedAftermath();
+      const events = new RecordedEvents();
       const seen = new Deferred<Promise<unknown[]>>();
       const look = async (req: IncomingMessage & { webSocket?: unknown }): Promise<unknown[]> => {
         const before = req.webSocket;
-        await accept(req, {}, aftermath);
+        await accept(req, {}, events);
         return [before, req.webSocket];
       };
       const server = await attached(t, (req) => seen.resolve(look(req)));
       await rawUpgrade(t, server);
-      assert.deepEqual(await seen.promise, [undefined, aftermath]);
+      assert.deepEqual(await seen.promise, [undefined, events]);
     });
 
     it('has no property for the router of Express before that has been seen', async (t) => {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import express from 'express';
 import express4 from 'express4';
 import { rawUpgrade } from './support/raw-client.js';
-import { accept, assertClean, attached, Deferred, RecordedAftermath } from './support/upgrades.js';
+import { accept, assertClean, attached, Deferred, RecordedEvents } from './support/upgrades.js';
 
 describe('the response behind the 101', () => {
   it('finishes and closes, once each, with status 101', async (t) => {
@@ -49,7 +49,7 @@ describe('the response behind the 101', () => {
   });
 
   it('takes anything that is done to it without a byte, an exception or an error event', async (t) => {
-    const record = new RecordedAftermath();
+    const record = new RecordedEvents();
     const done = new Deferred<number>();
     const server = await attached(t, async (req, res) => {
       res.on('error', done.reject);
@@ -87,7 +87,7 @@ describe('the response behind the 101', () => {
   });
 
   it('takes a stream that is piped into it', async (t) => {
-    const record = new RecordedAftermath();
+    const record = new RecordedEvents();
     const server = await attached(t, async (req, res) => {
       await accept(req, {}, record);
 
@@ -104,7 +104,7 @@ describe('the response behind the 101', () => {
     ['Express 4', express4],
   ] as const) {
     it(`takes whatever an application answers late (${name})`, async (t) => {
-      const record = new RecordedAftermath();
+      const record = new RecordedEvents();
       const app = (make as typeof express)();
       app.get('/', (req, res, next) => {
         void accept(req, {}, record);
@@ -131,8 +131,8 @@ describe('the response behind the 101', () => {
       await assertClean(client);
     });
 
-    it(`tells the aftermath how the chain ended (${name})`, async (t) => {
-      const record = new RecordedAftermath();
+    it(`tells the events how the chain ended (${name})`, async (t) => {
+      const record = new RecordedEvents();
       const app = (make as typeof express)();
       const error = new Error('behind the handshake');
       app.get('/next', (req, _res, next) => {
@@ -161,8 +161,8 @@ describe('the response behind the 101', () => {
     });
   }
 
-  it('reports the rejection of a function behind the handshake to the aftermath', async (t) => {
-    const record = new RecordedAftermath();
+  it('reports the rejection of a function behind the handshake to the events', async (t) => {
+    const record = new RecordedEvents();
     const server = await attached(t, async (req) => {
       await accept(req, {}, record);
       throw new Error('rejected');
@@ -175,7 +175,7 @@ describe('the response behind the 101', () => {
 
   it('ends once only if a session is stored late, and what ends it meanwhile is ignored', async (t) => {
     const finished = new Deferred<void>();
-    const record = new RecordedAftermath();
+    const record = new RecordedEvents();
     let finishes = 0;
     const server = await attached(t, (req, res) => {
       const inner = res.end;
@@ -220,7 +220,7 @@ describe('the response behind the 101', () => {
   });
 
   it('reports what fails at its end as that, and not as an error of the application', async (t) => {
-    const record = new RecordedAftermath();
+    const record = new RecordedEvents();
     const error = new Error('store');
     const server = await attached(t, (req, res) => {
       res.end = () => {

@@ -5,14 +5,14 @@ import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
-import { handOver } from '../src/upgrade/ws-bridge.js';
+import { openAsWs } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions, Recorder, shakingServer } from './support/bridging.js';
 import { deflated, negotiated } from './support/deflate.js';
 import { clientFrame, PING_FRAME } from './support/frames.js';
 import { KEY, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import { type TestContext, webSocketUrlOf } from './support/servers.js';
 
-describe('handOver()', () => {
+describe('openAsWs()', () => {
   /** A server that hands every connection over, as soon as it is open. */
   const handingServer = async (
     t: TestContext,
@@ -24,7 +24,7 @@ describe('handOver()', () => {
       t,
       { subProtocol, perMessageDeflate: options.perMessageDeflate ? DEFLATE_DEFAULTS : false },
       (handshake) => {
-        use(handOver(handshake.socket, handshake.head, handOverOptions({ ...handshake, maxPayload, closeTimeout })));
+        use(openAsWs(handshake.socket, handshake.head, handOverOptions({ ...handshake, maxPayload, closeTimeout })));
       },
     );
   };
@@ -84,7 +84,7 @@ describe('handOver()', () => {
       socket.read(0);
       void once(socket, 'readable').then(() => {
         const options = handOverOptions({ maxPayload: 100, closeTimeout: 0 });
-        handOver(socket, head, options).on('message', (data) => {
+        openAsWs(socket, head, options).on('message', (data) => {
           if (received.push(String(data)) === 3) resolve();
         });
       });
@@ -138,7 +138,7 @@ describe('handOver()', () => {
       [2 ** 31, 0],
     ] as const) {
       const options = handOverOptions({ maxPayload, closeTimeout: 0 });
-      const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+      const webSocket = openAsWs(new Recorder(), Buffer.alloc(0), options);
       assert.equal(Reflect.get(Reflect.get(webSocket, '_receiver'), '_maxPayload'), limit);
     }
   });
@@ -159,7 +159,7 @@ describe('handOver()', () => {
       maxPayload: server.options.maxPayload ?? 0,
       closeTimeout: Reflect.get(server.options, 'closeTimeout'),
     });
-    assert.deepEqual(made.map(settingsOf), [settingsOf(handOver(new Recorder(), head, options))]);
+    assert.deepEqual(made.map(settingsOf), [settingsOf(openAsWs(new Recorder(), head, options))]);
   });
 
   it('limits messages to what may be held, where that is less than maxPayload', () => {
@@ -169,7 +169,7 @@ describe('handOver()', () => {
       [Number.POSITIVE_INFINITY, 10, 10],
     ] as const) {
       const options = handOverOptions({ maxPayload, receiveBufferLimit, perMessageDeflate: negotiated() });
-      const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+      const webSocket = openAsWs(new Recorder(), Buffer.alloc(0), options);
       assert.equal(Reflect.get(Reflect.get(webSocket, '_receiver'), '_maxPayload'), limit);
       assert.equal(Reflect.get(options.perMessageDeflate as object, '_maxPayload'), limit);
     }
@@ -186,7 +186,7 @@ describe('handOver()', () => {
         return error;
       },
     });
-    const webSocket = handOver(socket, Buffer.alloc(0), options);
+    const webSocket = openAsWs(socket, Buffer.alloc(0), options);
     socket.cork();
     webSocket.send('x'.repeat(200));
     assert.deepEqual(slow, []);
@@ -210,7 +210,7 @@ describe('handOver()', () => {
 
   it('waits for it as long as a timer can if there is no limit', () => {
     const options = handOverOptions({ maxPayload: 1, closeTimeout: 0 });
-    const webSocket = handOver(new Recorder(), Buffer.alloc(0), options);
+    const webSocket = openAsWs(new Recorder(), Buffer.alloc(0), options);
     assert.equal(Reflect.get(webSocket, '_closeTimeout'), 2 ** 31 - 1);
   });
 
@@ -226,7 +226,7 @@ describe('handOver()', () => {
   it('answers a ping of a raw client on a stream that is no socket', async () => {
     const socket = new Recorder();
     const options = handOverOptions({ maxPayload: 1, closeTimeout: 0 });
-    const webSocket = handOver(socket, clientFrame({ opcode: PING_FRAME, payload: Buffer.from('p') }), options);
+    const webSocket = openAsWs(socket, clientFrame({ opcode: PING_FRAME, payload: Buffer.from('p') }), options);
     await once(webSocket, 'ping');
     assert.deepEqual(Buffer.concat(socket.written), Buffer.from([0x8a, 1, 0x70]));
     assert.ok(!(socket instanceof Socket));
@@ -235,7 +235,7 @@ describe('handOver()', () => {
   it('survives bytes that come behind a compressed message with an error in them', async () => {
     const socket = new Recorder();
     const options = handOverOptions({ perMessageDeflate: negotiated(), maxPayload: 1 << 20, closeTimeout: 100 });
-    const webSocket = handOver(socket, Buffer.alloc(0), options);
+    const webSocket = openAsWs(socket, Buffer.alloc(0), options);
     const failed = once(webSocket, 'error');
     const [message] = await Promise.all([
       once(webSocket, 'message'),

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
-import { checkBridge, HandshakeRefused, handOver, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
+import { checkBridge, HandshakeRefused, openAsWs, type ValidatedRequest, WsBridge } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions, Recorder, requestOn, shakingServer } from './support/bridging.js';
 import { ACCEPT, KEY, rawUpgrade } from './support/raw-client.js';
 
@@ -51,7 +51,7 @@ describe('ws, as far as it is not documented', () => {
 
   it('calls back in the same breath', () => {
     let called = false;
-    new WsBridge().shake(requestOn(new Recorder()), () => {
+    new WsBridge().writeHandshake(requestOn(new Recorder()), () => {
       called = true;
     });
     assert.ok(called);
@@ -60,7 +60,7 @@ describe('ws, as far as it is not documented', () => {
   it('leaves no listener of its own on the socket', () => {
     const socket = new Recorder();
     const before = socket.eventNames().map((event) => [event, socket.listenerCount(event)]);
-    new WsBridge().shake(requestOn(socket), () => {});
+    new WsBridge().writeHandshake(requestOn(socket), () => {});
     assert.deepEqual(
       socket.eventNames().map((event) => [event, socket.listenerCount(event)]),
       before,
@@ -68,7 +68,7 @@ describe('ws, as far as it is not documented', () => {
   });
 
   it('has the classes and members that a connection is handed over with', () => {
-    const webSocket = handOver(
+    const webSocket = openAsWs(
       new Recorder(),
       Buffer.alloc(0),
       handOverOptions({ subProtocol: 'a', maxPayload: 1, closeTimeout: 7 }),
@@ -84,7 +84,7 @@ describe('ws, as far as it is not documented', () => {
 describe('WsBridge', () => {
   it('writes the 101 that RFC 6455 section 4.2.2 asks for', () => {
     const socket = new Recorder();
-    new WsBridge().shake(requestOn(socket), () => {});
+    new WsBridge().writeHandshake(requestOn(socket), () => {});
     assert.equal(
       socket.text,
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`,
@@ -94,7 +94,7 @@ describe('WsBridge', () => {
   it('gives open the socket, the early bytes and what was negotiated, and returns what open returns', () => {
     const socket = new Recorder();
     const head = Buffer.from('early');
-    const handshake = new WsBridge().shake(requestOn(socket, { head, subProtocol: 'chat' }), (given) => given);
+    const handshake = new WsBridge().writeHandshake(requestOn(socket, { head, subProtocol: 'chat' }), (given) => given);
 
     assert.deepEqual(Object.keys(handshake), ['socket', 'head', 'subProtocol', 'perMessageDeflate']);
     assert.equal(handshake.socket, socket);
@@ -106,7 +106,7 @@ describe('WsBridge', () => {
 
   it('neither reads from the socket nor puts the early bytes back into it', () => {
     const socket = new Recorder();
-    new WsBridge().shake(requestOn(socket, { head: Buffer.from('early') }), () => {});
+    new WsBridge().writeHandshake(requestOn(socket, { head: Buffer.from('early') }), () => {});
     assert.equal(socket.readableFlowing, null);
     assert.equal(socket.readableLength, 0);
   });
@@ -115,7 +115,7 @@ describe('WsBridge', () => {
     const error = new Error('no');
     assert.throws(
       () =>
-        new WsBridge().shake(requestOn(new Recorder()), () => {
+        new WsBridge().writeHandshake(requestOn(new Recorder()), () => {
           throw error;
         }),
       error,
@@ -135,19 +135,22 @@ describe('WsBridge', () => {
   describe('the announcement', () => {
     it('adds its lines behind those of the handshake', () => {
       const socket = new Recorder();
-      new WsBridge().shake(requestOn(socket, { announce: () => ['Set-Cookie: a=1', 'Set-Cookie: b=2'] }), () => {});
+      new WsBridge().writeHandshake(
+        requestOn(socket, { headerLines: () => ['Set-Cookie: a=1', 'Set-Cookie: b=2'] }),
+        () => {},
+      );
       assert.ok(socket.text.endsWith(`${ACCEPT}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n`));
     });
 
     it('is written byte for byte, as Node writes headers', () => {
       const socket = new Recorder();
-      new WsBridge().shake(requestOn(socket, { announce: () => ['X-Name: \u00e9\u00ff'] }), () => {});
+      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => ['X-Name: \u00e9\u00ff'] }), () => {});
       assert.ok(Buffer.concat(socket.written).includes(Buffer.from('X-Name: \u00e9\u00ff\r\n', 'latin1')));
     });
 
     it('leaves the socket writing UTF-8', () => {
       const socket = new Recorder();
-      new WsBridge().shake(requestOn(socket, { announce: () => ['X-Name: \u00e9'] }), () => {
+      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => ['X-Name: \u00e9'] }), () => {
         socket.written.length = 0;
         socket.write('\u00e9');
       });
@@ -159,9 +162,9 @@ describe('WsBridge', () => {
       const error = new Error('hook');
       assert.throws(
         () =>
-          new WsBridge().shake(
+          new WsBridge().writeHandshake(
             requestOn(socket, {
-              announce: () => {
+              headerLines: () => {
                 throw error;
               },
             }),
@@ -178,7 +181,10 @@ describe('WsBridge', () => {
 
     it('is not negotiated while it is off', () => {
       const socket = new Recorder();
-      const { perMessageDeflate } = new WsBridge().shake(requestOn(socket, { extensions: OFFER }), (given) => given);
+      const { perMessageDeflate } = new WsBridge().writeHandshake(
+        requestOn(socket, { extensions: OFFER }),
+        (given) => given,
+      );
       assert.equal(perMessageDeflate, undefined);
       assert.doesNotMatch(socket.text, /Extensions/);
     });
@@ -188,7 +194,7 @@ describe('WsBridge', () => {
       for (const extensions of [undefined, 'x-webkit-deflate-frame']) {
         const request = requestOn(new Recorder(), { perMessageDeflate: DEFLATE_DEFAULTS, extensions });
         assert.equal(
-          bridge.shake(request, (given) => given.perMessageDeflate),
+          bridge.writeHandshake(request, (given) => given.perMessageDeflate),
           undefined,
         );
       }
@@ -196,7 +202,7 @@ describe('WsBridge', () => {
 
     it('is negotiated by the options, and the agreement is given to open', async () => {
       const socket = new Recorder();
-      const { perMessageDeflate } = new WsBridge().shake(
+      const { perMessageDeflate } = new WsBridge().writeHandshake(
         requestOn(socket, { perMessageDeflate: DEFLATE_DEFAULTS, extensions: OFFER }),
         (given) => given,
       );
@@ -220,7 +226,7 @@ describe('WsBridge', () => {
       const bridge = new WsBridge();
       const headerOf = (perMessageDeflate: ValidatedRequest['perMessageDeflate']): string | undefined => {
         const socket = new Recorder();
-        bridge.shake(requestOn(socket, { extensions: OFFER, perMessageDeflate }), () => {});
+        bridge.writeHandshake(requestOn(socket, { extensions: OFFER, perMessageDeflate }), () => {});
         return /Extensions: (.*)\r\n/.exec(socket.text)?.[1];
       };
       const small = { serverMaxWindowBits: 10 };
@@ -242,7 +248,10 @@ describe('WsBridge', () => {
         const socket = new Recorder();
         assert.throws(
           () =>
-            new WsBridge().shake(requestOn(socket, { perMessageDeflate: DEFLATE_DEFAULTS, extensions }), neverOpened),
+            new WsBridge().writeHandshake(
+              requestOn(socket, { perMessageDeflate: DEFLATE_DEFAULTS, extensions }),
+              neverOpened,
+            ),
           (error) =>
             error instanceof HandshakeRefused &&
             error.message === 'Invalid or unacceptable Sec-WebSocket-Extensions header',
@@ -255,10 +264,10 @@ describe('WsBridge', () => {
     it('does not let one refusal colour the next handshake', () => {
       const bridge = new WsBridge();
       const bad = requestOn(new Recorder(), { perMessageDeflate: DEFLATE_DEFAULTS, extensions: ';' });
-      assert.throws(() => bridge.shake(bad, neverOpened), HandshakeRefused);
+      assert.throws(() => bridge.writeHandshake(bad, neverOpened), HandshakeRefused);
       const gone = new Recorder();
       gone.destroy();
-      assert.throws(() => bridge.shake(requestOn(gone), neverOpened), { message: 'The client has left' });
+      assert.throws(() => bridge.writeHandshake(requestOn(gone), neverOpened), { message: 'The client has left' });
     });
   });
 
@@ -268,7 +277,7 @@ describe('WsBridge', () => {
     const destroyed = new Recorder();
     destroyed.destroy();
     for (const socket of [half, destroyed]) {
-      assert.throws(() => new WsBridge().shake(requestOn(socket), neverOpened), HandshakeRefused);
+      assert.throws(() => new WsBridge().writeHandshake(requestOn(socket), neverOpened), HandshakeRefused);
       assert.equal(socket.text, '');
       assert.ok(socket.destroyed);
     }
@@ -282,7 +291,7 @@ describe('checkBridge()', () => {
 
   it('says what is missing where another module stands in for ws', () => {
     assert.throws(
-      () => checkBridge({ shake: () => assert.fail('The client has left') }),
+      () => checkBridge({ writeHandshake: () => assert.fail('The client has left') }),
       /^Error: Cannot use websocket-context in this runtime: its module ws .* run the program with Node or Deno$/,
     );
   });

@@ -11,11 +11,11 @@ import { type AppFunction, type Application, Chain, logError } from './chain.js'
 import { isWebSocketRequest } from './handshake.js';
 import { isWebSocketStream, upgradeRequestOf } from './http2-request.js';
 import { Http2Sessions } from './http2-sessions.js';
-import { replay } from './replay.js';
+import { serveAsPlainHttp } from './plain-http.js';
 import { emitRequest } from './request-event.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
-import { ignoreError, refuse, Watch } from './watch.js';
+import { ignoreError, refuse, WaitingRequest } from './waiting-request.js';
 
 /** A server that applications can be attached to. */
 export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
@@ -232,7 +232,7 @@ class Attachments implements Claims {
       const replays = (this.#replays.get(socket) ?? 0) + 1;
       this.#replays.set(socket, replays);
       socket.removeListener('error', ignoreError);
-      replay(this.#server, req, socket, head, replays >= REPLAYS);
+      serveAsPlainHttp(this.#server, req, socket, head, replays >= REPLAYS);
     });
   }
 
@@ -251,7 +251,7 @@ class Attachments implements Claims {
     const res = createUpgradeResponse(req);
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
-    const chain = new Chain(applications, upgrade, new Watch(upgrade, this.#server, hasCompany), hasCompany);
+    const chain = new Chain(applications, upgrade, new WaitingRequest(upgrade, this.#server, hasCompany), hasCompany);
     chain.run(() => emitRequest(this.#server, req, res, () => chain.begin()));
   }
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import finalhandler from 'finalhandler';
 import { bidFarewell, isFarewell } from './farewell.js';
 import type { UpgradeRequest } from './upgrade-request.js';
-import type { Watch } from './watch.js';
+import type { WaitingRequest } from './waiting-request.js';
 
 /** An Express or Connect application, or any function that handles a request. May return a promise. */
 export type AppFunction = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => unknown;
@@ -32,14 +32,19 @@ interface Traces {
 export class Chain {
   readonly #applications: readonly Application[];
   readonly #upgrade: UpgradeRequest;
-  readonly #watch: Watch;
+  readonly #watch: WaitingRequest;
   readonly #url: string | undefined;
   /** Whether somebody outside of the chain may answer what nobody in it has. */
   readonly #hasCompany: () => boolean;
   #position = -1;
   #watched = false;
 
-  constructor(applications: readonly Application[], upgrade: UpgradeRequest, watch: Watch, hasCompany: () => boolean) {
+  constructor(
+    applications: readonly Application[],
+    upgrade: UpgradeRequest,
+    watch: WaitingRequest,
+    hasCompany: () => boolean,
+  ) {
     this.#applications = applications;
     this.#upgrade = upgrade;
     this.#watch = watch;
@@ -92,8 +97,8 @@ export class Chain {
 
   /** Whether anybody may still do something about the request. */
   #isOpen(): boolean {
-    const { accepted, aftermath } = this.#upgrade;
-    if (accepted) return aftermath?.settled === false;
+    const { accepted, events } = this.#upgrade;
+    if (accepted) return events?.isEnded === false;
     return this.#upgrade.isOurs() && !this.#upgrade.res.headersSent;
   }
 
@@ -106,13 +111,13 @@ export class Chain {
   #ended(error: unknown): void {
     const upgrade = this.#upgrade;
     if (upgrade.accepted) {
-      const { aftermath, conclusion } = upgrade;
-      if (aftermath === undefined) {
+      const { events, conclusion } = upgrade;
+      if (events === undefined) {
         if (error) logError(error);
       } else if (error && conclusion?.explains()) {
-        aftermath.responseFailed(error);
+        events.onResponseError(error);
       } else {
-        aftermath.chainEnded(error);
+        events.onChainEnd(error);
       }
       return;
     }

@@ -7,7 +7,7 @@ import { isOriginAllowed } from './origin.js';
 import { concludeResponse, SilencedResponse } from './silenced-response.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
-import { announceSwitch } from './upgrade-response.js';
+import { finishHead } from './upgrade-response.js';
 import type { Handshake, WsBridge } from './ws-bridge.js';
 
 export type { Handshake } from './ws-bridge.js';
@@ -84,32 +84,32 @@ function isPromise(value: unknown): value is Promise<boolean> {
   return typeof value === 'object' && value !== null && 'then' in value;
 }
 
-type Open<T> = (handshake: Handshake, upgrade: UpgradeRequest) => T;
-
-/** Throws the http-errors error with which a request is to be refused that is acceptable as such. */
-type Admit = () => void;
+/** How a handshake is to be performed, and what becomes of it. */
+export interface HandshakeTerms<T> {
+  readonly options: ResolvedRouteOptions;
+  readonly bridge: WsBridge;
+  /** Called right behind the 101, in the same breath, so that no byte of the client finds nobody listening. */
+  readonly open: (handshake: Handshake, upgrade: UpgradeRequest) => T;
+  /**
+   * Throws the http-errors error with which a request is to be refused that is acceptable as such. Has the last word, in
+   * the tick of the 101: what it counts cannot change while an origin is decided on.
+   */
+  readonly assertRoom: () => void;
+}
 
 /**
- * Validates the request, decides on origin and subprotocol and writes the 101 with the headers of `res`. `open` is
- * called right behind the 101, in the same breath, so that no byte of the client finds nobody listening; it sets the
- * {@link UpgradeRequest.aftermath}.
+ * Validates the request, decides on origin and subprotocol and writes the 101 with the headers of `res`. `open` sets the
+ * {@link UpgradeRequest.events}.
  *
  * Synchronous unless the origin is decided by a function that returns a promise.
  *
- * @param admit has the last word, in the tick of the 101: what it counts cannot change while an origin is decided on
  * @returns what `open` returned
  * @throws (or rejects with) an http-errors error before anything is written: 426 (not a WebSocket request, or another
  *   version), 405, 400, 403, and 500 for a mistake of the application, which is a {@link WebSocketError} with the code
  *   `ERR_WEBSOCKET_NOT_ATTACHED` (no `attach`) or `ERR_WEBSOCKET_INVALID_STATE` (accepted twice, or `res` has begun).
  *   A client that left: 400 and `ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY`.
  */
-export function performHandshake<T>(
-  req: IncomingMessage,
-  options: ResolvedRouteOptions,
-  bridge: WsBridge,
-  open: Open<T>,
-  admit: Admit = () => {},
-): T | Promise<T> {
+export function performHandshake<T>(req: IncomingMessage, terms: HandshakeTerms<T>): T | Promise<T> {
   if (!isWebSocketRequest(req)) {
     throw createError(426, 'Cannot accept the request: it does not ask for a WebSocket, connect with ws:// or wss://', {
       headers: { Upgrade: 'websocket' },
@@ -129,43 +129,34 @@ export function performHandshake<T>(
   const key = validate(req);
   let allowed: boolean | Promise<boolean>;
   try {
-    allowed = isOriginAllowed(req, options.origin);
+    allowed = isOriginAllowed(req, terms.options.origin);
   } catch (error) {
     throw failed('the origin function', error);
   }
-  if (isPromise(allowed)) return decideLater(upgrade, options, bridge, key, allowed, open, admit);
+  if (isPromise(allowed)) return decideLater(upgrade, key, allowed, terms);
   if (allowed !== true) throw forbidden(req.headers.origin);
-  return accept(upgrade, options, bridge, key, open, admit);
+  return complete(upgrade, key, terms);
 }
 
 async function decideLater<T>(
   upgrade: UpgradeRequest,
-  options: ResolvedRouteOptions,
-  bridge: WsBridge,
   key: string | undefined,
   decision: Promise<boolean>,
-  open: Open<T>,
-  admit: Admit,
+  terms: HandshakeTerms<T>,
 ): Promise<T> {
-  const allowed = await upgrade.during(
+  const allowed = await upgrade.whileWaiting(
     decision.then(undefined, (error: unknown) => {
       throw failed('the origin function', error);
     }),
-    options.handshakeTimeout,
+    terms.options.handshakeTimeout,
   );
   assertAcceptable(upgrade);
   if (allowed !== true) throw forbidden(upgrade.req.headers.origin);
-  return accept(upgrade, options, bridge, key, open, admit);
+  return complete(upgrade, key, terms);
 }
 
-const accept = <T>(
-  upgrade: UpgradeRequest,
-  options: ResolvedRouteOptions,
-  bridge: WsBridge,
-  key: string | undefined,
-  open: Open<T>,
-  admit: Admit,
-): T => {
+function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: HandshakeTerms<T>): T {
+  const { options, bridge, open, assertRoom } = terms;
   const { head, req, res, socket } = upgrade;
   const { perMessageDeflate } = options;
   const offered = req.headers['sec-websocket-extensions'];
@@ -179,8 +170,8 @@ const accept = <T>(
   }
   // The application's functions may have answered, or accepted, by themselves
   assertAcceptable(upgrade);
-  admit();
-  return bridge.shake(
+  assertRoom();
+  return bridge.writeHandshake(
     {
       socket,
       head,
@@ -188,10 +179,10 @@ const accept = <T>(
       subProtocol,
       extensions,
       perMessageDeflate,
-      announce: () => announceSwitch(res),
+      headerLines: () => finishHead(res),
     },
     (handshake) => {
-      upgrade.settle('accepted');
+      upgrade.enter('accepted');
       let opened: T;
       try {
         opened = open(handshake, upgrade);
@@ -202,17 +193,17 @@ const accept = <T>(
         throw error;
       }
       concludeResponse(res, upgrade);
-      upgrade.release(new SilencedResponse(res));
+      upgrade.dropResponse(new SilencedResponse(res));
       return opened;
     },
   );
-};
+}
 
 /** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */
 function assertAcceptable(upgrade: UpgradeRequest): void {
   const { socket } = upgrade;
-  if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.settle('gone');
-  if (upgrade.deciding || upgrade.res.headersSent || !upgrade.isOurs()) {
-    throw upgrade.refusal();
+  if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.enter('gone');
+  if (upgrade.isDeciding || upgrade.res.headersSent || !upgrade.isOurs()) {
+    throw upgrade.notAcceptable();
   }
 }

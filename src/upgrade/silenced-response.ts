@@ -35,15 +35,12 @@ function writeAgain(this: ServerResponse, ...args: unknown[]): boolean {
 
 function endAgain(this: ServerResponse, ...args: unknown[]): ServerResponse {
   callBack(args);
-  const { aftermath, afterlife, conclusion } = upgradeOf(this);
+  const { events, afterlife, conclusion } = upgradeOf(this);
   // It is an error of the end of the response that somebody has taken care of
   if (conclusion?.explains()) return this;
   const [chunk] = args;
   const isBare = chunk === undefined || chunk === null || typeof chunk === 'function';
-  aftermath?.responseEnded(
-    this.statusCode,
-    isBare && afterlife === 'examined' && this.statusCode === SWITCHING_PROTOCOLS,
-  );
+  events?.onResponseEnd(this.statusCode, isBare && afterlife === 'examined' && this.statusCode === SWITCHING_PROTOCOLS);
   return this;
 }
 
@@ -58,7 +55,7 @@ export function concludeResponse(res: ServerResponse, upgrade: UpgradeRequest): 
       conclusion.begin(() => res.end());
     }
   } catch (error) {
-    upgrade.aftermath?.responseFailed(error);
+    upgrade.events?.onResponseError(error);
   }
   silenceResponse(res);
 }

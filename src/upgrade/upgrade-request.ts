@@ -6,21 +6,21 @@ import { eventLoop } from '../event-loop.js';
 import type { Conclusion } from './conclusion.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
-export interface Aftermath {
+export interface AcceptedRequestEvents {
   /** Somebody has the connection whom neither the chain nor the response concerns any more. */
-  readonly settled: boolean;
+  readonly isEnded: boolean;
   /** Gives the connection to whoever asks for it on `req.webSocket`. */
   claim(): unknown;
   /** The chain of middleware came to its end: with an error, or because nobody had anything more to do. */
-  chainEnded(error?: unknown): void;
+  onChainEnd(error?: unknown): void;
   /**
    * The application ended the response, which means nothing any more, with this status code.
    *
    * @param gaveUp it found that the response had been sent, and did nothing else to it
    */
-  responseEnded(statusCode: number, gaveUp: boolean): void;
+  onResponseEnd(statusCode: number, gaveUp: boolean): void;
   /** What middleware does at the end of the response (storing a session) failed. */
-  responseFailed(error: unknown): void;
+  onResponseError(error: unknown): void;
 }
 
 /**
@@ -33,9 +33,9 @@ export interface Aftermath {
 export type UpgradePhase = 'waiting' | 'answering' | 'accepted' | 'gone' | 'yielded';
 
 /** What looks after a request that waits: told when that is over, and when its time limit changes. */
-export interface UpgradeWatch {
+export interface UpgradeRequestEvents {
   limit(timeout: number): void;
-  settled(phase: UpgradePhase): void;
+  onPhase(phase: UpgradePhase): void;
 }
 
 /** What is left of a response that has been let go of. */
@@ -63,7 +63,7 @@ const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier
   configurable: true,
   enumerable: false,
   get() {
-    return this[carried]?.aftermath?.claim();
+    return this[carried]?.events?.claim();
   },
 };
 
@@ -110,8 +110,8 @@ export class UpgradeRequest {
   head: Buffer;
   /** Milliseconds since the epoch. */
   readonly receivedAt: number = Date.now();
-  aftermath: Aftermath | undefined = undefined;
-  watch: UpgradeWatch | undefined = undefined;
+  events: AcceptedRequestEvents | undefined = undefined;
+  watch: UpgradeRequestEvents | undefined = undefined;
   /** What became of the end of the response, if somebody had something to do at it. */
   conclusion: Conclusion | undefined = undefined;
   /** What the application has done to the response since that is over. */
@@ -158,7 +158,7 @@ export class UpgradeRequest {
    * tick, in which somebody may still compare it. A WeakRef would not do: with Node 20 it kept the response until it had
    * grown old, and the hole that it left was 1 KiB for each connection.
    */
-  release(former: FormerResponse): void {
+  dropResponse(former: FormerResponse): void {
     this.head = NO_BYTES;
     matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
     eventLoop.nextTick(() => {
@@ -182,7 +182,7 @@ export class UpgradeRequest {
   }
 
   /** A handshake waits for an asynchronous decision. */
-  get deciding(): boolean {
+  get isDeciding(): boolean {
     return this.#interrupt !== undefined;
   }
 
@@ -194,21 +194,21 @@ export class UpgradeRequest {
     if (this.#phase !== 'waiting') return this.#phase === 'answering';
     // Node may tell the application first, through its response
     if (this.socket.destroyed) {
-      this.settle('gone');
+      this.enter('gone');
       return false;
     }
     if (bytesWritten(this.socket) === this.#bytesWrittenBefore && !isRead(this.socket)) return true;
-    this.settle('yielded');
+    this.enter('yielded');
     return false;
   }
 
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
-  settle(phase: Exclude<UpgradePhase, 'waiting'>): void {
+  enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
-    this.watch?.settled(phase);
+    this.watch?.onPhase(phase);
     // A connection lives long and keeps its request
     this.watch = undefined;
-    this.#interrupt?.(this.refusal());
+    this.#interrupt?.(this.notAcceptable());
   }
 
   /**
@@ -217,13 +217,13 @@ export class UpgradeRequest {
    *
    * @param timeout milliseconds from the arrival of the request; 0 waits for ever
    */
-  async during<T>(decision: Promise<T>, timeout: number): Promise<T> {
+  async whileWaiting<T>(decision: Promise<T>, timeout: number): Promise<T> {
     try {
       return await new Promise<T>((resolve, reject) => {
         decision.then(resolve, reject);
         // Whoever decides may have answered before there was anything to wait for
         if (this.#phase !== 'waiting') {
-          reject(this.refusal());
+          reject(this.notAcceptable());
           return;
         }
         this.#interrupt = reject;
@@ -235,7 +235,7 @@ export class UpgradeRequest {
   }
 
   /** Why this request cannot be accepted, or not any more. */
-  refusal(): Error {
+  notAcceptable(): Error {
     switch (this.#phase) {
       case 'gone':
         return createError(
@@ -253,7 +253,7 @@ export class UpgradeRequest {
         return invalidState('the response has begun, accept before anything is written to res');
       case 'waiting':
         return invalidState(
-          this.deciding
+          this.isDeciding
             ? 'another accept() of it is still being decided, call it once'
             : 'the head of the response has been written, accept before anything is done to answer',
         );

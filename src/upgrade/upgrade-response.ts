@@ -30,7 +30,7 @@ export function upgradeOf(res: ServerResponse): UpgradeRequest {
 function mayWrite(res: ServerResponse): boolean {
   const upgrade = upgradeOf(res);
   if (!upgrade.isOurs()) return false;
-  if (upgrade.phase === 'waiting') upgrade.settle('answering');
+  if (upgrade.phase === 'waiting') upgrade.enter('answering');
   return true;
 }
 
@@ -254,7 +254,7 @@ const unfit: ReadonlySet<string> = new Set([
  *
  * @returns the header lines that the 101 takes over from `res`
  */
-export function announceSwitch(res: ServerResponse): string[] {
+export function finishHead(res: ServerResponse): string[] {
   const { statusCode } = res;
   res.statusCode = SWITCHING_PROTOCOLS;
   try {

@@ -17,7 +17,7 @@ export interface ValidatedRequest {
   readonly extensions: string | undefined;
   readonly perMessageDeflate: false | PerMessageDeflateOptions;
   /** Called right before the 101 is written, behind every check. @returns further header lines of it */
-  readonly announce: () => readonly string[];
+  readonly headerLines: () => readonly string[];
 }
 
 /** An accepted WebSocket whose 101 has been written and whose first frame has not been read. */
@@ -45,7 +45,7 @@ interface Extensions {
  * What `ws` creates instead of its own `WebSocket` (its documented option of that name): it only holds on to what has
  * been negotiated, since frames, close and keep-alive are ours.
  */
-class Takeover {
+class NegotiationResult {
   _protocol: string | undefined = undefined;
   _extensions: Extensions = {};
 
@@ -60,11 +60,11 @@ class RequestView {
   readonly method = 'GET';
   readonly socket: Duplex;
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly announce: () => readonly string[];
+  readonly headerLines: () => readonly string[];
 
   constructor(request: ValidatedRequest) {
     this.socket = request.socket;
-    this.announce = request.announce;
+    this.headerLines = request.headerLines;
     this.headers = {
       upgrade: 'websocket',
       'sec-websocket-version': '13',
@@ -80,7 +80,7 @@ class RequestView {
 interface HandshakeServer {
   on(event: 'headers', listener: (lines: string[], view: RequestView) => void): this;
   on(event: 'wsClientError', listener: (error: Error) => void): this;
-  handleUpgrade(view: RequestView, socket: Duplex, head: Buffer, callback: (takeover: Takeover) => void): void;
+  handleUpgrade(view: RequestView, socket: Duplex, head: Buffer, callback: (takeover: NegotiationResult) => void): void;
 }
 
 /** The longest delay of a timer: 24 days. */
@@ -104,7 +104,7 @@ export class WsBridge {
    *
    * @throws HandshakeRefused and nothing is written, if `ws` finds fault with the request
    */
-  shake<T>(request: ValidatedRequest, open: (handshake: Handshake) => T): T {
+  writeHandshake<T>(request: ValidatedRequest, open: (handshake: Handshake) => T): T {
     const { socket, head, perMessageDeflate } = request;
     const server = perMessageDeflate === false ? this.#plainServer() : this.#deflatingServer(perMessageDeflate);
     let opened: { readonly result: T } | undefined;
@@ -137,10 +137,10 @@ export class WsBridge {
 
   #createServer(perMessageDeflate: false | PerMessageDeflateOptions): HandshakeServer {
     const server: HandshakeServer = Reflect.construct(WebSocketServer, [
-      { noServer: true, clientTracking: false, WebSocket: Takeover, perMessageDeflate },
+      { noServer: true, clientTracking: false, WebSocket: NegotiationResult, perMessageDeflate },
     ]);
     server.on('headers', (lines: string[], view: RequestView) => {
-      lines.push(...view.announce());
+      lines.push(...view.headerLines());
       // Values may hold any byte, and Node writes headers as they are
       view.socket.setDefaultEncoding('latin1');
     });
@@ -158,7 +158,7 @@ export class WsBridge {
  *
  * @throws Error that says so
  */
-export function checkBridge(bridge: Pick<WsBridge, 'shake'>): void {
+export function checkBridge(bridge: Pick<WsBridge, 'writeHandshake'>): void {
   const socket = new PassThrough();
   const request: ValidatedRequest = {
     socket,
@@ -167,10 +167,10 @@ export function checkBridge(bridge: Pick<WsBridge, 'shake'>): void {
     subProtocol: undefined,
     extensions: undefined,
     perMessageDeflate: false,
-    announce: () => [],
+    headerLines: () => [],
   };
   try {
-    bridge.shake(request, () => {});
+    bridge.writeHandshake(request, () => {});
   } catch {
     // What it says itself, that the client has left, would mislead
     throw new Error(
@@ -189,7 +189,7 @@ interface ServerWebSocket extends WebSocket {
 }
 
 /** What a connection that goes over to `ws` has agreed on, and what holds for it there as everywhere. */
-export interface HandOverOptions {
+export interface OpenAsWsOptions {
   readonly subProtocol: string | undefined;
   readonly perMessageDeflate: NegotiatedDeflate | undefined;
   /** Most bytes of one message; `Infinity` for no limit. */
@@ -211,9 +211,9 @@ type SendArguments = [data: Parameters<WebSocket['send']>[0], ...rest: unknown[]
 /** A `WebSocket` of `ws` for which the promises of a context hold: its asynchronous context and its `sendBufferLimit`. */
 class GuardedWebSocket extends WebSocket {
   // Set by the only one who makes them.
-  #options!: HandOverOptions;
+  #options!: OpenAsWsOptions;
 
-  static create(options: HandOverOptions): ServerWebSocket {
+  static create(options: OpenAsWsOptions): ServerWebSocket {
     // As ws's own server does it, with its defaults
     const webSocket: GuardedWebSocket & ServerWebSocket = Reflect.construct(GuardedWebSocket, [
       null,
@@ -258,7 +258,7 @@ function inCallersContext(callback: (error?: Error) => void): (error?: Error) =>
  *
  * @param head what has been taken from the socket already
  */
-export function handOver(socket: Duplex, head: Buffer, options: HandOverOptions): WebSocket {
+export function openAsWs(socket: Duplex, head: Buffer, options: OpenAsWsOptions): WebSocket {
   const maxPayload = wsLimit(Math.min(options.maxPayload, options.receiveBufferLimit));
   const webSocket = GuardedWebSocket.create(options);
   webSocket._protocol = options.subProtocol ?? '';

@@ -265,7 +265,7 @@ const explained = [
       },
       {
         file: 'src/upgrade/upgrade-response.ts',
-        line: "if (upgrade.phase === 'waiting') upgrade.settle('answering');",
+        line: "if (upgrade.phase === 'waiting') upgrade.enter('answering');",
         changes: [["upgrade.phase === 'waiting'", 'true']],
       },
     ],
@@ -325,8 +325,8 @@ const explained = [
       },
       {
         file: 'src/upgrade/upgrade-request.ts',
-        line: 'return this[carried]?.aftermath?.claim();',
-        changes: [['this[carried]?.aftermath', 'this[carried].aftermath']],
+        line: 'return this[carried]?.events?.claim();',
+        changes: [['this[carried]?.events', 'this[carried].events']],
       },
       {
         file: 'src/upgrade/upgrade-request.ts',

@@ -5,7 +5,7 @@
 export const modules = [
   { room: 'upgrade', name: 'origin', tests: ['origin'] },
   { room: 'upgrade', name: 'subprotocol', tests: ['subprotocol', 'handshake'] },
-  { room: 'upgrade', name: 'replay', tests: ['replay'] },
+  { room: 'upgrade', name: 'plain-http', tests: ['plain-http'] },
   { room: 'upgrade', name: 'handshake', tests: ['handshake', 'upgrade-request', 'middleware.members'] },
   {
     room: 'upgrade',
@@ -15,15 +15,26 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'upgrade-request',
-    tests: ['upgrade-request', 'handshake', 'upgrade-response.after', 'middleware.members', 'attach.company', 'watch'],
+    tests: [
+      'upgrade-request',
+      'handshake',
+      'upgrade-response.after',
+      'middleware.members',
+      'attach.company',
+      'waiting-request',
+    ],
   },
   {
     room: 'upgrade',
     name: 'upgrade-response',
-    tests: ['upgrade-response', 'upgrade-response.after', 'upgrade-request', 'attach', 'watch', 'handshake'],
+    tests: ['upgrade-response', 'upgrade-response.after', 'upgrade-request', 'attach', 'waiting-request', 'handshake'],
   },
-  { room: 'upgrade', name: 'attach', tests: ['attach.company', 'attach', 'replay', 'upgrade-response.after', 'watch'] },
-  { room: 'upgrade', name: 'watch', tests: ['watch', 'attach.company', 'attach', 'handshake'] },
+  {
+    room: 'upgrade',
+    name: 'attach',
+    tests: ['attach.company', 'attach', 'plain-http', 'upgrade-response.after', 'waiting-request'],
+  },
+  { room: 'upgrade', name: 'waiting-request', tests: ['waiting-request', 'attach.company', 'attach', 'handshake'] },
   { room: 'framing', name: 'utf8', tests: ['utf8'] },
   { room: 'framing', name: 'deflate-pool', tests: ['deflate-pool', 'deflater', 'inflater'] },
   { room: 'framing', name: 'deflate-options', tests: ['deflate-options', 'deflater', 'inflater'] },

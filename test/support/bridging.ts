@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Duplex, type DuplexOptions } from 'node:stream';
-import { type HandOverOptions, type Handshake, type ValidatedRequest, WsBridge } from '../../src/upgrade/ws-bridge.js';
+import { type Handshake, type OpenAsWsOptions, type ValidatedRequest, WsBridge } from '../../src/upgrade/ws-bridge.js';
 import { KEY } from './raw-client.js';
 import { listen, type TestContext } from './servers.js';
 
@@ -27,7 +27,7 @@ export class Recorder extends Duplex {
 }
 
 /** A hand-over with no limit that a test would reach. */
-export function handOverOptions(overrides: Partial<HandOverOptions> = {}): HandOverOptions {
+export function handOverOptions(overrides: Partial<OpenAsWsOptions> = {}): OpenAsWsOptions {
   return {
     subProtocol: undefined,
     perMessageDeflate: undefined,
@@ -49,7 +49,7 @@ export const requestOn = (socket: Duplex, overrides: Partial<ValidatedRequest> =
   subProtocol: undefined,
   extensions: undefined,
   perMessageDeflate: false,
-  announce: () => [],
+  headerLines: () => [],
   ...overrides,
 });
 
@@ -64,7 +64,9 @@ export const shakingServer = (
   server.on('upgrade', (req, socket, head) => {
     const key = req.headers['sec-websocket-key'] ?? '';
     const extensions = req.headers['sec-websocket-extensions'];
-    bridge.shake(requestOn(socket, { head, key, extensions, ...overrides }), (handshake) => open(handshake, req));
+    bridge.writeHandshake(requestOn(socket, { head, key, extensions, ...overrides }), (handshake) =>
+      open(handshake, req),
+    );
   });
   return listen(t, server);
 };

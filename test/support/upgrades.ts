@@ -3,8 +3,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import { resolveOptions, resolveRouteOptions, type WebSocketRouteOptions } from '../../src/options.js';
 import { attach } from '../../src/upgrade/attach.js';
 import type { AppFunction } from '../../src/upgrade/chain.js';
-import { type Handshake, performHandshake } from '../../src/upgrade/handshake.js';
-import type { Aftermath } from '../../src/upgrade/upgrade-request.js';
+import { type Handshake, type HandshakeTerms, performHandshake } from '../../src/upgrade/handshake.js';
+import type { AcceptedRequestEvents } from '../../src/upgrade/upgrade-request.js';
 import { WsBridge } from '../../src/upgrade/ws-bridge.js';
 import { type RawClient, type RawRequest, type RawResponse, rawUpgrade } from './raw-client.js';
 import { serve, type TestContext } from './servers.js';
@@ -30,8 +30,8 @@ export class Deferred<T> {
 }
 
 /** What happened on the HTTP side behind a 101. */
-export class RecordedAftermath implements Aftermath {
-  readonly settled = false;
+export class RecordedEvents implements AcceptedRequestEvents {
+  readonly isEnded = false;
   readonly events: (readonly [kind: 'chain' | 'response' | 'gave up' | 'end', what: unknown])[] = [];
   #waiting: (() => void) | undefined;
 
@@ -39,20 +39,20 @@ export class RecordedAftermath implements Aftermath {
     return this;
   }
 
-  chainEnded(error?: unknown): void {
+  onChainEnd(error?: unknown): void {
     this.#add(['chain', error]);
   }
 
-  responseEnded(statusCode: number, gaveUp: boolean): void {
+  onResponseEnd(statusCode: number, gaveUp: boolean): void {
     this.#add([gaveUp ? 'gave up' : 'response', statusCode]);
   }
 
-  responseFailed(error: unknown): void {
+  onResponseError(error: unknown): void {
     this.#add(['end', error]);
   }
 
   /** The events, as soon as there are that many. */
-  async until(count: number): Promise<RecordedAftermath['events']> {
+  async until(count: number): Promise<RecordedEvents['events']> {
     while (this.events.length < count) {
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
@@ -61,26 +61,38 @@ export class RecordedAftermath implements Aftermath {
     return this.events;
   }
 
-  #add(event: RecordedAftermath['events'][number]): void {
+  #add(event: RecordedEvents['events'][number]): void {
     this.events.push(event);
     this.#waiting?.();
   }
 }
 
+/** Terms of a handshake that anybody may have. */
+export const terms = <T>(
+  open: HandshakeTerms<T>['open'],
+  options: HandshakeTerms<T>['options'] = defaults,
+): HandshakeTerms<T> => ({ options, bridge, open, assertRoom: () => {} });
+
 /** Performs the handshake and sends back what comes behind it, byte for byte, so that stray bytes are seen. */
 export const accept = (
   req: IncomingMessage,
   overrides?: WebSocketRouteOptions,
-  aftermath: Aftermath = new RecordedAftermath(),
+  events: AcceptedRequestEvents = new RecordedEvents(),
 ): Handshake | Promise<Handshake> =>
-  performHandshake(req, resolveRouteOptions(defaults, overrides), bridge, (handshake, upgrade) => {
-    upgrade.aftermath = aftermath;
-    const { head, socket } = handshake;
-    socket.on('error', () => {});
-    if (head.length > 0) socket.unshift(head);
-    socket.pipe(socket);
-    return handshake;
-  });
+  performHandshake(
+    req,
+    terms(
+      (handshake, upgrade) => {
+        upgrade.events = events;
+        const { head, socket } = handshake;
+        socket.on('error', () => {});
+        if (head.length > 0) socket.unshift(head);
+        socket.pipe(socket);
+        return handshake;
+      },
+      resolveRouteOptions(defaults, overrides),
+    ),
+  );
 
 /** A server that `app` is attached to, and whose ordinary requests it handles too. */
 export const attached = async (

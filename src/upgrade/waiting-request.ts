@@ -6,7 +6,7 @@ import createError from 'http-errors';
 import { afterInput, Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
 import { silenceResponse } from './silenced-response.js';
-import type { UpgradePhase, UpgradeRequest, UpgradeWatch } from './upgrade-request.js';
+import type { UpgradePhase, UpgradeRequest, UpgradeRequestEvents } from './upgrade-request.js';
 import { emitClose } from './upgrade-response.js';
 
 /** How long a client may take to read the rest of a refusal without any progress, and at most. */
@@ -60,7 +60,7 @@ function aborted(): Error {
 }
 
 /** Looks after one upgrade request while it waits for its answer, and after the answer if that is a refusal. */
-export class Watch implements UpgradeWatch {
+export class WaitingRequest implements UpgradeRequestEvents {
   /** The end of the chain was reached without an answer, and there are other upgrade listeners that may have one. */
   unmatched = false;
   readonly #upgrade: UpgradeRequest;
@@ -108,7 +108,7 @@ export class Watch implements UpgradeWatch {
     this.#timer = new Deadline(() => this.#expired(), Math.max(0, timeout - elapsed));
   }
 
-  settled(phase: UpgradePhase): void {
+  onPhase(phase: UpgradePhase): void {
     const { res, socket } = this.#upgrade;
     socket.removeListener('end', this.#onEnd);
     // Otherwise what somebody else has begun has the rest of the time, see #expired()
@@ -147,7 +147,7 @@ export class Watch implements UpgradeWatch {
 
   /** The client has closed its half: it cannot send a single frame. */
   #left(): void {
-    this.#upgrade.settle('gone');
+    this.#upgrade.enter('gone');
     this.#upgrade.socket.destroy();
   }
 
@@ -156,7 +156,7 @@ export class Watch implements UpgradeWatch {
     this.#timer?.clear();
     // The request is somebody else's by now
     if (phase === 'yielded') return;
-    if (phase === 'waiting') this.#upgrade.settle('gone');
+    if (phase === 'waiting') this.#upgrade.enter('gone');
     emitClose(res);
     req.destroy(aborted());
   }
@@ -187,7 +187,7 @@ export class Watch implements UpgradeWatch {
     // (a session store that does not reply)
     res.detachSocket(socket as Socket);
     silenceResponse(res);
-    upgrade.settle('gone');
+    upgrade.enter('gone');
     refuse(req, socket, createError(503, 'The WebSocket handshake was not completed in time'));
     emitClose(res);
   }

@@ -35,7 +35,13 @@ function serializeHead(req: IncomingMessage, close: boolean): string {
  * @param head what had arrived behind the request: its body, and requests that follow it
  * @param close whether the connection ends with the response
  */
-export const replay = (server: Server, req: IncomingMessage, socket: Duplex, head: Buffer, close: boolean): void => {
+export const serveAsPlainHttp = (
+  server: Server,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  close: boolean,
+): void => {
   socket.unshift(Buffer.concat([Buffer.from(serializeHead(req, close), 'latin1'), head]));
   // Node's own way to put a connection into a server
   server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);
