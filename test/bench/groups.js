@@ -45,20 +45,21 @@ async function measure(scenario, contestant, quick) {
   try {
     const [{ port }] = await once(server, 'message');
     await ask(clients, { port, members, contestant, compressed });
+    // What the members get of one message is only counted when they are ready for it.
+    /** @param {object} until @returns {Promise<number>} */
+    async function send(until) {
+      await ask(clients, until);
+      const arrived = once(clients, 'message');
+      await ask(server, { send: 1 });
+      const [{ bytes }] = await arrived;
+      return bytes;
+    }
     // The first ones let the server compile its code, and tell how many bytes arrive.
     let bytes = 0;
-    for (let warmUp = 0; warmUp < 5; warmUp++) {
-      const arrived = ask(clients, { quiet: 300 });
-      await ask(server, { send: 1 });
-      ({ bytes } = await arrived);
-    }
+    for (let warmUp = 0; warmUp < 5; warmUp++) bytes = await send({ quiet: 300 });
     const count = Math.max(3, Math.round((quick ? 10_000 : 40_000) / members / (size > 10_000 ? 4 : 1)));
     await ask(server, { begin: true });
-    for (let at = 0; at < count; at++) {
-      const arrived = ask(clients, { bytes });
-      await ask(server, { send: 1 });
-      await arrived;
-    }
+    for (let at = 0; at < count; at++) await send({ bytes });
     const { cpu, stall, peak } = await ask(server, { end: true });
     return { cpu: cpu / count / members, stall, peak };
   } finally {

@@ -68,6 +68,7 @@ async function onMessage(message) {
     return;
   }
   arrived = 0;
+  report({ ready: true });
   if (message.quiet) {
     quietTimer = setTimeout(() => {
       quietTimer = undefined;
