@@ -71,6 +71,19 @@ describe('redis()', () => {
     assert.match(String(error), /no duplicate/);
   });
 
+  it('lets a client go that complains of being let go', () => {
+    const client = createClient();
+    const complains = (): never => {
+      throw new Error('The client is closed');
+    };
+    const duplicate = Object.assign(Object.create(client), { connect: async () => {}, destroy: complains, on() {} });
+    client.duplicate = () => duplicate;
+    const driver = redis({ client });
+    driver.open({ received: () => {}, status: () => {} });
+
+    driver.close();
+  });
+
   describe('with the client of a cluster', {
     skip: !hasBroker('redis-server') && 'redis-server is not installed',
   }, () => {

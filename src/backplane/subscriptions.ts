@@ -50,12 +50,6 @@ export class Subscriptions {
     return this.#missing.size === 0;
   }
 
-  /** Whether somebody wants a channel. */
-  wants(channel: string): boolean {
-    const subscription = this.#channels.get(channel);
-    return subscription !== undefined && subscription.leaving === undefined;
-  }
-
   /** Wants a channel. Resolves when it is subscribed to, or when there is no point in waiting any longer. */
   join(channel: string): Promise<void> {
     const known = this.#channels.get(channel);
