@@ -53,35 +53,39 @@ describe('the samples for more than one process', () => {
     });
   }
 
-  it('cluster.ts joins the rooms of all workers, and ends when it is told to', async (t) => {
-    const port = await freePort();
-    const { NODE_V8_COVERAGE: _, ...inherited } = process.env;
-    const primary = spawn(process.execPath, ['.demo-build/samples/cluster.js'], {
-      stdio: 'inherit',
-      env: { ...inherited, PORT: `${port}`, WORKERS: '2' },
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`cluster.ts joins the rooms of all workers, and ends at ${signal}`, async (t) => {
+      const port = await freePort();
+      const { NODE_V8_COVERAGE: _, ...inherited } = process.env;
+      const primary = spawn(process.execPath, ['.demo-build/samples/cluster.js'], {
+        stdio: 'inherit',
+        env: { ...inherited, PORT: `${port}`, WORKERS: '2' },
+        detached: true, // a group of processes, as the terminal makes one
+      });
+      const exited = once(primary, 'exit');
+      t.after(() => void primary.kill('SIGKILL'));
+      while (!(await canConnect(port))) await sleep(20);
+      const heard = new Set<string>();
+
+      // Connections go to the workers in turn, as soon as both are there.
+      while (heard.size < 2) {
+        const { socket } = await join(t, `ws://127.0.0.1:${port}/rooms/42`);
+        socket.send('hello');
+        const [data] = await once(socket, 'message');
+        heard.add(String(data));
+      }
+      const a = await join(t, `ws://127.0.0.1:${port}/rooms/43`);
+      const b = await join(t, `ws://127.0.0.1:${port}/rooms/43`);
+      while (b.heard.length === 0) {
+        a.socket.send('hello');
+        await sleep(20);
+      }
+
+      const left = once(a.socket, 'close');
+      // Ctrl+C reaches the workers as well.
+      process.kill(signal === 'SIGINT' ? -(primary.pid ?? 0) : (primary.pid ?? 0), signal);
+      const [code] = await left;
+      assert.deepEqual([code, await exited], [1012, [0, null]]);
     });
-    const exited = once(primary, 'exit');
-    t.after(() => void primary.kill('SIGKILL'));
-    while (!(await canConnect(port))) await sleep(20);
-    const heard = new Set<string>();
-
-    // Connections go to the workers in turn, as soon as both are there.
-    while (heard.size < 2) {
-      const { socket } = await join(t, `ws://127.0.0.1:${port}/rooms/42`);
-      socket.send('hello');
-      const [data] = await once(socket, 'message');
-      heard.add(String(data));
-    }
-    const a = await join(t, `ws://127.0.0.1:${port}/rooms/43`);
-    const b = await join(t, `ws://127.0.0.1:${port}/rooms/43`);
-    while (b.heard.length === 0) {
-      a.socket.send('hello');
-      await sleep(20);
-    }
-
-    const left = once(a.socket, 'close');
-    primary.kill('SIGTERM');
-    const [code] = await left;
-    assert.deepEqual([code, await exited], [1012, [0, null]]);
-  });
+  }
 });

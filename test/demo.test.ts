@@ -226,16 +226,18 @@ describe('the samples', () => {
     assert.equal((await empty.closed).code, 1005);
   });
 
-  it('drain.ts closes everybody with 1001, reports and exits', async (t) => {
-    const { socketUrl, output, stop } = await startSample(t, 'drain');
-    const clients = await Promise.all([connect(t, `${socketUrl}/echo`), connect(t, `${socketUrl}/echo`)]);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`drain.ts closes everybody with 1001, reports and exits at ${signal}`, async (t) => {
+      const { socketUrl, output, stop } = await startSample(t, 'drain');
+      const clients = await Promise.all([connect(t, `${socketUrl}/echo`), connect(t, `${socketUrl}/echo`)]);
 
-    const exit = await stop('SIGTERM');
+      const exit = await stop(signal);
 
-    for (const client of clients) assert.deepEqual(await client.closed, { code: 1001, reason: 'restarting' });
-    assert.equal(output(), '{ closed: 2, aborted: 0 }\n');
-    assert.deepEqual(exit, { code: 0, signal: null });
-  });
+      for (const client of clients) assert.deepEqual(await client.closed, { code: 1001, reason: 'restarting' });
+      assert.equal(output(), '{ closed: 2, aborted: 0 }\n');
+      assert.deepEqual(exit, { code: 0, signal: null });
+    });
+  }
 
   it('behind-a-proxy.ts compares the origin with what the client saw', async (t) => {
     const { socketUrl } = await startSample(t, 'behind-a-proxy');

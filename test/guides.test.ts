@@ -3,7 +3,7 @@ import { EventEmitter, on, once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket as PartySocket } from 'partysocket';
 import ReconnectingWebSocket from 'reconnecting-websocket';
-import { WebSocket } from 'ws';
+import { type ClientOptions, WebSocket } from 'ws';
 import type { connect } from '../demo/samples/reconnecting-client.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
@@ -23,8 +23,8 @@ async function roundTrip(socket: WebSocket, message: string): Promise<string> {
   return String((await answered)[0]);
 }
 
-async function refusal(url: string): Promise<number | undefined> {
-  const [, response] = await once(new WebSocket(url), 'unexpected-response');
+async function refusal(url: string, options?: ClientOptions): Promise<number | undefined> {
+  const [, response] = await once(new WebSocket(url, options), 'unexpected-response');
   return response.statusCode;
 }
 
@@ -48,6 +48,11 @@ describe('rooms.ts', () => {
     const left = once(second, 'message');
     first.close();
     assert.equal(String((await left)[0]), 'somebody left, we are 1');
+    const vanishing = await open(t, `${socketUrl}/rooms/42`);
+    assert.equal(String((await once(second, 'message'))[0]), 'somebody came, we are 2');
+    const lost = once(second, 'message');
+    vanishing.terminate();
+    assert.equal(String((await lost)[0]), 'somebody left, we are 1');
     const closed = once(second, 'close');
     await fetch(`${url}/rooms/42`, { method: 'DELETE' });
     const [code, reason] = await closed;
@@ -72,10 +77,13 @@ describe('rate-limit.ts', () => {
   it('sends away whoever is too fast', async (t) => {
     const { socketUrl } = await startSample(t, 'rate-limit');
     const socket = await open(t, `${socketUrl}/strict`);
+    let echoes = 0;
+    socket.on('message', () => echoes++);
     for (let i = 0; i < 100; i++) socket.send(String(i));
     const [code, reason] = await once(socket, 'close');
 
     assert.deepEqual([code, String(reason)], [1008, 'At most 10 messages a second']);
+    assert.ok(echoes >= 10, `The burst of ten was cut to ${echoes}`);
   });
 
   it('lets whoever is too fast wait, and loses nothing', async (t) => {
@@ -143,6 +151,26 @@ describe('before and after', () => {
     assert.equal(await roundTrip(await open(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
   });
 
+  it('after-express-ws.ts refuses with 401, and its rooms are rooms', async (t) => {
+    const { socketUrl } = await startSample(t, 'after-express-ws');
+    assert.equal(await refusal(`${socketUrl}/chat/42`), 401);
+    const stranger = await open(t, `${socketUrl}/chat/43?key=secret`);
+    const member = await open(t, `${socketUrl}/chat/42?key=secret`);
+    const heard = once(member, 'message');
+    assert.equal(await roundTrip(await open(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
+    assert.equal(String((await heard)[0]), '42: hello');
+    assert.equal(await roundTrip(stranger, 'alone'), '43: alone');
+  });
+
+  it('without-express.ts echoes, and refuses with 401, 403, 404 and 426', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'without-express');
+    assert.equal(await roundTrip(await open(t, `${socketUrl}/echo?key=secret`), 'hello'), 'hello');
+    assert.equal(await refusal(`${socketUrl}/echo`), 401);
+    assert.equal(await refusal(`${socketUrl}/echo?key=secret`, { origin: 'http://example.com' }), 403);
+    assert.equal(await refusal(`${socketUrl}/nowhere`), 404);
+    assert.equal((await fetch(`${url}/echo?key=secret`)).status, 426);
+  });
+
   for (const name of ['before-ws', 'after-ws']) {
     it(`${name}.ts echoes, refuses with 401 and 404, and drains`, async (t) => {
       const sample = await startSample(t, name);
@@ -202,6 +230,44 @@ describe('a client comes back behind a restart', () => {
 
     assert.deepEqual(messages, ['one', 'two']);
     assert.deepEqual(await end, [1000]);
+  });
+
+  it('with reconnecting-client.ts, after longer waits each time, until a connection has held', async (t) => {
+    const opened: Overloaded[] = [];
+    class Overloaded {
+      readonly readyState = 1;
+      onopen = () => {};
+      onclose = (_event: { code: number }) => {};
+      constructor() {
+        opened.push(this);
+      }
+    }
+    t.mock.method(Math, 'random', () => 1);
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+    Object.assign(globalThis, { WebSocket: Overloaded });
+    const sample: string = '../demo/samples/reconnecting-client.js';
+    const client = (await import(sample)) as { connect: typeof connect };
+    client.connect(
+      'ws://localhost',
+      () => {},
+      () => {},
+    );
+    const attempts: { held: number; wait: number }[] = [
+      { held: 0, wait: 500 },
+      { held: 100, wait: 1000 },
+      { held: 100, wait: 2000 },
+      { held: 6000, wait: 500 },
+    ];
+
+    for (const [index, { held, wait }] of attempts.entries()) {
+      opened.at(-1)?.onopen();
+      t.mock.timers.tick(held);
+      opened.at(-1)?.onclose({ code: 1013 });
+      t.mock.timers.tick(wait - 1);
+      assert.equal(opened.length, index + 1);
+      t.mock.timers.tick(1);
+      assert.equal(opened.length, index + 2);
+    }
   });
 
   it('with reconnecting-client.ts, unless the server has said that it is over', async (t) => {

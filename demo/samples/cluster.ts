@@ -7,9 +7,11 @@ import { cluster, relay } from 'websocket-context/cluster';
 if (nodeCluster.isPrimary) {
   relay();
   for (let count = Number(process.env.WORKERS ?? availableParallelism()); count > 0; count--) nodeCluster.fork();
-  process.once('SIGTERM', () => {
-    for (const worker of Object.values(nodeCluster.workers ?? {})) worker?.process.kill();
-  });
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.once(signal, () => {
+      for (const worker of Object.values(nodeCluster.workers ?? {})) worker?.process.kill('SIGTERM');
+    });
+  }
 } else {
   serve();
 }
@@ -30,10 +32,8 @@ function serve(): void {
   const server = app.listen(process.env.PORT ?? 8080);
   sockets.attach(server, app);
 
-  process.once('SIGTERM', () => void stop());
-
-  async function stop(): Promise<void> {
-    await sockets.close({ code: 1012, reason: 'restarting' });
-    nodeCluster.worker?.disconnect();
-  }
+  process.on('SIGINT', () => {}); // Ctrl+C reaches the workers too: wait for what the primary says
+  process.once('SIGTERM', () => {
+    void sockets.close({ code: 1012, reason: 'restarting' }).then(() => nodeCluster.worker?.disconnect());
+  });
 }

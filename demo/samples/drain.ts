@@ -14,7 +14,7 @@ app.get(
 export const server = app.listen(process.env.PORT ?? 8080);
 sockets.attach(server, app);
 
-process.once('SIGTERM', () => void drain());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void drain());
 
 async function drain(): Promise<void> {
   console.log(await sockets.close({ code: 1001, reason: 'restarting', timeout: 5000 }));

@@ -4,7 +4,7 @@ import { webSockets } from 'websocket-context';
 
 /** `burst` messages at once, one every `interval` ms in the long run. `take` says how many ms one comes too early. */
 function bucket(burst: number, interval: number) {
-  let next = 0;
+  let next = Number.NEGATIVE_INFINITY;
   return function take(): number {
     const now = performance.now();
     next = Math.max(next, now - interval * burst) + interval;

@@ -6,25 +6,25 @@ export function connect(url: string, onMessage: (data: string) => void, onEnd: (
   const unsent: string[] = [];
   let attempts = 0;
   let closed = false;
-  let socket = open();
+  let socket: WebSocket;
+  open();
 
-  function open(): WebSocket {
+  function open(): void {
     const opened = new WebSocket(url);
+    let since = Number.POSITIVE_INFINITY;
+    socket = opened;
     opened.onopen = () => {
-      attempts = 0;
+      since = Date.now();
       for (const message of unsent.splice(0)) opened.send(message);
     };
     opened.onmessage = ({ data }) => onMessage(data);
     opened.onerror = () => {}; // 'close' follows
     opened.onclose = ({ code }) => {
       if (closed || isFinal(code)) return onEnd(code);
+      if (Date.now() - since > 5000) attempts = 0; // it has held, so begin with short waits again
       const delay = Math.min(30_000, 500 * 2 ** attempts++) * (0.5 + Math.random() / 2); // not all at once
-      setTimeout(() => {
-        if (closed) onEnd(code);
-        else socket = open();
-      }, delay);
+      setTimeout(() => (closed ? onEnd(code) : open()), delay);
     };
-    return opened;
   }
 
   return {

@@ -10,10 +10,13 @@ app.get(
     const room = sockets.group(`room:${req.params.room}`);
     await socket.addToGroupAsync(room.name);
     await room.sendAsync(`somebody came, we are ${room.size}`, { except: socket });
-    for await (const message of socket) await room.sendAsync(message, { except: socket });
-    // It has left by itself when it cannot be sent to any more; here it is told before.
-    await socket.removeFromGroupAsync(room.name);
-    await room.sendAsync(`somebody left, we are ${room.size}`);
+    try {
+      for await (const message of socket) await room.sendAsync(message, { except: socket });
+    } finally {
+      // Behind a close of the client, and when it has vanished: then the loop throws.
+      await socket.removeFromGroupAsync(room.name);
+      await room.sendAsync(`somebody left, we are ${room.size}`);
+    }
   }),
 );
 
