@@ -9,12 +9,13 @@ import {
   type IncomingHttpHeaders,
 } from 'node:http2';
 import type { Server } from 'node:net';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
 import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../src/index.js';
 import { anyFramework, eventually, type TestApp } from './support/apps.js';
 import { clientClose, clientFrame } from './support/frames.js';
-import { http2Session } from './support/http2-tunnel.js';
+import { connectRequest, http2Session } from './support/http2-tunnel.js';
 import { listen, makeHttp2Server, type TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -51,15 +52,7 @@ async function site(
 
 /** Asks for a WebSocket. */
 function ask(session: ClientHttp2Session, path = '/', headers: Record<string, string> = {}): ClientHttp2Stream {
-  const stream = session.request({
-    ':method': 'CONNECT',
-    ':protocol': 'websocket',
-    ':scheme': 'http',
-    ':authority': 'localhost',
-    ':path': path,
-    'sec-websocket-version': '13',
-    ...headers,
-  });
+  const stream = connectRequest(session, { ':path': path, 'sec-websocket-version': '13', ...headers });
   stream.on('error', () => {});
   return stream;
 }
@@ -233,5 +226,148 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     await eventually(() => sockets.connectionCount === 0);
     assert.equal(errors.length <= 51, true);
     await open(session);
+  });
+
+  it('wait for nobody else of their session: neither for who is not read nor for who does not read', async (t) => {
+    const { session } = await site(t, (app, sockets) => {
+      app.use(
+        '/unread',
+        sockets.handler(async (socket) => void (await socket.closed)),
+      );
+      app.use(
+        '/push',
+        sockets.handler(async (socket) => {
+          for (;;) await socket.sendAsync(Buffer.alloc(1 << 20));
+        }),
+      );
+      app.use('/echo', sockets.handler(echo));
+    });
+    const unread = await open(session, '/unread');
+    for (let i = 0; i < 64; i++) unread.write(clientFrame({ opcode: 2, payload: Buffer.alloc(1 << 16) }));
+    // More than maxSessionMemory of Node (10 MB) waits for these
+    for (let i = 0; i < 30; i++) await open(session, '/push');
+    const stream = await open(session, '/echo');
+    for (let round = 0; round < 20; round++) {
+      stream.write(clientFrame({ payload: `round ${round}` }));
+      assert.equal(String((await once(stream, 'data'))[0].subarray(2)), `round ${round}`);
+    }
+    assert.ok(unread.writableLength > 0);
+  });
+
+  it('have one limit with all others, maxConnections, and a stream beyond it harms none', async (t) => {
+    const { session, sockets } = await site(t, (app, instance) => void app.use(instance.handler(echo)), {
+      maxConnections: 5,
+    });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => answerTo(ask(session))));
+    const refused = answers.filter(({ status }) => status === 503);
+    assert.equal(refused.length, 45);
+    for (const { stream, headers } of refused) {
+      assert.equal(headers['retry-after'], '10');
+      assert.equal((await endOf(stream)).code, constants.NGHTTP2_NO_ERROR);
+    }
+    assert.equal(sockets.connectionCount, 5);
+    const { stream } = answers.find(({ status }) => status === 200) as Answer;
+    stream.write(clientFrame({ payload: 'still here' }));
+    assert.equal(String((await once(stream, 'data'))[0].subarray(2)), 'still here');
+  });
+
+  it('survive a client that opens and resets streams as fast as it can', async (t) => {
+    const { server, session, sockets } = await site(t, (app, instance) => void app.use(instance.handler(echo)));
+    const bystander = await open(session);
+    const attacker = await http2Session(t, server);
+    for (let i = 0; i < 2000 && !attacker.destroyed && !attacker.closed; i++) {
+      ask(attacker).close(constants.NGHTTP2_CANCEL);
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    attacker.destroy();
+    await eventually(() => sockets.connectionCount === 1);
+    bystander.write(clientFrame({ payload: 'unharmed' }));
+    assert.equal(String((await once(bystander, 'data'))[0].subarray(2)), 'unharmed');
+  });
+
+  it('go over to ws', async (t) => {
+    const { session } = await site(t, (app, sockets) => {
+      app.use(
+        sockets.handler(async ({ ws, closed }) => {
+          ws.on('message', (data) => ws.send(`ws: ${data}`));
+          await closed;
+        }),
+      );
+    });
+    const stream = await open(session);
+    stream.write(clientFrame({ payload: 'hello' }));
+    assert.equal(String((await once(stream, 'data'))[0].subarray(2)), 'ws: hello');
+    const end = endOf(stream);
+    stream.write(clientClose(1000));
+    stream.once('end', () => stream.end());
+    assert.equal((await end).code, constants.NGHTTP2_NO_ERROR);
+  });
+
+  it('are refused with large bodies at the pace of the client, however the application writes them', async (t) => {
+    const body = 'x'.repeat(3 << 20);
+    const { session } = await site(t, (app) => {
+      app.use('/chunked', (_req, res) => {
+        res.statusCode = 403;
+        res.setHeader('Transfer-Encoding', 'chunked');
+        res.setHeader('Trailer', 'X-Sum');
+        for (let at = 0; at < body.length; at += 1 << 16) res.write(body.slice(at, at + (1 << 16)));
+        res.addTrailers({ 'X-Sum': 'all' });
+        res.end();
+      });
+      app.use('/piped', (_req, res) => {
+        res.statusCode = 403;
+        Readable.from(Array.from({ length: 48 }, (_, at) => body.slice(at << 16, (at + 1) << 16))).pipe(res);
+      });
+      app.use((_req, res) => {
+        res.statusCode = 403;
+        res.setHeader('Content-Length', body.length);
+        res.end(body);
+      });
+    });
+    for (const path of ['/', '/chunked', '/piped']) {
+      const { stream, headers } = await answerTo(ask(session, path));
+      assert.equal(headers['transfer-encoding'], undefined);
+      const { body: got, code, trailers } = await endOf(stream);
+      assert.equal(got.length, body.length, path);
+      assert.equal(code, constants.NGHTTP2_NO_ERROR);
+      assert.equal(trailers['x-sum'], path === '/chunked' ? 'all' : undefined);
+    }
+  });
+
+  it('are seen by other upgrade listeners, unless they are exclusive', async (t) => {
+    const sockets = webSockets();
+    const server = await listen(
+      t,
+      makeHttp2Server((_req, res) => void res.end()),
+    );
+    const app = anyFramework();
+    app.use('/ours', sockets.handler(echo));
+    const seen: unknown[] = [];
+    server.on('upgrade', (req: IncomingMessage, socket) => {
+      seen.push(req.url);
+      if (req.url === '/theirs') socket.end('HTTP/1.1 418 Teapot\r\n\r\n');
+    });
+    const detach = sockets.attach(server, app);
+    const session = await http2Session(t, server);
+    assert.equal((await answerTo(ask(session, '/ours'))).status, 200);
+    assert.equal((await answerTo(ask(session, '/theirs'))).status, 418);
+    detach();
+    sockets.attach(server, app, { exclusive: true });
+    assert.equal((await answerTo(ask(session, '/theirs'))).status, 404);
+    assert.deepEqual(seen, ['/ours', '/theirs']);
+  });
+
+  it('are left alone when nothing is attached any more, by drains too', async (t) => {
+    const sockets = webSockets();
+    const server = await listen(
+      t,
+      makeHttp2Server((_req, res) => void res.end('ordinary')),
+    );
+    sockets.attach(server, anyFramework())();
+    const session = await http2Session(t, server);
+    assert.notEqual((await answerTo(ask(session))).status, 404);
+    await sockets.close();
+    assert.equal((await answerTo(session.request())).status, 200);
+    assert.equal(session.closed, false);
   });
 });

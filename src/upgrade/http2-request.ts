@@ -7,6 +7,11 @@ export function isWebSocketStream(headers: IncomingHttpHeaders): boolean {
   return headers[':method'] === 'CONNECT' && headers[':protocol'] === 'websocket';
 }
 
+/** A method of every `IncomingMessage` that `@types/node` does not know. */
+interface ParsedRequest extends IncomingMessage {
+  _addHeaderLines(lines: readonly string[], count: number): void;
+}
+
 /** The request of a WebSocket over HTTP/2, and its socket. */
 export interface Http2Upgrade {
   readonly req: IncomingMessage;
@@ -21,24 +26,21 @@ export interface Http2Upgrade {
 export function upgradeRequestOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Http2Upgrade {
   const socket = new Http2Socket(stream);
   // `IncomingMessage` wants a Socket, and uses what this one has of it
-  const req: IncomingMessage = Reflect.construct(IncomingMessage, [socket]);
+  const req: ParsedRequest = Reflect.construct(IncomingMessage, [socket]);
   req.httpVersion = '2.0';
   req.httpVersionMajor = 2;
   req.httpVersionMinor = 0;
   req.method = 'GET';
-  // An extended CONNECT without a path does not come as far as this (RFC 8441, section 4)
+  // An extended CONNECT without a path or an authority does not come as far as this (RFC 8441, section 4)
   req.url = headers[':path'] as string;
-  const known: IncomingMessage['headers'] = { connection: 'Upgrade', upgrade: 'websocket' };
-  // It replaces Host (RFC 9113, section 8.3.1)
-  const authority = headers[':authority'];
-  if (authority !== undefined) known.host = authority;
+  // The authority replaces Host (RFC 9113, section 8.3.1)
+  const lines = ['host', String(headers[':authority']), 'connection', 'Upgrade', 'upgrade', 'websocket'];
   for (const [name, value] of Object.entries(headers)) {
-    if (!name.startsWith(':') && !Object.hasOwn(known, name)) known[name] = value;
+    if (name.startsWith(':') || name === 'host') continue;
+    for (const item of [value].flat()) lines.push(name, String(item));
   }
-  req.headers = known;
-  req.rawHeaders = Object.entries(known).flatMap(([name, value]) =>
-    [value].flat().flatMap((item) => [name, String(item)]),
-  );
+  // The way of Node's parser, and of whoever else makes requests: `headersDistinct` counts on it
+  req._addHeaderLines(lines, lines.length);
   // It has no body: what follows are frames
   req.complete = true;
   req.push(null);

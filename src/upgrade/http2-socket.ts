@@ -8,6 +8,12 @@ const HEAD_END = '\r\n\r\n';
 /** A head of more bytes than this is none. */
 const LONGEST_HEAD = 1 << 20;
 
+/**
+ * Most bytes that wait below the stream. Node counts them for the whole session, and refuses streams (ENHANCE_YOUR_CALM)
+ * beyond its `maxSessionMemory` of 10 MB: a dozen slow clients behind one proxy with a megabyte each would keep out all others.
+ */
+const PORTION = 16 * 1024;
+
 const SWITCHING_PROTOCOLS = 101;
 
 /** How long a refusal that its sender has turned away from may wait for the client's window. */
@@ -59,6 +65,8 @@ export class Http2Socket extends Duplex {
   /** The answer was another than 101. */
   #isRefusal = false;
   #body: ChunkedBody | undefined;
+  /** END_STREAM is on its way. */
+  #isEnded = false;
 
   constructor(stream: ServerHttp2Stream) {
     // As the sockets of a server: who ends one half may go on with the other
@@ -91,7 +99,10 @@ export class Http2Socket extends Duplex {
     stream.on('close', () => this.#closed());
     stream.on('timeout', () => this.emit('timeout'));
     // Ends the stream by a frame of its own, so that a reset can still come before it
-    stream.on('wantTrailers', () => stream.sendTrailers(parseFields(this.#body?.trailers ?? [])));
+    stream.on('wantTrailers', () => {
+      stream.sendTrailers(parseFields(this.#body?.trailers ?? []));
+      this.#isEnded = true;
+    });
   }
 
   /** Bytes written, those that wait included; as of a socket. */
@@ -162,24 +173,18 @@ export class Http2Socket extends Duplex {
     this.#bytesWritten += chunk.length;
     if (this.#head !== undefined) this.#writeHead(chunk, callback);
     else if (this.#body !== undefined) this.#writeBody(chunk, callback);
-    else this.#stream.write(chunk, callback);
+    else this.#send([chunk], callback);
   }
 
   override _writev(writes: Array<{ readonly chunk: Buffer }>, callback: Callback): void {
-    const stream = this.#stream;
+    const chunks = writes.map(({ chunk }) => chunk);
     if (this.#head !== undefined || this.#body !== undefined) {
-      this._write(Buffer.concat(writes.map(({ chunk }) => chunk)), '', callback);
+      this._write(Buffer.concat(chunks), '', callback);
       return;
     }
-    this.#lastWrite = 0;
-    stream.cork();
-    const last = writes.length - 1;
-    for (const [at, { chunk }] of writes.entries()) {
-      this.#lastWrite += chunk.length;
-      stream.write(chunk, at === last ? callback : undefined);
-    }
+    this.#lastWrite = chunks.reduce((sum, { length }) => sum + length, 0);
     this.#bytesWritten += this.#lastWrite;
-    stream.uncork();
+    this.#send(chunks, callback);
   }
 
   override _final(callback: Callback): void {
@@ -193,14 +198,13 @@ export class Http2Socket extends Duplex {
     // The client has nothing more to say to it, and would leave its half open (RFC 9113, section 8.1)
     if (this.#isRefusal) this.once('finish', () => this.destroy());
     // A status that has no body ends it with the head
-    if (stream.writableEnded) callback();
+    if (this.#isEnded) callback();
     else stream.end(callback);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     const stream = this.#stream;
     // What is not read would keep the stream, and its session, open for ever
-    stream.on('error', ignore);
     stream.resume();
     if (!stream.closed) this.#close(error);
     callback(error);
@@ -209,15 +213,23 @@ export class Http2Socket extends Duplex {
   #close(error: Error | null): void {
     const stream = this.#stream;
     if (this.#head === undefined && this.writableFinished) {
-      stream.close(constants.NGHTTP2_NO_ERROR);
+      this.#closeInOrder();
     } else if (this.#isRefusal && error === null) {
       // TCP delivers what was written to a socket before it was destroyed, as many do with a refusal
-      stream.end(() => stream.close(constants.NGHTTP2_NO_ERROR));
+      stream.end(() => this.#closeInOrder());
       const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), FAREWELL_TIMEOUT).unref();
       stream.once('close', () => clearTimeout(timer));
     } else {
       stream.close(constants.NGHTTP2_CANCEL);
     }
+  }
+
+  /** Closes a stream that has been ended. In the same turn, the reset would overtake the end. */
+  #closeInOrder(): void {
+    const stream = this.#stream;
+    const close = (): void => void setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+    if (this.#isEnded) close();
+    else stream.once('wantTrailers', close);
   }
 
   /** The stream is over. What has come in good order is there to be read, as of a socket. */
@@ -242,8 +254,8 @@ export class Http2Socket extends Duplex {
       try {
         if (status >= 200 || status === SWITCHING_PROTOCOLS) {
           this.#respond(status, lines);
-          if (rest === '' || this.#stream.writableEnded) callback();
-          else if (this.#body === undefined) this.#stream.write(Buffer.from(rest, 'latin1'), callback);
+          if (rest === '' || this.#isEnded) callback();
+          else if (this.#body === undefined) this.#send([Buffer.from(rest, 'latin1')], callback);
           else this.#writeBody(Buffer.from(rest, 'latin1'), callback);
           return;
         }
@@ -262,6 +274,36 @@ export class Http2Socket extends Duplex {
     if (lines.some((line) => CHUNKED.test(line))) this.#body = new ChunkedBody();
     const answer = this.#isRefusal ? status : constants.HTTP_STATUS_OK;
     this.#stream.respond({ ...parseFields(lines), ':status': answer }, { waitForTrailers: true });
+    this.#isEnded = this.#stream.writableEnded;
+  }
+
+  /** Gives the stream one portion after the other. */
+  #send(chunks: readonly Buffer[], callback: Callback): void {
+    const stream = this.#stream;
+    let at = 0;
+    let offset = 0;
+
+    function proceed(error?: Error | null): void {
+      if (error || at === chunks.length) {
+        callback(error);
+        return;
+      }
+      stream.cork();
+      for (let room = PORTION; room > 0 && at < chunks.length; ) {
+        const chunk = chunks[at] as Buffer;
+        const part = chunk.subarray(offset, offset + room);
+        room -= part.length;
+        offset += part.length;
+        if (offset === chunk.length) {
+          at++;
+          offset = 0;
+        }
+        stream.write(part, room === 0 || at === chunks.length ? proceed : undefined);
+      }
+      stream.uncork();
+    }
+
+    proceed();
   }
 
   #writeBody(chunk: Buffer, callback: Callback): void {
@@ -273,13 +315,11 @@ export class Http2Socket extends Duplex {
       return;
     }
     if (data.length === 0) callback();
-    else this.#stream.write(Buffer.concat(data), callback);
+    else this.#send(data, callback);
   }
 }
 
 const CHUNKED = /^transfer-encoding:.*\bchunked\s*$/i;
-
-function ignore(): void {}
 
 /** The fields of a head or of trailers as Node and `ws` write them, but for those that only HTTP/1.1 has. */
 function parseFields(lines: readonly string[]): OutgoingHttpHeaders {

@@ -111,11 +111,8 @@ export class Http2Tunnel extends Duplex {
       if (!dropped.has(name)) headers[name] = name in headers ? [headers[name] as string, value].flat() : value;
     }
     const fieldOf = (wanted: string): string | undefined => fields.find(([name]) => name === wanted)?.[1];
-    const stream = this.session.request({
+    const stream = connectRequest(this.session, {
       ...headers,
-      ':method': 'CONNECT',
-      ':protocol': 'websocket',
-      ':scheme': this.session.encrypted === true ? 'https' : 'http',
       ':path': requestLine.split(' ')[1] ?? '/',
       ':authority': fieldOf('host') ?? 'localhost',
     });
@@ -151,6 +148,23 @@ export class Http2Tunnel extends Duplex {
 
 function acceptOf(key = ''): string {
   return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}
+
+/** Asks for a WebSocket. The stream can be reset without having been ended before. */
+export function connectRequest(session: ClientHttp2Session, headers: OutgoingHttpHeaders): ClientHttp2Stream {
+  const stream = session.request(
+    {
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': session.encrypted === true ? 'https' : 'http',
+      ':authority': 'localhost',
+      ':path': '/',
+      ...headers,
+    },
+    { waitForTrailers: true },
+  );
+  stream.on('wantTrailers', () => stream.sendTrailers({}));
+  return stream;
 }
 
 /** A session with a server, on which WebSockets can be opened; destroyed at the end of the test. */
