@@ -6,6 +6,7 @@ import session from 'express-session';
 import createError from 'http-errors';
 import { type WebSockets, webSockets } from 'websocket-context';
 import { Broadcast } from './broadcast.js';
+import type { Broker } from './broker.js';
 import { ChatRooms, toName } from './chat.js';
 import { laboratory } from './close-laboratory.js';
 import { documentation } from './docs.js';
@@ -28,11 +29,17 @@ export interface Demo {
   readonly close: WebSockets['close'];
 }
 
-export function createDemo(): Demo {
+/** With a broker, groups reach a second process of the demo, which listens on `secondPort`. */
+export interface DemoOptions {
+  readonly broker?: Broker | undefined;
+  readonly secondPort?: number | undefined;
+}
+
+export function createDemo({ broker, secondPort }: DemoOptions = {}): Demo {
   const app = express();
-  const sockets = webSockets();
+  const sockets = webSockets({ backplane: broker?.backplane });
   const rooms = new ChatRooms(sockets);
-  const broadcast = new Broadcast(sockets);
+  const broadcast = new Broadcast(sockets, broker, secondPort);
   const lab = laboratory(sockets);
 
   app.disable('x-powered-by');
@@ -47,7 +54,8 @@ export function createDemo(): Demo {
   }
   app.use(
     session({
-      name: 'demo.sid',
+      // Two processes on one host share its cookies, but not their sessions.
+      name: process.env.DEMO_IS_SECOND ? 'demo.second' : 'demo.sid',
       secret: process.env.SESSION_SECRET ?? randomBytes(32).toString('hex'),
       resave: false,
       saveUninitialized: false,
@@ -77,7 +85,12 @@ export function createDemo(): Demo {
 
   app.get(
     '/broadcast',
-    pageOr('broadcast', '/broadcast', ['broadcast.ts', 'broadcast-clients.ts'], 'how-to/rooms-and-broadcast.md'),
+    pageOr(
+      'broadcast',
+      '/broadcast',
+      ['broadcast.ts', 'broadcast-clients.ts', 'broker.ts'],
+      'how-to/rooms-and-broadcast.md',
+    ),
     broadcast.watch,
   );
   app.get('/broadcast/member', broadcast.member);

@@ -4,6 +4,7 @@ import type { Request, RequestHandler } from 'express';
 import createError from 'http-errors';
 import { type GroupSendOptions, type WebSocketContext, WebSocketState, type WebSockets } from 'websocket-context';
 import { z } from 'zod';
+import type { Broker } from './broker.js';
 
 /** Three ways to treat a member that reads more slowly than the group is sent to. */
 const policies: Readonly<Record<string, GroupSendOptions>> = {
@@ -17,7 +18,9 @@ const MESSAGE_BYTES = 8192;
 const REPORT_MS = 250;
 const LARGEST_RATE = 50;
 
-const wish = z.object({ rate: z.number().min(1).max(LARGEST_RATE) });
+const BROKER_PAUSE_MS = 8000;
+
+const wish = z.object({ rate: z.number().min(1).max(LARGEST_RATE).optional(), pauseBroker: z.boolean().optional() });
 
 /** What the process of the clients counts, for each policy. */
 type Counts = Record<string, unknown>;
@@ -25,6 +28,8 @@ type Counts = Record<string, unknown>;
 /** Sends the same messages to three groups, as long as somebody watches. */
 export class Broadcast {
   readonly #sockets: WebSockets;
+  readonly #broker: Broker | undefined;
+  readonly #secondPort: number | undefined;
   readonly #slow = new Set<WebSocketContext>();
   #rate = 20;
   #counts: Counts = {};
@@ -32,8 +37,10 @@ export class Broadcast {
   #aborted: Record<string, number> = {};
   #stop: (() => void) | undefined;
 
-  constructor(sockets: WebSockets) {
+  constructor(sockets: WebSockets, broker?: Broker, secondPort?: number) {
     this.#sockets = sockets;
+    this.#broker = broker;
+    this.#secondPort = secondPort;
   }
 
   /** The route of the 500 clients, which live in a process of their own: `?policy=wait&pace=slow`. */
@@ -59,7 +66,10 @@ export class Broadcast {
       await socket.addToGroupAsync('broadcast watchers');
       this.#stop ??= this.#start(req.socket.localPort ?? 0);
       try {
-        for await (const { rate } of socket.json({ receive: wish })) this.#rate = rate;
+        for await (const { rate, pauseBroker } of socket.json({ receive: wish })) {
+          this.#rate = rate ?? this.#rate;
+          if (pauseBroker) this.#broker?.pause(BROKER_PAUSE_MS).catch(console.error);
+        }
       } finally {
         void socket.removeFromGroupAsync('broadcast watchers');
         if (this.#sockets.group('broadcast watchers').size === 0) this.close();
@@ -75,7 +85,10 @@ export class Broadcast {
   #start(port: number): () => void {
     this.#skipped = { wait: 0, volatile: 0, latest: 0 };
     this.#aborted = { wait: 0, volatile: 0, latest: 0 };
-    const clients = fork(fileURLToPath(new URL('broadcast-clients.js', import.meta.url)), [String(port)]);
+    const clients = fork(
+      fileURLToPath(new URL('broadcast-clients.js', import.meta.url)),
+      [port, this.#secondPort ?? port].map(String),
+    );
     clients.on('message', (counts) => {
       this.#counts = counts as Counts;
     });
@@ -123,9 +136,10 @@ export class Broadcast {
       rate: this.#rate,
       groups,
       clients: this.#counts,
+      backplane: this.#sockets.backplane,
       memory: process.memoryUsage.rss(),
     });
-    void this.#sockets.group('broadcast watchers').sendAsync(report, { latest: 'report' });
+    void this.#sockets.group('broadcast watchers').sendAsync(report, { latest: 'report', local: true });
   }
 }
 

@@ -1,18 +1,29 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createDemo } from './app.js';
+import { connectBroker, startSecondProcess } from './broker.js';
 
-const { app, sockets, close } = createDemo();
+const { REDIS_URL, DEMO_IS_SECOND } = process.env;
+const broker = REDIS_URL ? await connectBroker(REDIS_URL) : undefined;
+// With a broker there are two processes, so that there is something to carry messages between.
+const second = broker && !DEMO_IS_SECOND ? await startSecondProcess() : undefined;
+const { app, sockets, close } = createDemo({ broker, secondPort: second?.port });
 const server = createServer(app);
 sockets.attach(server, app);
 
 const address = await listen(server, process.env.PORT, process.env.HOST ?? '127.0.0.1');
 console.log(`The demo is running at ${address}`);
+if (second) console.log(`A second process is running at http://localhost:${second.port}/`);
 console.log('Press Ctrl+C to see it close its connections before it exits.');
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, shutDown);
+if (DEMO_IS_SECOND) {
+  process.send?.((server.address() as AddressInfo).port);
+  process.once('disconnect', () => process.exit());
+}
 
 function shutDown(signal: NodeJS.Signals): void {
+  second?.process.kill(signal);
   console.log(`${signal}: closing ${sockets.connections.size} connections`);
   // Nothing but an empty event loop ends this process, which proves that nothing was left behind. The timer is for the
   // day when something was: unreferenced, it fires only in a process that refuses to end.
@@ -20,6 +31,8 @@ function shutDown(signal: NodeJS.Signals): void {
   close({ code: 1001, reason: 'restarting', timeout: 5000 }).then(
     (report) => {
       console.log(report);
+      broker?.close();
+      if (DEMO_IS_SECOND) process.disconnect();
       server.close();
       server.closeIdleConnections();
       // Browsers open connections in advance. Until they carry a request, they do not count as idle.

@@ -7,7 +7,15 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { type ClientOptions, WebSocket } from 'ws';
+import { hasBroker, startBroker } from './support/brokers.js';
 import { runDemo, startDemo, startSample } from './support/demo.js';
+
+/** What the broadcast page is told. */
+interface BroadcastReport {
+  readonly backplane: { readonly status: string; readonly nodes: number; readonly unavailable: number };
+  /** How many messages have been read at each of the processes. */
+  readonly clients: { readonly readAt: readonly [number, number] };
+}
 
 interface Client {
   readonly socket: WebSocket;
@@ -369,6 +377,28 @@ describe('the demo', () => {
       body: JSON.stringify({ timeline: '1', experiment: '__proto__' }),
     });
     assert.equal(response.status, 400);
+  });
+
+  it('with a broker runs in two processes, and one that stops disturbs nobody at the first', async (t) => {
+    if (!hasBroker('redis-server')) return t.skip('redis-server is not installed');
+    const broker = await startBroker(t, 'redis-server');
+    const demo = await startDemo(t, { REDIS_URL: `redis://127.0.0.1:${broker.port}` });
+    const page = await connect(t, `${demo.socketUrl}/broadcast`);
+    const reportWhere = async (isRight: (report: BroadcastReport) => boolean): Promise<BroadcastReport> => {
+      for (;;) {
+        const report = await nextEvent(page);
+        if (report.clients.readAt && isRight(report)) return report;
+      }
+    };
+
+    await reportWhere(({ backplane, clients }) => backplane.nodes === 2 && clients.readAt[1] > 1000);
+    page.socket.send(JSON.stringify({ pauseBroker: true }));
+    const during = await reportWhere(({ backplane }) => backplane.unavailable > 0);
+    await reportWhere(({ clients }) => clients.readAt[0] > during.clients.readAt[0] + 1000);
+    const after = await reportWhere(({ backplane }) => backplane.status === 'ready');
+    await reportWhere(({ clients }) => clients.readAt[1] > after.clients.readAt[1] + 1000);
+
+    assert.deepEqual(await demo.stop('SIGTERM'), { code: 0, signal: null });
   });
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

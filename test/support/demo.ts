@@ -20,9 +20,9 @@ export interface DemoProcess {
 /** The compiled demo; tests run from the root of the project. */
 const build = resolve('.demo-build');
 
-/** Starts the demo as `npm run demo` does, on a free port. */
-export async function startDemo(t: Pick<TestContext, 'after'>): Promise<DemoProcess> {
-  const { child, output } = start(t, [`${build}/server.js`]);
+/** Starts the demo as `npm run demo` does, on a free port, with `env` beside what it inherits. */
+export async function startDemo(t: Pick<TestContext, 'after'>, env: NodeJS.ProcessEnv = {}): Promise<DemoProcess> {
+  const { child, output } = start(t, [`${build}/server.js`], undefined, { PORT: '0', ...env });
   const address = /running at (http:\/\/\S+)\//;
   while (!address.test(output())) await progress(child, output);
   return toDemoProcess(child, output, address.exec(output())?.[1] ?? '');

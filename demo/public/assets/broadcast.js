@@ -28,6 +28,8 @@ const SLOW = 5;
 /** @type {WebSocket} */
 let socket;
 let began;
+/** What was read at each process, for the last second. */
+const reads = [];
 let last = POLICIES.map(() => 0);
 /** What the slow ones have read, and how old it was: they read seldom. */
 const seldom = POLICIES.map(() => ({ read: 0, age: null }));
@@ -44,6 +46,7 @@ const cells = rows.map(([title]) => {
 
 // Scrolls by keyboard too.
 byId('policies').closest('section').tabIndex = 0;
+byId('pause-broker').addEventListener('click', () => socket.send(JSON.stringify({ pauseBroker: true })));
 connect();
 byId('rate').addEventListener('input', () => {
   const rate = byId('rate').valueAsNumber;
@@ -63,7 +66,7 @@ function connect() {
   });
 }
 
-function show({ rate, groups, clients, memory }) {
+function show({ rate, groups, clients, memory, backplane }) {
   const members = groups.reduce((sum, group) => sum + group.members, 0);
   setPill(state, `${members} members, server at ${size(memory)}`, members > 0 ? 'good' : 'warn');
   if (document.activeElement !== byId('rate')) {
@@ -71,6 +74,7 @@ function show({ rate, groups, clients, memory }) {
     byId('rate-text').textContent = `${rate} per second`;
   }
   if (!clients.groups) return;
+  if (backplane.status !== 'none') showBroker(backplane, clients);
   const all = groups.map((group, index) => {
     const perSecond = 1000 / clients.interval;
     const { slow } = clients.groups[index];
@@ -96,6 +100,22 @@ function show({ rate, groups, clients, memory }) {
     seconds,
     all.map(({ held: bytes }) => bytes / MIB),
   );
+}
+
+function showBroker({ status, nodes, published, unavailable }, { readAt }) {
+  byId('broker').hidden = false;
+  if (byId('broker-state').textContent !== status)
+    setPill(byId('broker-state'), status, status === 'ready' ? 'good' : 'bad');
+  reads.push({ at: performance.now(), readAt });
+  if (reads.length > 5) reads.shift();
+  const [first] = reads;
+  const seconds = Math.max((performance.now() - first.at) / 1000, 0.001);
+  for (const [place, id] of ['read-here', 'read-there'].entries()) {
+    byId(id).textContent = number.format(Math.round((readAt[place] - first.readAt[place]) / seconds));
+  }
+  byId('nodes').textContent = number.format(nodes);
+  byId('published').textContent = number.format(published);
+  byId('unavailable').textContent = number.format(unavailable);
 }
 
 function milliseconds(value) {
