@@ -114,9 +114,11 @@ describe('the samples', () => {
   it('session.ts sets its cookie on the 101 and finds the session again', async (t) => {
     const { socketUrl } = await startSample(t, 'session');
     const socket = new WebSocket(`${socketUrl}/visits`);
+    // The message may come with the 101.
+    const message = once(socket, 'message');
     const [response] = (await once(socket, 'upgrade')) as [IncomingMessage];
     const [cookie = ''] = response.headers['set-cookie'] ?? [];
-    const [first] = await once(socket, 'message');
+    const [first] = await message;
     assert.equal(first.toString(), 'Visit 1');
 
     const again = await connect(t, `${socketUrl}/visits`, { headers: { cookie: cookie.split(';')[0] ?? '' } });
