@@ -1,8 +1,9 @@
 import createError from 'http-errors';
+import { checkTime } from './arguments.js';
 import { closePayload } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
-import { closeGracefully, cutOff, trafficOf, type WebSocketContext } from './context/web-socket-context.js';
+import { connectionOf, type WebSocketContext } from './context/web-socket-context.js';
 import { Deadline } from './deadline.js';
 import { farewell } from './upgrade/farewell.js';
 
@@ -26,9 +27,6 @@ export interface DrainResult {
   /** How many were dropped, by us or by the peer. */
   readonly aborted: number;
 }
-
-/** Longest delay of a timer in milliseconds, 24.8 days. */
-const MAX_TIMEOUT = 0x7fffffff;
 
 /** Counts since an instance was made, as the performance counters of System.Web kept them. */
 export interface WebSocketTotals extends Traffic {
@@ -110,7 +108,7 @@ export class ConnectionRegistry {
     messagesSent: 0,
   };
   #drain: Promise<DrainResult> | undefined;
-  #parting: { readonly code: number; readonly reason: string } | undefined;
+  #farewell: { readonly code: number; readonly reason: string } | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -137,7 +135,7 @@ export class ConnectionRegistry {
     if (isTerminal(context.state)) return;
     this.#contexts.add(context);
     route?.add();
-    if (this.#parting !== undefined) closeGracefully(context, this.#parting.code, this.#parting.reason);
+    if (this.#farewell !== undefined) connectionOf(context).closeGracefully(this.#farewell.code, this.#farewell.reason);
   }
 
   /** A handshake has been refused. */
@@ -156,7 +154,7 @@ export class ConnectionRegistry {
   /** Totals since the instance was made, live connections included. */
   get totals(): WebSocketTotals {
     const totals = { ...this.#totals };
-    for (const context of this.#contexts) addTraffic(totals, trafficOf(context));
+    for (const context of this.#contexts) addTraffic(totals, connectionOf(context).traffic);
     return totals;
   }
 
@@ -167,20 +165,20 @@ export class ConnectionRegistry {
    */
   async close(code: number, reason: string, timeout: number): Promise<DrainResult> {
     closePayload(code, reason);
-    checkTimeout(timeout);
+    checkTime(timeout, 'Cannot close: timeout', true);
     this.#drain ??= this.#close(code, reason, timeout);
     return this.#drain;
   }
 
   async #close(code: number, reason: string, timeout: number): Promise<DrainResult> {
-    this.#parting = { code, reason };
+    this.#farewell = { code, reason };
     const leaving = [...this.#contexts];
     const ends = leaving.map((context) => context.closed);
-    for (const context of leaving) closeGracefully(context, code, reason);
+    for (const context of leaving) connectionOf(context).closeGracefully(code, reason);
     const abortAll = (): void => {
       for (const context of leaving) {
         context.abort();
-        cutOff(context);
+        connectionOf(context).cutOff();
       }
     };
     const ended = (): number => leaving.filter(({ state }) => isTerminal(state)).length;
@@ -198,13 +196,4 @@ function checkLimit(open: number, limit: number): void {
   throw createError(503, `Cannot accept WebSocket: ${limit} connections are open, which is maxConnections`, {
     headers: { 'Retry-After': '10' },
   });
-}
-
-function checkTimeout(timeout: unknown): void {
-  const needed = `must be a number from 0 to ${MAX_TIMEOUT} (milliseconds) or Infinity`;
-  if (typeof timeout !== 'number') {
-    throw new TypeError(`Cannot close: timeout is of type ${typeof timeout}, ${needed}`);
-  }
-  if (timeout === Number.POSITIVE_INFINITY || (timeout >= 0 && timeout <= MAX_TIMEOUT)) return;
-  throw new RangeError(`Cannot close: timeout is ${timeout}, ${needed}`);
 }

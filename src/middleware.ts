@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import createError from 'http-errors';
+import { typeOf } from './arguments.js';
 import { Backplane, NO_BACKPLANE_INFO } from './backplane/backplane.js';
 import type { BackplaneInfo } from './backplane/driver.js';
 import { reportStatus } from './backplane/status-report.js';
@@ -292,8 +293,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     fn: (socket: WebSocketContext, req: Req, res: Res) => unknown,
     routeOptions?: WebSocketRouteOptions,
   ): (req: Req, res: Res, next: NextFunction) => void {
-    if (typeof fn !== 'function')
-      throw new TypeError(`Cannot make a handler: fn is of type ${typeof fn}, must be a function`);
+    if (typeof fn !== 'function') throw new TypeError(`Cannot make a handler: fn is ${typeOf(fn)}, must be a function`);
     const route = routeOf(routeOptions);
     return (req: Req & ExpressRequest, res, next) => {
       const life = runOf(req);

@@ -4,6 +4,7 @@
  * @module websocket-context/nats
  */
 
+import { typeOf } from './arguments.js';
 import type { BackplaneDriver, BackplaneDriverEvents } from './backplane/driver.js';
 import { checkDriverOptions, checkPrefix, missingMethods } from './backplane/driver-options.js';
 import { LIMIT, within } from './backplane/within.js';
@@ -189,7 +190,7 @@ function isPromise(value: unknown): value is Promise<unknown> {
 function checkConnection(connection: unknown): void {
   const needed = 'must be a connection of nats.js 3 or the promise of one';
   if (typeof connection !== 'object' || connection === null) {
-    const found = connection === null ? 'null' : `of type ${typeof connection}`;
+    const found = typeOf(connection);
     throw new TypeError(`Cannot use the connection of nats(): it is ${found}, ${needed}`);
   }
   const missing = missingMethods(connection, METHODS);

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
+import { MAX_TIMEOUT, typeOf } from './arguments.js';
 import type { BackplaneDriver, BackplaneStatus } from './backplane/driver.js';
 import { missingMethods } from './backplane/driver-options.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
@@ -134,9 +135,6 @@ export interface ResolvedOptions extends ResolvedRouteOptions {
   readonly backplane: BackplaneDriver | undefined;
   readonly onBackplane: WebSocketOptions['onBackplane'];
 }
-
-/** Longest delay of a timer in milliseconds, 24.8 days. */
-const MAX_TIMEOUT = 0x7fffffff;
 
 const DEFAULT_TIMEOUT = 10_000;
 
@@ -305,7 +303,7 @@ const instanceResolvers: Resolvers<ResolvedOptions> = {
 const attachResolvers: Resolvers<AttachOptions> = {
   filter: (_name, value) => {
     if (!isFunction<NonNullable<AttachOptions['filter']>>(value)) {
-      throw new TypeError(`Cannot attach: filter is of type ${typeof value}, must be a function`);
+      throw new TypeError(`Cannot attach: filter is ${typeOf(value)}, must be a function`);
     }
     return value;
   },

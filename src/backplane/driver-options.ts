@@ -1,3 +1,5 @@
+import { typeOf } from '../arguments.js';
+
 /** What stands between the prefix and the name of a channel. It does not occur in an encoded prefix. */
 const DELIMITER = '|';
 
@@ -13,8 +15,7 @@ const DEFAULT_PREFIX = 'websocket-context';
  */
 export function checkPrefix(prefix: unknown = DEFAULT_PREFIX): string {
   const needed = `must be a string of at most ${PREFIX_LIMIT} bytes of UTF-8`;
-  if (typeof prefix !== 'string')
-    throw new TypeError(`Cannot use the prefix: it is of type ${typeof prefix}, ${needed}`);
+  if (typeof prefix !== 'string') throw new TypeError(`Cannot use the prefix: it is ${typeOf(prefix)}, ${needed}`);
   if (/\p{Surrogate}/u.test(prefix)) throw new TypeError(`Cannot use the prefix: it has a lone surrogate, ${needed}`);
   const length = Buffer.byteLength(prefix);
   if (length > PREFIX_LIMIT) throw new RangeError(`Cannot use the prefix: it is ${length} bytes of UTF-8, ${needed}`);

@@ -1,3 +1,4 @@
+import { typeOf } from '../arguments.js';
 import { missingMethods } from './driver-options.js';
 
 /**
@@ -70,9 +71,7 @@ const IO_REDIS = 'duplicate connect disconnect on publish subscribe unsubscribe 
  */
 export function makeRedisWires(client: unknown, sharded: unknown): RedisWires {
   if (sharded !== undefined && typeof sharded !== 'boolean') {
-    throw new TypeError(
-      `Cannot use the option sharded of redis(): it is of type ${typeof sharded}, must be true or false`,
-    );
+    throw new TypeError(`Cannot use the option sharded of redis(): it is ${typeOf(sharded)}, must be true or false`);
   }
   if (isIoRedis(client)) {
     const isSharded = checkSharded(client.isCluster, sharded);
@@ -100,7 +99,7 @@ function isNodeRedis(client: unknown): client is NodeRedis {
 }
 
 function complaint(client: unknown): string {
-  if (!isObject(client)) return `it is ${client === null ? 'null' : `of type ${typeof client}`}`;
+  if (!isObject(client)) return `it is ${typeOf(client)}`;
   const lists = [missingMethods(client, NODE_REDIS), missingMethods(client, IO_REDIS)];
   // The library that it resembles most.
   const [fewest = []] = lists.sort((one, other) => one.length - other.length);

@@ -1,4 +1,5 @@
 import nodeCluster, { type Worker } from 'node:cluster';
+import { typeOf } from '../arguments.js';
 import { isRelayRequest, RELAY_MARK, type RelayReport, type RelayRequest } from './relay-protocol.js';
 
 /** Options of {@link relay}. */
@@ -41,7 +42,7 @@ export function relay({ bufferLimit = DEFAULT_BUFFER_LIMIT }: RelayOptions = {})
   }
   const needed = 'must be a positive integer';
   if (typeof bufferLimit !== 'number') {
-    throw new TypeError(`Cannot use the option bufferLimit of relay(): it is of type ${typeof bufferLimit}, ${needed}`);
+    throw new TypeError(`Cannot use the option bufferLimit of relay(): it is ${typeOf(bufferLimit)}, ${needed}`);
   }
   if (!Number.isInteger(bufferLimit) || bufferLimit < 1) {
     throw new RangeError(`Cannot use the option bufferLimit of relay(): it is ${bufferLimit}, ${needed}`);

@@ -64,6 +64,11 @@ const NO_PAYLOAD = Buffer.alloc(0);
 
 const settled: Promise<void> = Promise.resolve();
 
+/** A connection as those see it who use it: without what its parts report to it. */
+export type LiveConnection = {
+  [Member in keyof Connection as Member extends `on${Capitalize<string>}` ? never : Member]: Connection[Member];
+};
+
 /** One live connection: what can be done with it in which state, and the only place where its state changes. */
 export class Connection
   implements ReceiverEvents, SenderEvents, OurCloseEvents, KeepAlivePeer, TransportEvents, HandOverEvents

@@ -1,4 +1,5 @@
 import { isAnyArrayBuffer } from 'node:util/types';
+import { typeOf } from '../arguments.js';
 import { isDetached } from '../connection/detached.js';
 import { WebSocketMessageType } from './fragments.js';
 
@@ -56,8 +57,7 @@ export function incomingBytes(buffer: unknown, operation: string): Uint8Array | 
  */
 export function checkSignal(signal: unknown, operation: string): AbortSignal | undefined {
   if (signal === undefined || isAbortSignal(signal)) return signal;
-  const type = signal === null ? 'null' : `of type ${typeof signal}`;
-  throw new TypeError(`Cannot ${operation}: signal is ${type}, must be an AbortSignal`);
+  throw new TypeError(`Cannot ${operation}: signal is ${typeOf(signal)}, must be an AbortSignal`);
 }
 
 /** By its shape, because polyfills and other realms bring classes of their own. */
@@ -75,7 +75,7 @@ export function isText(messageType: unknown, payload: string | Uint8Array): bool
   if (messageType === WebSocketMessageType.Text) return true;
   if (messageType === WebSocketMessageType.Binary) return false;
   if (typeof messageType !== 'number') {
-    throw new TypeError(`Cannot send: messageType is of type ${typeof messageType}, must be Text (0) or Binary (1)`);
+    throw new TypeError(`Cannot send: messageType is ${typeOf(messageType)}, must be Text (0) or Binary (1)`);
   }
   throw new RangeError(`Cannot send: messageType is ${messageType}, must be Text (0) or Binary (1)`);
 }

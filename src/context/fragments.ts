@@ -1,4 +1,4 @@
-import type { Connection } from '../connection/connection.js';
+import type { LiveConnection } from '../connection/connection.js';
 import type { ReadKind } from '../connection/receiving/reads.js';
 import { type Enumeration, enumeration, type MemberOf } from '../enumeration.js';
 
@@ -65,7 +65,7 @@ export type CompletionCallback<C = unknown> = (
 const NO_DATA = Buffer.alloc(0);
 
 /** Reads a fragment the way `receiveAsync` reports it. */
-export function receiveKind(into: Uint8Array | undefined, connection: Connection): ReadKind<ReceiveResult> {
+export function receiveKind(into: Uint8Array | undefined, connection: LiveConnection): ReadKind<ReceiveResult> {
   return {
     take: (pieces) => {
       const fragment = pieces.takeFragment(into);

@@ -1,6 +1,7 @@
+import { typeOf } from '../arguments.js';
 import { onAbort } from '../connection/cancellation.js';
 import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/closing/close-status.js';
-import type { Connection } from '../connection/connection.js';
+import type { LiveConnection } from '../connection/connection.js';
 import { derive } from '../connection/deferred.js';
 import { receiveInProgress } from '../connection/failures.js';
 import { WebSocketError } from '../errors.js';
@@ -92,7 +93,7 @@ const DONE: Step = { value: undefined, done: true };
 
 /** What all JSON views of a connection have in common: one read at a time, and one order of sends. */
 export class JsonChannel {
-  readonly #connection: Connection;
+  readonly #connection: LiveConnection;
   readonly #socket: WebSocketContext;
   readonly #turns: Turns = new Turns();
   #reading = false;
@@ -103,7 +104,7 @@ export class JsonChannel {
   /** We have closed because of an invalid message. */
   #refused = false;
 
-  constructor(connection: Connection, socket: WebSocketContext) {
+  constructor(connection: LiveConnection, socket: WebSocketContext) {
     this.#connection = connection;
     this.#socket = socket;
   }
@@ -327,7 +328,7 @@ export function checkSchema(name: string, schema: unknown): void {
 
 function nameOf(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
-  return value === null ? 'null' : `of type ${typeof value}`;
+  return typeOf(value);
 }
 
 /** Parses and validates a message. */

@@ -1,4 +1,4 @@
-import type { Connection } from '../connection/connection.js';
+import type { LiveConnection } from '../connection/connection.js';
 import type { ReadKind } from '../connection/receiving/reads.js';
 
 /** A whole message: text as a `string`, binary as a `Buffer`. */
@@ -29,10 +29,10 @@ const step: ReadKind<Step> = {
 
 /** `for await` over the messages of a connection. Leaving the loop leaves the connection as it is. */
 export class MessageIterator implements AsyncIterableIterator<WebSocketMessage> {
-  readonly #connection: Connection;
+  readonly #connection: LiveConnection;
   #left = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: LiveConnection) {
     this.#connection = connection;
   }
 

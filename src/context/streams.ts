@@ -1,6 +1,6 @@
 import { ReadableStream, WritableStream } from 'node:stream/web';
 import { closePayload } from '../connection/closing/close-status.js';
-import type { Connection } from '../connection/connection.js';
+import type { LiveConnection } from '../connection/connection.js';
 import { outgoingBytes } from './data.js';
 import { type WebSocketMessage, wholeMessage } from './messages.js';
 
@@ -12,7 +12,7 @@ function normalClosure(): Buffer {
 }
 
 /** Messages as a stream that reads from the connection only what its own reader asks for. */
-export function readableOf(connection: Connection): ReadableStream<WebSocketMessage> {
+export function readableOf(connection: LiveConnection): ReadableStream<WebSocketMessage> {
   return new ReadableStream<WebSocketMessage>(
     {
       async pull(controller) {
@@ -33,7 +33,7 @@ export function readableOf(connection: Connection): ReadableStream<WebSocketMess
  * into it need not tell a client that has left from other failures by himself.
  */
 export function writableOf(
-  connection: Connection,
+  connection: LiveConnection,
   over: AbortSignal,
 ): WritableStream<string | ArrayBuffer | ArrayBufferView> {
   return new WritableStream<string | ArrayBuffer | ArrayBufferView>(

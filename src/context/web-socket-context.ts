@@ -3,8 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
+import { rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
-import { Connection, type ConnectionParts, type Traffic } from '../connection/connection.js';
+import { Connection, type ConnectionParts, type LiveConnection, type Traffic } from '../connection/connection.js';
 import { derive, rejected } from '../connection/deferred.js';
 import type { Compression } from '../connection/receiving/receiver.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
@@ -105,15 +106,6 @@ const settled: Promise<void> = Promise.resolve();
 
 const NO_GROUPS: readonly JoinedGroup[] = [];
 
-/** Asks the client to go while the application goes on reading what it sends until then. For draining. */
-export let closeGracefully: (context: WebSocketContext, code: number, reason: string) => void;
-
-/** Does not wait any longer for a client that has not let go of TCP yet, though the connection is over. */
-export let cutOff: (context: WebSocketContext) => void;
-
-/** What has gone through the connection so far. */
-export let trafficOf: (context: WebSocketContext) => Traffic;
-
 /**
  * Runs `callback` in the asynchronous context of the connection's own request: what is kept there for a user (in an
  * `AsyncLocalStorage`) must never be seen by those who are told of another's connection.
@@ -121,7 +113,7 @@ export let trafficOf: (context: WebSocketContext) => Traffic;
 export let inContextOf: <T>(context: WebSocketContext, callback: () => T) => T;
 
 /** The connection, as far as groups need it. */
-export let connectionOf: (context: WebSocketContext) => Connection;
+export let connectionOf: (context: WebSocketContext) => LiveConnection;
 
 /** The groups that the connection is in. */
 export let groupsOf: (context: WebSocketContext) => readonly JoinedGroup[];
@@ -145,7 +137,7 @@ export let setGroups: (context: WebSocketContext, groups: readonly JoinedGroup[]
  *   `unhandledRejection`; wrong arguments and the reasons of signals do.
  */
 export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
-  readonly #connection: Connection;
+  readonly #connection: LiveConnection;
   readonly #parts: ContextParts;
   /** The asynchronous context of the handshake. `AsyncLocalStorage.snapshot()` would take 40 times the memory. */
   readonly #scope: AsyncResource = new AsyncResource('WebSocketContext');
@@ -160,9 +152,6 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   #groups: JoinedGroup | readonly JoinedGroup[] = NO_GROUPS;
 
   static {
-    closeGracefully = (context, code, reason) => context.#connection.closeGracefully(code, reason);
-    cutOff = (context) => context.#connection.cutOff();
-    trafficOf = (context) => context.#connection.traffic;
     inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
     connectionOf = (context) => context.#connection;
     groupsOf = (context) => context.#joined;
@@ -227,7 +216,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   cancelled receive loses no byte
    */
   receiveAsync(buffer?: ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<ReceiveResult> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       const kind = receiveKind(incomingBytes(buffer, 'receive'), this.#connection);
       return this.#connection.read(kind, checkSignal(options?.signal, 'receive'));
     });
@@ -253,7 +242,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     ) {
       return settled;
     }
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       const payload = outgoingBytes(data, 'send');
       const { messageType, endOfMessage = true, compress } = options ?? {};
       const text = isText(messageType, payload);
@@ -275,7 +264,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   connection if the close frame was out
    */
   closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
-    return attempt(() =>
+    return rejectInsteadOfThrow(() =>
       this.#connection.close(closePayload(status, description), checkSignal(options?.signal, 'close')),
     );
   }
@@ -290,7 +279,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
    */
   closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
-    return attempt(() =>
+    return rejectInsteadOfThrow(() =>
       this.#connection.closeOutput(closePayload(status, description), checkSignal(options?.signal, 'close')),
     );
   }
@@ -328,7 +317,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     completion?: CompletionCallback<C>,
     completionContext?: C,
   ): Promise<FragmentReadResult> | undefined {
-    const read = attempt(() => {
+    const read = rejectInsteadOfThrow(() => {
       checkCompletion(completion, 'read');
       return this.#connection.read(fragmentKind(incomingBytes(buffer, 'read')), undefined);
     });
@@ -361,7 +350,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     completionContext?: C,
   ): Promise<number> | undefined {
     const { utf8Encoded = typeof data === 'string', finalFragment = true } = options ?? {};
-    const written = attempt(() => {
+    const written = rejectInsteadOfThrow(() => {
       checkCompletion(completion, 'write');
       const payload = outgoingBytes(data, 'write');
       const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
@@ -404,7 +393,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     completion?: CompletionCallback<C>,
     completionContext?: C,
   ): Promise<void> | undefined {
-    const sent = attempt(() => {
+    const sent = rejectInsteadOfThrow(() => {
       checkCompletion(completion, 'close');
       return this.#connection.closeOutput(closePayload(statusCode, reason), undefined);
     });
@@ -448,7 +437,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   with ERR_WEBSOCKET_MESSAGE_TOO_BIG
    */
   receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
-    return attempt(() => this.#connection.read(wholeMessage, checkSignal(options?.signal, 'receive')));
+    return rejectInsteadOfThrow(() => this.#connection.read(wholeMessage, checkSignal(options?.signal, 'receive')));
   }
 
   /** Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`. */
@@ -522,7 +511,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   `signal`, and when the connection ends
    */
   ping(data?: string | ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<number> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       const payload = data === undefined ? undefined : outgoingBytes(data, 'ping');
       const bytes = payload === undefined ? undefined : Buffer.from(payload);
       if (bytes !== undefined && bytes.length > 125) {
@@ -572,7 +561,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   RangeError for a wrong name
    */
   addToGroupAsync(name: string): Promise<void> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       const checked = checkGroupName(name, 'add to a group');
       if (!this.#connection.canSend) return rejected(this.#connection.notOpenFor('add to a group'));
       return this.#parts.host.groups.join(this, checked);
@@ -587,7 +576,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @throws TypeError or RangeError for a wrong name
    */
   removeFromGroupAsync(name: string): Promise<void> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       this.#parts.host.groups.leave(this, checkGroupName(name, 'remove from a group'));
       return settled;
     });
@@ -720,7 +709,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   }
 
   // The connection may have ended while it was being made, before it was ours.
-  #terminated(connection: Connection): void {
+  #terminated(connection: LiveConnection): void {
     this.#leaveGroupsUnlessSending();
     this.#scope.runInAsyncScope(() => {
       this.#resolveClosed?.(connection.closeInfo);
@@ -735,15 +724,5 @@ Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
 /** Before anything is done: a callback that cannot be called would leave its caller without an answer. */
 function checkCompletion(completion: unknown, operation: string): void {
   if (completion === undefined || typeof completion === 'function') return;
-  const type = completion === null ? 'null' : `of type ${typeof completion}`;
-  throw new TypeError(`Cannot ${operation}: completion is ${type}, must be a function or undefined`);
-}
-
-/** Turns what `operation` throws into a rejection, so that no method throws and rejects. */
-function attempt<T>(operation: () => Promise<T>): Promise<T> {
-  try {
-    return operation();
-  } catch (error) {
-    return Promise.reject(error);
-  }
+  throw new TypeError(`Cannot ${operation}: completion is ${typeOf(completion)}, must be a function or undefined`);
 }

@@ -1,3 +1,4 @@
+import { typeOf } from '../arguments.js';
 import { checkSchema, JsonSender, Turns } from '../context/json.js';
 import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import type { GroupKey } from './group-backplane.js';
@@ -32,9 +33,7 @@ export function groupJson<Send extends StandardSchema>(
   deliver: (text: string, options: GroupSendOptions) => Promise<GroupSendResult>,
 ): WebSocketGroupJson<SchemaInput<Send>> {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(
-      `Cannot use the options of json: they are ${options === null ? 'null' : `of type ${typeof options}`}, must be an object`,
-    );
+    throw new TypeError(`Cannot use the options of json: they are ${typeOf(options)}, must be an object`);
   }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {

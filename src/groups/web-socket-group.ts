@@ -1,3 +1,4 @@
+import { checkTime, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { closePayload } from '../connection/closing/close-status.js';
 import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
 import type { WebSocketMessageType } from '../context/fragments.js';
@@ -103,7 +104,8 @@ export class WebSocketGroup {
    * @throws For a wrong argument only; a process that does not answer in time is counted in `missing`
    */
   async countAsync(options?: GroupCountOptions): Promise<GroupCount> {
-    const timeout = checkTimeout(options?.timeout);
+    const { timeout: wanted = 1000 } = options ?? {};
+    const timeout = checkTime(wanted, 'Cannot count: timeout');
     const { count, nodes, missing } = await this.#groups.countElsewhere(this.#key, timeout);
     return { count: this.size + count, nodes: 1 + nodes, missing };
   }
@@ -178,28 +180,5 @@ function checkLatest(latest: unknown, volatile: unknown): void {
   if (latest === '') throw new TypeError('Cannot send: latest is empty, must be a key of at least one character');
   if (volatile === true) {
     throw new TypeError('Cannot send: volatile and latest are both given, must be one of them: skip, or replace');
-  }
-}
-
-/** Longest delay of a timer in milliseconds, 24.8 days. */
-const MAX_TIMEOUT = 0x7fffffff;
-
-function checkTimeout(timeout: unknown = 1000): number {
-  if (typeof timeout !== 'number') {
-    throw new TypeError(`Cannot count: timeout is ${typeOf(timeout)}, must be a number`);
-  }
-  if (timeout >= 0 && timeout <= MAX_TIMEOUT) return timeout;
-  throw new RangeError(`Cannot count: timeout is ${timeout}, must be from 0 to ${MAX_TIMEOUT} (milliseconds)`);
-}
-
-function typeOf(value: unknown): string {
-  return value === null ? 'null' : `of type ${typeof value}`;
-}
-
-function rejectInsteadOfThrow<T>(operation: () => Promise<T>): Promise<T> {
-  try {
-    return operation();
-  } catch (error) {
-    return Promise.reject(error);
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, request, type Server } from 'node:http';
 import { Server as SecureServer } from 'node:https';
+import { typeOf } from '../arguments.js';
 import { whileUncancelled } from '../connection/cancellation.js';
 import { Deferred } from '../connection/deferred.js';
 import { checkSignal } from '../context/data.js';
@@ -78,7 +79,7 @@ function serverOf(app: AppFunction | Server | SecureServer): Server | SecureServ
   }
   if (typeof app?.emit !== 'function') {
     throw new TypeError(
-      `Cannot connect: app is ${app === null ? 'null' : `of type ${typeof app}`}, must be the function that handles requests, or an http.Server`,
+      `Cannot connect: app is ${typeOf(app)}, must be the function that handles requests, or an http.Server`,
     );
   }
   if (!isAttached(app)) {

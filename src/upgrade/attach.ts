@@ -5,6 +5,7 @@ import type { Server as HttpsServer } from 'node:https';
 import { type Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
+import { typeOf } from '../arguments.js';
 import { Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
 import { type AppFunction, type Application, Chain, logError } from './chain.js';
@@ -341,7 +342,7 @@ export function attach(server: AttachableServer, app: AppFunction, options: Atta
     );
   }
   if (typeof app !== 'function') {
-    throw new TypeError(`Cannot attach: app is of type ${typeof app}, must be the function that handles requests`);
+    throw new TypeError(`Cannot attach: app is ${typeOf(app)}, must be the function that handles requests`);
   }
   target[attached] ??= new Attachments(target);
   return target[attached].add(app, options);

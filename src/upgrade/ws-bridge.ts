@@ -2,6 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { Socket } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from 'ws';
+import { MAX_TIMEOUT } from '../arguments.js';
 import { eventLoop } from '../event-loop.js';
 import type { NegotiatedDeflate } from '../framing/deflate-options.js';
 
@@ -82,9 +83,6 @@ interface HandshakeServer {
   on(event: 'wsClientError', listener: (error: Error) => void): this;
   handleUpgrade(view: RequestView, socket: Duplex, head: Buffer, callback: (takeover: NegotiationResult) => void): void;
 }
-
-/** The longest delay of a timer: 24 days. */
-const MAX_DELAY = 0x7fffffff;
 
 const MAX_INT = 0x7fffffff;
 
@@ -221,7 +219,7 @@ class GuardedWebSocket extends WebSocket {
       {
         autoPong: true,
         maxPendingAutoPongs: 60,
-        closeTimeout: options.closeTimeout === 0 ? MAX_DELAY : options.closeTimeout,
+        closeTimeout: options.closeTimeout === 0 ? MAX_TIMEOUT : options.closeTimeout,
       },
     ]);
     webSocket.#options = options;

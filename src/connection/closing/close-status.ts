@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { typeOf } from '../../arguments.js';
 import { type Enumeration, enumeration, type MemberOf } from '../../enumeration.js';
 import { isCloseCode } from '../../framing/frame-reader.js';
 
@@ -53,10 +54,10 @@ const DESCRIPTION_LIMIT = 123;
  */
 export function closePayload(status: number, description: string | undefined): Buffer {
   if (typeof status !== 'number') {
-    throw new TypeError(`Cannot close: status is of type ${typeof status}, must be a number`);
+    throw new TypeError(`Cannot close: status is ${typeOf(status)}, must be a number`);
   }
   if (description !== undefined && typeof description !== 'string') {
-    throw new TypeError(`Cannot close: description is of type ${typeof description}, must be a string`);
+    throw new TypeError(`Cannot close: description is ${typeOf(description)}, must be a string`);
   }
   if (status === WebSocketCloseStatus.Empty) {
     if (description) {
