@@ -1,22 +1,28 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
+  connect,
   constants,
   createServer,
   type IncomingHttpHeaders,
 } from 'node:http2';
 import type { Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
 import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../src/index.js';
 import { anyFramework, eventually, type TestApp } from './support/apps.js';
+import { startSample } from './support/demo.js';
 import { clientClose, clientFrame } from './support/frames.js';
 import { connectRequest, http2Session } from './support/http2-tunnel.js';
-import { listen, makeHttp2Server, type TestContext } from './support/servers.js';
+import { connectWs, nextMessage } from './support/open-pair.js';
+import { certificate, listen, makeHttp2Server, type TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -369,5 +375,29 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     await sockets.close();
     assert.equal((await answerTo(session.request())).status, 200);
     assert.equal(session.closed, false);
+  });
+});
+
+describe('the sample http2.ts', { timeout: 30_000 }, () => {
+  it('serves WebSockets over HTTP/2 and over HTTP/1.1, and pages', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'http2-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(join(folder, 'key.pem'), certificate.key);
+    writeFileSync(join(folder, 'cert.pem'), certificate.cert);
+    const { url } = await startSample(t, 'http2', {
+      TLS_KEY: join(folder, 'key.pem'),
+      TLS_CERT: join(folder, 'cert.pem'),
+    });
+    const session = connect(url.replace('http:', 'https:'), { rejectUnauthorized: false });
+    t.after(() => session.destroy());
+    await once(session, 'remoteSettings');
+    const stream = await open(session, '/echo');
+    stream.write(clientFrame({ payload: 'by HTTP/2' }));
+    assert.equal(String((await once(stream, 'data'))[0].subarray(2)), 'by HTTP/2');
+    assert.equal(String((await endOf((await answerTo(session.request())).stream)).body), 'a page\n');
+
+    const client = await connectWs(t, `${url.replace('http:', 'wss:')}/echo`, [], { rejectUnauthorized: false });
+    client.send('by HTTP/1.1');
+    assert.equal(await nextMessage(client), 'by HTTP/1.1');
   });
 });

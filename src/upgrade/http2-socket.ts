@@ -239,9 +239,9 @@ export class Http2Socket extends Duplex {
   }
 
   #writeHead(chunk: Buffer, callback: Callback): void {
-    this.#head += chunk.toString('latin1');
+    let head = this.#head + chunk.toString('latin1');
     for (;;) {
-      const head: string = this.#head ?? '';
+      this.#head = head;
       const end = head.indexOf(HEAD_END);
       if (end < 0) {
         callback(head.length > LONGEST_HEAD ? new RangeError('The head of the response is too long') : null);
@@ -259,7 +259,7 @@ export class Http2Socket extends Duplex {
           else this.#writeBody(Buffer.from(rest, 'latin1'), callback);
           return;
         }
-        this.#head = rest;
+        head = rest;
         this.#stream.additionalHeaders({ ...parseFields(lines), ':status': status });
       } catch (error) {
         callback(error as Error);
