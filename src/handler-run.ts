@@ -164,8 +164,14 @@ export class HandlerRun implements AcceptedRequestEvents {
     this.#report(error);
   }
 
+  /** `fetch` rejects with the reason of `socket.signal`, the timers of Node with an error that has it for a cause. */
+  #isCancelled(error: unknown): boolean {
+    const { signal } = this.#socket;
+    return signal.aborted && (error === signal.reason || (error instanceof Error && error.cause === signal.reason));
+  }
+
   #report(error: unknown): void {
-    const info: HandlerErrorInfo = { expected: isExpected(error) };
+    const info: HandlerErrorInfo = { expected: isExpected(error) || this.#isCancelled(error) };
     const { onError = logUnexpected } = this;
     // Others may have brought the failure about: a callback that belongs to another request, or to all.
     inContextOf(this.#socket, () => {

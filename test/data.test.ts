@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSignal, incomingBytes, outgoingBytes } from '../src/context/data.js';
+import { checkSignal, incomingBytes, outgoingBytes, signalOf } from '../src/context/data.js';
 
 const bytes = Uint8Array.of(1, 2, 3, 4);
 
@@ -90,4 +90,26 @@ describe('checkSignal', () => {
       });
     }
   });
+});
+
+describe('signalOf', () => {
+  it('accepts options without a signal, and none', () => {
+    const { signal } = new AbortController();
+    assert.equal(signalOf({ signal }, 'send'), signal);
+    for (const options of [{}, undefined, null]) assert.equal(signalOf(options, 'send'), undefined);
+  });
+
+  for (const [value, found] of [
+    [1, 'of type number'],
+    [true, 'of type boolean'],
+    ['text', 'of type string'],
+    [new AbortController().signal, 'an AbortSignal'],
+  ] as const) {
+    it(`rejects options that are ${found}`, () => {
+      assert.throws(() => Reflect.apply(signalOf, undefined, [value, 'send']), {
+        name: 'TypeError',
+        message: `Cannot send: options is ${found}, must be an object, such as { signal }`,
+      });
+    });
+  }
 });

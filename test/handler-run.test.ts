@@ -98,6 +98,30 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
     assert.deepEqual(await nextClose(client), { code: 1000, reason: '' });
   });
 
+  it('is expected to fail with the reason of socket.signal when the client has vanished, and with nothing else', async (t) => {
+    const failures: ((signal: AbortSignal) => unknown)[] = [
+      (signal) => signal.reason,
+      (signal) => new Error('The operation was aborted', { cause: signal.reason }),
+      () => new Error('A mistake'),
+      () => 'no error at all',
+    ];
+    const reported: boolean[] = [];
+    const { url } = await serveHandler(
+      t,
+      async ({ signal }) => {
+        const failure = failures[reported.length];
+        if (!signal.aborted) await once(signal, 'abort');
+        throw failure?.(signal);
+      },
+      { onError: (_error, _socket, _req, { expected }) => void reported.push(expected) },
+    );
+    for (let count = 1; count <= failures.length; count += 1) {
+      (await connectWs(t, url)).terminate();
+      await eventually(() => reported.length === count);
+    }
+    assert.deepEqual(reported, [true, true, false, false]);
+  });
+
   describe('that fails', () => {
     const boom = new Error('secret detail');
 

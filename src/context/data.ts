@@ -60,6 +60,22 @@ export function checkSignal(signal: unknown, operation: string): AbortSignal | u
   throw new TypeError(`Cannot ${operation}: signal is ${typeOf(signal)}, must be an AbortSignal`);
 }
 
+/**
+ * Validates the options of an operation before it begins: a type, a flag or a token in their place, as ASP.NET has them,
+ * would be lost without a word.
+ *
+ * @throws TypeError if they are no options, or their `signal` is not an AbortSignal
+ */
+export function signalOf(
+  options: { readonly signal?: unknown } | null | undefined,
+  operation: string,
+): AbortSignal | undefined {
+  if (options === undefined || options === null) return undefined;
+  if (typeof options === 'object' && !isAbortSignal(options)) return checkSignal(options.signal, operation);
+  const type = isAbortSignal(options) ? 'an AbortSignal' : typeOf(options);
+  throw new TypeError(`Cannot ${operation}: options is ${type}, must be an object, such as { signal }`);
+}
+
 /** By its shape, because polyfills and other realms bring classes of their own. */
 function isAbortSignal(value: unknown): value is AbortSignal {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;

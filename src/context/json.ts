@@ -5,7 +5,7 @@ import type { LiveConnection } from '../connection/connection.js';
 import { derive } from '../connection/deferred.js';
 import { receiveInProgress } from '../connection/failures.js';
 import { WebSocketError } from '../errors.js';
-import { checkSignal } from './data.js';
+import { checkSignal, signalOf } from './data.js';
 import { type WebSocketMessage, wholeMessage } from './messages.js';
 import {
   describeIssues,
@@ -124,7 +124,7 @@ export class JsonChannel {
     const next = (signal?: AbortSignal): Promise<Step> => this.#read(receive, invalid, signal);
     return {
       [Symbol.asyncIterator]: () => new JsonIterator(next),
-      receiveAsync: async (read) => (await next(checkSignal(read?.signal, 'receive'))).value,
+      receiveAsync: async (read) => (await next(signalOf(read, 'receive'))).value,
       sendAsync: (value, { signal, compress } = {}) => sender.send(value, { signal, compress }, signal),
     };
   }

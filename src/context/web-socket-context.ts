@@ -10,7 +10,7 @@ import { derive, rejected } from '../connection/deferred.js';
 import type { Compression } from '../connection/receiving/receiver.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { ClosedPromise } from './closed.js';
-import { checkGroupName, checkSignal, incomingBytes, isText, outgoingBytes, type WebSocketData } from './data.js';
+import { checkGroupName, incomingBytes, isText, outgoingBytes, signalOf, type WebSocketData } from './data.js';
 import {
   type CompletionCallback,
   complete,
@@ -218,7 +218,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   receiveAsync(buffer?: ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<ReceiveResult> {
     return rejectInsteadOfThrow(() => {
       const kind = receiveKind(incomingBytes(buffer, 'receive'), this.#connection);
-      return this.#connection.read(kind, checkSignal(options?.signal, 'receive'));
+      return this.#connection.read(kind, signalOf(options, 'receive'));
     });
   }
 
@@ -246,7 +246,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
       const payload = outgoingBytes(data, 'send');
       const { messageType, endOfMessage = true, compress } = options ?? {};
       const text = isText(messageType, payload);
-      const signal = checkSignal(options?.signal, 'send');
+      const signal = signalOf(options, 'send');
       return this.#connection.send({ data: payload, text, endOfMessage, compress, whole: false, signal });
     });
   }
@@ -265,7 +265,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    */
   closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return rejectInsteadOfThrow(() =>
-      this.#connection.close(closePayload(status, description), checkSignal(options?.signal, 'close')),
+      this.#connection.close(closePayload(status, description), signalOf(options, 'close')),
     );
   }
 
@@ -280,7 +280,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    */
   closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return rejectInsteadOfThrow(() =>
-      this.#connection.closeOutput(closePayload(status, description), checkSignal(options?.signal, 'close')),
+      this.#connection.closeOutput(closePayload(status, description), signalOf(options, 'close')),
     );
   }
 
@@ -437,7 +437,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   with ERR_WEBSOCKET_MESSAGE_TOO_BIG
    */
   receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
-    return rejectInsteadOfThrow(() => this.#connection.read(wholeMessage, checkSignal(options?.signal, 'receive')));
+    return rejectInsteadOfThrow(() => this.#connection.read(wholeMessage, signalOf(options, 'receive')));
   }
 
   /** Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`. */
@@ -465,7 +465,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     return this.#json.view(options);
   }
 
-  /** Fires when the connection is over, in whatever way. */
+  /**
+   * Fires when the connection is over, in whatever way. Give it to what a handler waits for, such as `fetch` or a timer: the
+   * error with which that ends is `expected` in `onError`.
+   */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -517,7 +520,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
       if (bytes !== undefined && bytes.length > 125) {
         throw new RangeError(`Cannot ping: data is ${bytes.length} bytes, must be at most 125`);
       }
-      return this.#connection.ping(bytes, checkSignal(options?.signal, 'ping'));
+      return this.#connection.ping(bytes, signalOf(options, 'ping'));
     });
   }
 

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { whileUncancelled } from '../connection/cancellation.js';
 import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
 import { Deferred, derive, rejected } from '../connection/deferred.js';
-import { checkSignal, outgoingBytes, type WebSocketData } from '../context/data.js';
+import { outgoingBytes, signalOf, type WebSocketData } from '../context/data.js';
 import { WebSocketMessageType } from '../context/fragments.js';
 import type { WebSocketMessage } from '../context/messages.js';
 import type { CancelOptions } from '../context/web-socket-context.js';
@@ -119,7 +119,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
    */
   receiveAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
     return attempt(() => {
-      const signal = checkSignal(options?.signal, 'receive');
+      const signal = signalOf(options, 'receive');
       signal?.throwIfAborted();
       const message = this.#messages.shift();
       if (message !== undefined) return Promise.resolve(message);
