@@ -10,7 +10,7 @@ import {
   createServer,
   type IncomingHttpHeaders,
 } from 'node:http2';
-import type { Server } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -21,7 +21,8 @@ import { anyFramework, eventually, type TestApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
 import { clientClose, clientFrame } from './support/frames.js';
 import { connectRequest, http2Session } from './support/http2-tunnel.js';
-import { connectWs, nextMessage } from './support/open-pair.js';
+import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
+import { hasProxy, startProxy } from './support/proxies.js';
 import { certificate, listen, makeHttp2Server, type TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -375,6 +376,31 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     await sockets.close();
     assert.equal((await answerTo(session.request())).status, 200);
     assert.equal(session.closed, false);
+  });
+});
+
+describe('HAProxy with `proto h2 ws h2`', { timeout: 30_000, skip: !hasProxy('haproxy') }, () => {
+  it('brings clients of HTTP/1.1 over HTTP/2, and their refusals back', async (t) => {
+    const { server } = await site(t, (app, sockets) => {
+      app.use('/no', (_req, res) => {
+        res.statusCode = 403;
+        res.end('not you');
+      });
+      app.use(
+        sockets.handler(async (socket, req) => {
+          for await (const message of socket) await socket.sendAsync(`${req.httpVersion} ${message}`);
+        }),
+      );
+    });
+    const upstream = (server.address() as AddressInfo).port;
+    const { plainPort } = await startProxy(t, 'haproxy', { upstream, idleTimeout: 30, http2: true });
+    const client = await connectWs(t, `ws://127.0.0.1:${plainPort}/`);
+    client.send('hello');
+    assert.equal(await nextMessage(client), '2.0 hello');
+    client.close(4001, 'enough');
+    assert.deepEqual(await nextClose(client), { code: 4001, reason: 'enough' });
+    const refused = connectWs(t, `ws://127.0.0.1:${plainPort}/no`);
+    await assert.rejects(refused, /403/);
   });
 });
 

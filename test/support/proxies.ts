@@ -19,18 +19,21 @@ interface Behind {
   readonly upstream: number;
   /** How long the proxy lets a connection be idle, in seconds. */
   readonly idleTimeout: number;
+  /** HAProxy speaks HTTP/2 to the server, for WebSockets too. */
+  readonly http2?: boolean;
 }
 
 const page = readFileSync('docs/how-to/behind-a-proxy.md', 'utf8');
 
 /** The configuration that the documentation shows, with the ports and times of a test. */
-function shown(language: string, { upstream, idleTimeout }: Behind): string {
+function shown(language: string, { upstream, idleTimeout, http2 = false }: Behind): string {
   const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)?.[1];
   if (block === undefined) throw new Error(`docs/how-to/behind-a-proxy.md has no configuration for ${language}`);
   return block
     .replaceAll('127.0.0.1:8080', `127.0.0.1:${upstream}`)
     .replace('proxy_read_timeout 60s', `proxy_read_timeout ${idleTimeout}s`)
-    .replace('timeout tunnel 60s', `timeout tunnel ${idleTimeout}s`);
+    .replace('timeout tunnel 60s', `timeout tunnel ${idleTimeout}s`)
+    .replace(/^ *server .*$/m, (line) => (http2 ? `${line} proto h2 ws h2` : line));
 }
 
 interface Setting extends Proxy, Behind {
