@@ -314,8 +314,7 @@ export class Http2Socket extends Duplex {
       callback(error as Error);
       return;
     }
-    if (data.length === 0) callback();
-    else this.#send(data, callback);
+    this.#send(data, callback);
   }
 }
 
