@@ -5,7 +5,7 @@ import { BASELINE, contestants, OURS } from './servers.js';
 
 const USAGE = `Measures websocket-context against other WebSocket packages.
 
-  npm run bench                     everything, half an hour; rewrites docs/performance.md and its chart
+  npm run bench                     everything, half an hour; rewrites the tables in docs and the chart
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
@@ -13,7 +13,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
-  --write, --no-write  whether to rewrite docs/performance.md; default: only after a full run of everything
+  --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything
   --compare REF        also this package as of another commit, built beside this one; may be repeated
   --cpu-prof           also profile our servers, and print where their time went
 `;

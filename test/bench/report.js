@@ -247,20 +247,23 @@ export function tables(results) {
 }
 
 /**
- * Replaces what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
+ * Replaces what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`, on whichever of the pages it does.
  *
- * @param {string} page
+ * @param {readonly string[]} pages
  * @param {Record<string, string>} texts by name
+ * @returns {string[]} the pages with the texts
  */
-export function fillMarkers(page, texts) {
-  let result = page;
+export function fillMarkers(pages, texts) {
+  const results = [...pages];
   for (const [name, text] of Object.entries(texts)) {
     const [begin, end] = [`<!-- bench:${name} -->`, `<!-- /bench:${name} -->`];
-    const from = result.indexOf(begin);
-    const to = result.indexOf(end);
+    const at = results.findIndex((page) => page.includes(begin));
+    const page = results[at] ?? '';
+    const from = page.indexOf(begin);
+    const to = page.indexOf(end);
     if (from < 0 || to < from)
-      throw new Error(`Cannot write the results: the page has no place marked ${begin} … ${end}`);
-    result = `${result.slice(0, from + begin.length)}\n\n${text}\n\n${result.slice(to)}`;
+      throw new Error(`Cannot write the results: no page has a place marked ${begin} … ${end}`);
+    results[at] = `${page.slice(0, from + begin.length)}\n\n${text}\n\n${page.slice(to)}`;
   }
-  return result;
+  return results;
 }

@@ -135,10 +135,14 @@ if (options) {
   const results = await run(options);
   if (options.groups) await runGroups(options);
   if (options.write) {
-    const page = here('../../docs/performance.md');
-    writeFileSync(page, fillMarkers(readFileSync(page, 'utf8'), tables(results)));
+    const pages = ['performance.md', 'performance-lab.md'].map((name) => here(`../../docs/${name}`));
+    const filled = fillMarkers(
+      pages.map((page) => readFileSync(page, 'utf8')),
+      tables(results),
+    );
+    for (const [i, page] of pages.entries()) writeFileSync(page, filled[i] ?? '');
     mkdirSync(here('../../docs/assets'), { recursive: true });
     writeFileSync(here('../../docs/assets/benchmark.svg'), drawChart(results));
-    console.log('docs/performance.md and docs/assets/benchmark.svg have been rewritten');
+    console.log('docs/performance.md, docs/performance-lab.md and docs/assets/benchmark.svg have been rewritten');
   }
 }

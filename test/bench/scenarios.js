@@ -212,7 +212,7 @@ export const scenarios = [
   ),
   echo(
     // In processes that had waited for their turn some servers, not always the same, had a fraction of their speed at more
-    // than a whole core; see docs/performance.md.
+    // than a whole core; see docs/performance-lab.md.
     { id: 'echo-1m', title: 'echo 1 MiB', goal: 4.5, fresh: true, includes: ({ variant }) => variant !== 'deflate' },
     'binary',
     noise(1 << 20),

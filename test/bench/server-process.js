@@ -22,7 +22,7 @@ const PATIENCE = 10_000;
 
 /**
  * glibc gives memory at the end of the heap back at once, and takes it again for the next message. Where that happens is
- * chance, and on virtual machines each page can cost as much as ten system calls; see docs/performance.md.
+ * chance, and on virtual machines each page can cost as much as ten system calls; see docs/performance-lab.md.
  */
 const KEEP_MEMORY = { MALLOC_TRIM_THRESHOLD_: String(256 << 20), MALLOC_MMAP_THRESHOLD_: String(32 << 20) };
 
