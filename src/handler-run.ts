@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/closing/close-status.js';
 import { isTerminal } from './connection/state.js';
-import { inContextOf, type WebSocketContext } from './context/web-socket-context.js';
+import { cancelledBy, inContextOf, type WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
@@ -140,7 +140,11 @@ export class HandlerRun implements AcceptedRequestEvents {
     whenDone(
       () => outcome,
       () => this.#ended(),
-      (error) => this.failed(error),
+      (error) => {
+        // Whoever waits with `signal: socket.closing` has got what was waited for.
+        if (cancelledBy(this.#socket, error) === 'closing') this.#ended();
+        else this.failed(error);
+      },
     );
   }
 
@@ -164,14 +168,8 @@ export class HandlerRun implements AcceptedRequestEvents {
     this.#report(error);
   }
 
-  /** `fetch` rejects with the reason of `socket.signal`, the timers of Node with an error that has it for a cause. */
-  #isCancelled(error: unknown): boolean {
-    const { signal } = this.#socket;
-    return signal.aborted && (error === signal.reason || (error instanceof Error && error.cause === signal.reason));
-  }
-
   #report(error: unknown): void {
-    const info: HandlerErrorInfo = { expected: isExpected(error) || this.#isCancelled(error) };
+    const info: HandlerErrorInfo = { expected: isExpected(error) || cancelledBy(this.#socket, error) !== undefined };
     const { onError = logUnexpected } = this;
     // Others may have brought the failure about: a callback that belongs to another request, or to all.
     inContextOf(this.#socket, () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, type TestContext as FullTestContext, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import createError from 'http-errors';
 import { whenDone } from '../src/handler-run.js';
 import { type WebSocketContext, WebSocketError, type WebSocketOptions, WebSocketState } from '../src/index.js';
@@ -120,6 +121,17 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
       await eventually(() => reported.length === count);
     }
     assert.deepEqual(reported, [true, true, false, false]);
+  });
+
+  it('has come to its end when what it waits for is cancelled by socket.closing', async (t) => {
+    const { url, errors } = await serveHandler(t, async ({ closing }) => {
+      await sleep(60_000, undefined, { signal: closing });
+    });
+    const client = await connectWs(t, url);
+    client.close(4001, 'bye');
+
+    assert.deepEqual(await nextClose(client), { code: 4001, reason: 'bye' });
+    assert.deepEqual(errors, []);
   });
 
   describe('that fails', () => {

@@ -115,6 +115,9 @@ export let inContextOf: <T>(context: WebSocketContext, callback: () => T) => T;
 /** The connection, as far as groups need it. */
 export let connectionOf: (context: WebSocketContext) => LiveConnection;
 
+/** Which of the signals of the connection an error stems from: its reason, or an error that has it for a cause. */
+export let cancelledBy: (context: WebSocketContext, error: unknown) => 'signal' | 'closing' | undefined;
+
 /** The groups that the connection is in. */
 export let groupsOf: (context: WebSocketContext) => readonly JoinedGroup[];
 
@@ -154,6 +157,11 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   static {
     inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
     connectionOf = (context) => context.#connection;
+    // The fields: asking for `closing` means to answer the peer's close.
+    cancelledBy = (context, error) => {
+      if (stemsFrom(context.#controller, error)) return 'signal';
+      return stemsFrom(context.#closingController, error) ? 'closing' : undefined;
+    };
     groupsOf = (context) => context.#joined;
     setGroups = (context, groups) => {
       const [first = NO_GROUPS] = groups;
@@ -728,4 +736,11 @@ Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
 function checkCompletion(completion: unknown, operation: string): void {
   if (completion === undefined || typeof completion === 'function') return;
   throw new TypeError(`Cannot ${operation}: completion is ${typeOf(completion)}, must be a function or undefined`);
+}
+
+/** `fetch` rejects with the reason of a signal, the timers of Node with an error that has it for a cause. */
+function stemsFrom(controller: AbortController | undefined, error: unknown): boolean {
+  if (controller?.signal.aborted !== true) return false;
+  const { reason } = controller.signal;
+  return error === reason || (error instanceof Error && error.cause === reason);
 }
