@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that need nothing but Node on other versions of it than that of the machine, as built by `npm run build:test`.
-# Left out are those of test/browser, the proxies in front and the networks that lose packets: they look at other programs.
+# Left out are those that look at other programs and take their time: test/browser, the proxies in front, the networks that lose
+# packets, brokers, neighbours on the server, the runners of tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,7 +10,7 @@ npm --prefix test/node-versions --engine-strict=false --no-audit --no-fund ci >/
 tests=()
 for file in .test-build/test/*.test.js; do
   case $file in
-    */proxies.test.js | */dying-peers.test.js) ;;
+    */proxies.* | */dying-peers.* | */backplane.* | */neighbours.* | */libraries.* | */demo.* | */testing.runners.*) ;;
     *) tests+=("$file") ;;
   esac
 done
