@@ -146,9 +146,7 @@ class RedisDriver implements BackplaneDriver {
   #watch(): void {
     this.#isLoopOut = true;
     this.#current().publish(this.#loop, Buffer.of(0)).catch(ignore);
-    const wire = this.#wire;
     this.#deadline = new Deadline(() => {
-      if (wire !== this.#wire) return;
       if (this.#isLoopOut) this.#fail(new Error(`Cannot use Redis: it has not answered for ${WATCH} ms`));
       else this.#watch();
     }, WATCH);

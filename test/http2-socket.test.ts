@@ -137,12 +137,13 @@ describe('Http2Socket', { timeout: 20_000 }, () => {
 
   it('resets the stream if what is written is no response', async (t) => {
     for (const [what, message] of [
-      ['HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n', /^The size of a chunk/],
-      ['x'.repeat((1 << 20) + 1), /^The head of the response is too long/],
-      ['HTTP/1.1 700 Unknown\r\n\r\n', /status/i],
+      [['HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n'], /^The size of a chunk/],
+      [['HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n', 'no size\r\n'], /^The size of a chunk/],
+      [['x'.repeat((1 << 20) + 1)], /^The head of the response is too long/],
+      [['HTTP/1.1 700 Unknown\r\n\r\n'], /status/i],
     ] as const) {
       const { socket, client, errors } = await pair(t);
-      socket.write(what);
+      for (const piece of what) socket.write(piece);
       assert.notEqual((await rest(client)).code, undefined);
       await eventually(() => socket.destroyed);
       assert.equal(client.rstCode, constants.NGHTTP2_CANCEL);

@@ -50,6 +50,35 @@ describe('nats()', () => {
     assert.equal(driver.maxMessageSize, 1024 * 1024);
   });
 
+  it('is interrupted by a connection that does not answer, and ready when it does', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let answers = false;
+    const connection = {
+      publish() {},
+      subscribe: () => ({ unsubscribe() {} }),
+      flush: async () => {},
+      rtt: () => (answers ? Promise.resolve(1) : new Promise<number>(() => {})),
+      async *status() {},
+      isClosed: () => false,
+    };
+    const { statuses } = open(t, connection as unknown as NatsConnection);
+    const settled = async () => {
+      for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+    };
+    await settled();
+    for (let round = 0; round < 4; round++) {
+      t.mock.timers.tick(2000);
+      await settled();
+    }
+    assert.match(statuses.at(-1) ?? '', /^interrupted: .*it has not answered/);
+    answers = true;
+    for (let round = 0; round < 4; round++) {
+      t.mock.timers.tick(2000);
+      await settled();
+    }
+    assert.equal(statuses.at(-1), 'ready');
+  });
+
   describe('with a server', { skip: !hasBroker('nats-server') && 'nats-server is not installed' }, () => {
     it('says that a connection is closed for good', async (t) => {
       const { port } = await startBroker(t, 'nats-server');

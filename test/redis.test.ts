@@ -71,6 +71,14 @@ describe('redis()', () => {
     assert.match(String(error), /no duplicate/);
   });
 
+  it('has nothing to say before it is opened', async () => {
+    const driver = redis({ client: createClient() });
+
+    await assert.rejects(async () => driver.subscribe('x'), /Cannot use Redis: there is no connection/);
+    await assert.rejects(async () => driver.unsubscribe('x'), /Cannot use Redis: there is no connection/);
+    assert.equal(await driver.publish('x', Buffer.of(1)), false);
+  });
+
   it('lets a client go that complains of being let go', () => {
     const client = createClient();
     const complains = (): never => {

@@ -77,6 +77,17 @@ describe('UpgradeRequest', () => {
       assert.deepEqual(await seen.promise, [undefined, events]);
     });
 
+    it('is gone when the application has destroyed its socket, before anybody is told', async (t) => {
+      const phases = new Deferred<unknown[]>();
+      const server = await attached(t, (req, res) => {
+        req.socket.destroy();
+        res.end('too late');
+        phases.resolve([UpgradeRequest.of(req)?.phase, UpgradeRequest.of(req)?.isOurs()]);
+      });
+      await rawUpgrade(t, server);
+      assert.deepEqual(await phases.promise, ['gone', false]);
+    });
+
     it('has no property for the router of Express before that has been seen', async (t) => {
       const names = new Deferred<string[]>();
       const server = await attached(t, (req, res) => {

@@ -24,7 +24,7 @@ export class ThreadDriver implements BackplaneDriver {
     if (this.#channels.has(channel)) return;
     const broadcast = this.#make(channel);
     broadcast.onmessage = (event: unknown) => {
-      const data: unknown = typeof event === 'object' && event !== null && 'data' in event ? event.data : undefined;
+      const { data } = event as { readonly data: unknown };
       if (data instanceof Uint8Array) this.#events?.received(channel, data);
     };
     this.#channels.set(channel, broadcast);
