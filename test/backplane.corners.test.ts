@@ -63,10 +63,10 @@ describe('a backplane', () => {
   it('tries again where a subscription fails without saying why, and forgets who has left meanwhile', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const asked: string[] = [];
-    const { backplane, events } = makeDriver({
+    const { backplane, events, statuses } = makeDriver({
       subscribe: (channel) => {
         asked.push(channel);
-        return asked.length < 4 ? Promise.reject(undefined) : Promise.resolve();
+        return asked.length < 4 || channel.includes('other') ? Promise.reject(undefined) : Promise.resolve();
       },
     });
     void backplane.join('room');
@@ -79,7 +79,19 @@ describe('a backplane', () => {
       await settled();
     }
     assert.ok(asked.length > 3);
+    assert.equal(statuses.at(-1), 'ready');
     await backplane.close();
+  });
+
+  it('counts no longer than it is open', async () => {
+    const { backplane, events } = makeDriver();
+    events.status('ready');
+    await settled();
+    const counted = backplane.countAsync('room', 60_000);
+    await settled();
+    await backplane.close();
+
+    assert.equal((await counted).count, 0);
   });
 });
 
@@ -95,12 +107,12 @@ describe('relay()', () => {
 
 describe('redis()', () => {
   it('may be closed while it connects', async () => {
-    let connected = (): void => {};
+    const connecting: (() => void)[] = [];
     const client = createClient();
     const duplicate = Object.assign(Object.create(client), {
       connect: () =>
         new Promise<void>((resolve) => {
-          connected = resolve;
+          connecting.push(resolve);
         }),
       subscribe: async () => {},
       sSubscribe: async () => {},
@@ -113,7 +125,7 @@ describe('redis()', () => {
     driver.open({ received: () => {}, status: (status) => statuses.push(status) });
     await settled();
     driver.close();
-    connected();
+    for (const connected of connecting) connected();
     await settled();
 
     assert.equal(statuses.includes('ready'), false);
@@ -127,6 +139,11 @@ describe('a group', () => {
     await context.addToGroupAsync('alone');
 
     assert.deepEqual([...hall.group('alone').members], [context]);
+    assert.equal(hall.group('alone').members.has(context), true);
+    const other = hall.enter().context;
+    assert.equal(hall.group('alone').members.has(other), false);
+    await other.addToGroupAsync('alone');
+    assert.equal(hall.group('alone').members.has(other), true);
     assert.deepEqual([...hall.group('nobody').members], []);
   });
 });

@@ -79,6 +79,31 @@ describe('nats()', () => {
     assert.equal(statuses.at(-1), 'ready');
   });
 
+  it('leaves errors of others to others, and does not check what is closed', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let answer = (_took: number): void => {};
+    const connection = {
+      publish() {},
+      subscribe: () => ({ unsubscribe() {} }),
+      flush: async () => {},
+      rtt: () => new Promise<number>((resolve) => (answer = resolve)),
+      async *status() {
+        const theirs = { operation: 'subscribe', subject: 'theirs' };
+        for (const error of [undefined, new Error('x'), Object.assign(new Error('y'), theirs)])
+          yield { type: 'error', error };
+        await new Promise(() => {});
+      },
+      isClosed: () => false,
+    };
+    const { driver, statuses } = open(t, connection as unknown as NatsConnection);
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+    driver.close();
+    t.mock.timers.tick(60_000);
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+    answer(1);
+    assert.deepEqual(statuses, []);
+  });
+
   describe('with a server', { skip: !hasBroker('nats-server') && 'nats-server is not installed' }, () => {
     it('says that a connection is closed for good', async (t) => {
       const { port } = await startBroker(t, 'nats-server');
