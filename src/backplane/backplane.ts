@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Deferred } from '../connection/deferred.js';
 import {
   ALL,
   type BackplaneOutcome,
@@ -185,15 +186,13 @@ export class Backplane implements GroupBackplane {
     if (introduction > 0) await new Promise((resolve) => setTimeout(resolve, introduction));
     this.#lastRequest = (this.#lastRequest + 1) >>> 0;
     const request = this.#lastRequest;
-    let finish = (): void => {};
-    const done = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const done = new Deferred<void>();
+    const finish = (): void => done.resolve();
     const count: Count = { silent: new Set(this.#nodes.ids), count: 0, nodes: 0, finish };
     if (count.silent.size > 0) {
       this.#counts.set(request, count);
       void this.#send(NODES_CHANNEL, { kind: 'count', request, group }).then((sent) => sent || finish());
-      await within(done, timeout, undefined);
+      await within(done.promise, timeout, undefined);
       this.#counts.delete(request);
     }
     return { count: count.count, nodes: count.nodes, missing: count.silent.size };

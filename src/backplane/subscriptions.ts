@@ -1,3 +1,4 @@
+import { Deferred } from '../connection/deferred.js';
 import type { BackplaneDriver } from './driver.js';
 import { LIMIT, within } from './within.js';
 
@@ -58,15 +59,13 @@ export class Subscriptions {
       known.leaving = undefined;
       return known.reached;
     }
-    let release = (): void => {};
-    const reached = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const subscription = { live: false, leaving: undefined, reached, release };
+    const reached = new Deferred<void>();
+    const release = (): void => reached.resolve();
+    const subscription = { live: false, leaving: undefined, reached: reached.promise, release };
     this.#channels.set(channel, subscription);
     this.#missing.add(channel);
     if (this.#epoch > 0) this.#subscribe(channel, subscription);
-    return reached;
+    return reached.promise;
   }
 
   /** Nobody wants a channel any more. */
