@@ -90,7 +90,7 @@ describe('the packed package', () => {
     const unexpected = paths.filter(
       (path) =>
         !/^package\/(dist\/(esm|cjs)\/|src\/).+\.(js|d\.ts|map|ts|wat)$/.test(path) &&
-        !/^package\/docs\/.+\.(md|svg)$/.test(path),
+        !/^package\/docs\/.+\.(md|svg|png)$/.test(path),
     );
     assert.deepEqual(unexpected.sort(), [
       'package/CHANGELOG.md',
