@@ -134,7 +134,8 @@ describe('2. The middleware', { timeout: 30_000 }, () => {
 
   it('close: 503 for newcomers, close frames, acknowledgements, the rest is aborted', async (t) => {
     const { sockets, server, client } = await openRaw(t);
-    const serverClosed = once(server.close(), 'close');
+    const serverClosed = once(server, 'close');
+    server.close();
     const drained = sockets.close({ code: 1001, reason: 'restart', timeout: 50 });
     assert.deepEqual(await client.nextClose(), { code: 1001, reason: 'restart' });
     assert.deepEqual(await drained, { closed: 0, aborted: 1 });
