@@ -11,7 +11,7 @@ const TURNS = 8;
 /**
  * Tells the errors of middleware that the end of the response gives something to do (express-session stores the session
  * then) from those of the application. Both reach the end of the chain through `next(error)`; the former say nothing
- * about the connection, whose handshake was as good as any. What tells them apart is when they come: such middleware
+ * about the connection, whose handshake was sound. What tells them apart is when they come: such middleware
  * puts its error off for a tick or a turn, before it lets the response end. Or it takes itself out of the response.
  */
 export class Conclusion {
