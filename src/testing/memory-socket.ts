@@ -1,6 +1,6 @@
-import { Duplex } from 'node:stream';
 import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
+import { SocketDuplex } from '../socket-duplex.js';
 
 /** The most that passes at once, and that waits for a reader: what a socket of Node reads in one go. */
 const CHUNK_SIZE = 64 * 1024;
@@ -23,7 +23,7 @@ interface Outgoing {
  * at the other end in later turns of the event loop, in chunks, and as fast as it is read there; an end that is destroyed
  * while something is unread resets the other.
  */
-export class MemorySocket extends Duplex {
+export class MemorySocket extends SocketDuplex {
   readonly remoteAddress: string = ADDRESS;
   readonly remoteFamily: string = 'IPv4';
   readonly remotePort: number;
@@ -71,25 +71,8 @@ export class MemorySocket extends Duplex {
     return { address: this.localAddress, family: this.localFamily, port: this.localPort };
   }
 
-  // What a socket can be told that makes no difference here.
-
+  /** Nothing here is ever idle by itself. */
   setTimeout(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
     return this;
   }
 

@@ -1,6 +1,6 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { Duplex } from 'node:stream';
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
+import { SocketDuplex } from '../socket-duplex.js';
 import { ChunkedBody } from './chunked-body.js';
 
 const HEAD_END = '\r\n\r\n';
@@ -40,7 +40,7 @@ type Callback = (error?: Error | null) => void;
  *
  * Ended, it ends the stream; destroyed before that, it resets the stream with CANCEL, which is what a client sees as 1006.
  */
-export class Http2Socket extends Duplex {
+export class Http2Socket extends SocketDuplex {
   readonly #stream: ServerHttp2Stream;
   // Asked once: a session forgets its socket when it ends, and addresses are wanted above all then.
   readonly remoteAddress: string | undefined;
@@ -133,24 +133,6 @@ export class Http2Socket extends Duplex {
   setTimeout(ms: number, callback?: () => void): this {
     if (callback !== undefined) this.once('timeout', callback);
     this.#stream.setTimeout(ms);
-    return this;
-  }
-
-  // The options of TCP belong to the session, which is not ours.
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
     return this;
   }
 

@@ -8,8 +8,8 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { ClientOptions } from 'ws';
+import { SocketDuplex } from '../../src/socket-duplex.js';
 import { isOverHttp2, portOf, type TestContext } from './servers.js';
 
 const HEAD_END = '\r\n\r\n';
@@ -23,7 +23,7 @@ type Callback = (error?: Error | null) => void;
  * A client's end of a socket of HTTP/1.1 that is a stream of HTTP/2 underneath: the upgrade request that is written to it
  * becomes an extended CONNECT, and 200 comes back as a 101. So whoever speaks HTTP/1.1 has his way into a server of HTTP/2.
  */
-export class Http2Tunnel extends Duplex {
+export class Http2Tunnel extends SocketDuplex {
   readonly session: ClientHttp2Session;
   stream: ClientHttp2Stream | undefined;
   bytesWritten = 0;
@@ -38,22 +38,6 @@ export class Http2Tunnel extends Duplex {
   }
 
   setTimeout(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
     return this;
   }
 
@@ -187,7 +171,7 @@ export async function http2Tunnel(t: TestContext, server: Server): Promise<Http2
 /** Lets a client of `ws` come by HTTP/2 if the servers of the tests speak it. */
 export function clientTransport(t: TestContext, url: string): ClientOptions {
   if (!isOverHttp2()) return {};
-  return { createConnection: () => new Http2Tunnel(sessionWith(t, url.replace('ws', 'http'))) as Duplex as Socket };
+  return { createConnection: () => new Http2Tunnel(sessionWith(t, url.replace('ws', 'http'))) as SocketDuplex as Socket };
 }
 
 function sessionWith(t: TestContext, origin: string, options: Parameters<typeof connect>[1] = {}): ClientHttp2Session {
