@@ -1,74 +1,7 @@
 // What jest replaces by itself: nextTick, queueMicrotask and setImmediate too.
-const connectApp = require('connect');
-const createError = require('http-errors');
-const { webSockets, WebSocketError } = require('websocket-context');
-const { connect, HandshakeRefusedError } = require('websocket-context/testing');
+const library = { ...require('websocket-context'), ...require('websocket-context/testing') };
+const testUnderFakes = require('./under-fakes.cjs');
 
 jest.useFakeTimers();
-
-function appOf(handler, options) {
-  const app = connectApp();
-  app.use('/refused', (_req, _res, next) => next(createError(403, 'Not you')));
-  app.use(webSockets(options).handler(handler));
-  return app;
-}
-
-async function echo(socket) {
-  for await (const message of socket) await socket.sendAsync(message);
-}
-
-test('time stands still', () => {
-  expect(process.nextTick.clock).toBeDefined();
-  expect(queueMicrotask.clock).toBeDefined();
-  expect(setImmediate.clock).toBeDefined();
-});
-
-test('messages of any size pass in both directions', async () => {
-  const client = await connect(appOf(echo), '/');
-  for (const message of ['x', 'x'.repeat(300_000), Buffer.alloc(1_000_000, 7)]) {
-    await client.sendAsync(message);
-    const received = await client.receiveAsync();
-    expect(typeof received).toBe(typeof message);
-    expect(Buffer.from(received).equals(Buffer.from(message))).toBe(true);
-  }
-  await client.closeAsync(4000, 'enough');
-  expect(await client.closed).toEqual({ code: 4000, reason: 'enough', wasClean: true });
-});
-
-test('compression, pings and JSON do without time', async () => {
-  const app = appOf(async (socket) => {
-    await socket.ping();
-    for await (const value of socket.json()) await socket.json().sendAsync({ value });
-  });
-  const client = await connect(app, '/');
-  await client.sendAsync('5');
-  expect(await client.receiveAsync()).toBe('{"value":5}');
-  await client.sendAsync('no JSON');
-  expect((await client.closed).code).toBe(1007);
-});
-
-test('a refusal arrives, and a connection that is cut is noticed', async () => {
-  await expect(connect(appOf(echo), '/refused')).rejects.toBeInstanceOf(HandshakeRefusedError);
-  const client = await connect(
-    appOf((socket) => socket.abort()),
-    '/',
-  );
-  await expect(client.receiveAsync()).rejects.toBeInstanceOf(WebSocketError);
-});
-
-test('time passes when it is told to', async () => {
-  const app = appOf(
-    async (socket) => {
-      await socket.receiveMessageAsync();
-      await new Promise((resolve) => setTimeout(resolve, 5000));
-      await socket.sendAsync('late');
-    },
-    { keepAliveInterval: 0 },
-  );
-  const client = await connect(app, '/');
-  await client.sendAsync('go');
-  while (jest.getTimerCount() === 0) await client.sendAsync('again');
-  await jest.advanceTimersByTimeAsync(5000);
-  expect(await client.receiveAsync()).toBe('late');
-  await client[Symbol.asyncDispose]();
-});
+const fakes = [process.nextTick, queueMicrotask, setImmediate];
+testUnderFakes({ test, expect, timers: jest, fakes }, library);
