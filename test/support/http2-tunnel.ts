@@ -8,6 +8,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ClientOptions } from 'ws';
 import { SocketDuplex } from '../../src/socket-duplex.js';
 import { isOverHttp2, portOf, type TestContext } from './servers.js';
@@ -171,7 +172,7 @@ export async function http2Tunnel(t: TestContext, server: Server): Promise<Http2
 /** Lets a client of `ws` come by HTTP/2 if the servers of the tests speak it. */
 export function clientTransport(t: TestContext, url: string): ClientOptions {
   if (!isOverHttp2()) return {};
-  return { createConnection: () => new Http2Tunnel(sessionWith(t, url.replace('ws', 'http'))) as SocketDuplex as Socket };
+  return { createConnection: () => new Http2Tunnel(sessionWith(t, url.replace('ws', 'http'))) as Duplex as Socket };
 }
 
 function sessionWith(t: TestContext, origin: string, options: Parameters<typeof connect>[1] = {}): ClientHttp2Session {
