@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 /**
  * What one message to many costs the process that sends it, beside other ways to do it and Node alone, which writes one
- * buffer to each socket. `npm run bench` runs it behind the scenarios, and `npm run bench -- --scenario groups` alone.
+ * buffer to each socket, and what memberships take. `npm run bench` runs it behind the scenarios, and `npm run bench -- --scenario groups` alone.
  *
  * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean }} Case
  * @typedef {{ cpu: number, stall: number, peak: number }} Sample µs of CPU per delivery; ms; MiB
@@ -102,4 +102,5 @@ export async function runGroups({ quick }) {
       );
     }
   }
+  await once(start('./groups/memberships.js', []), 'exit');
 }
