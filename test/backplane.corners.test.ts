@@ -7,6 +7,7 @@ import type { BackplaneDriver, BackplaneDriverEvents } from '../src/backplane/dr
 import { relay } from '../src/cluster.js';
 import { ALL } from '../src/groups/group-backplane.js';
 import { redis } from '../src/redis.js';
+import { FakeClock } from './support/fake-clock.js';
 import { Hall } from './support/members.js';
 
 async function settled(): Promise<void> {
@@ -129,6 +130,37 @@ describe('redis()', () => {
     await settled();
 
     assert.equal(statuses.includes('ready'), false);
+  });
+
+  it('is interrupted when Redis has not brought a message back for 2 s, and not before', async (t) => {
+    const clock = new FakeClock().install(t);
+    const client = createClient();
+    let doesAnswer = true;
+    let listener: (bytes: Buffer, channel: string) => void = () => {};
+    const duplicate = Object.assign(Object.create(client), {
+      connect: async () => {},
+      subscribe: async (_channel: string, heard: typeof listener) => {
+        listener = heard;
+      },
+      publish: async (channel: string, bytes: Buffer) => {
+        if (doesAnswer) listener(bytes, channel);
+      },
+      destroy() {},
+      on() {},
+    });
+    client.duplicate = () => duplicate;
+    const statuses: string[] = [];
+    const driver = redis({ client });
+    driver.open({ received: () => {}, status: (status) => statuses.push(status) });
+    await settled();
+
+    clock.advance(6000);
+    assert.deepEqual(statuses, ['ready']);
+    doesAnswer = false;
+    clock.advance(4000);
+
+    assert.deepEqual(statuses, ['ready', 'interrupted']);
+    driver.close();
   });
 });
 

@@ -133,6 +133,18 @@ describe('Backplane', () => {
     assert.deepEqual(signs, [...Array.from({ length: 11 }, () => 'here'), 'hello']);
   });
 
+  it('ends a count when it is closed, and says who has not answered', async (t) => {
+    const clock = new FakeClock().install(t);
+    const { driver, backplane } = await ready(new FakeDriver(), clock.now);
+    driver.events.received('nodes', encode(OTHER, Date.now(), { kind: 'here', asked: 0 }));
+    clock.advance(1000);
+
+    const counted = backplane.countAsync('room', 60_000);
+    await backplane.close();
+
+    assert.deepEqual(await counted, { count: 0, nodes: 0, missing: 1 });
+  });
+
   it('calls a driver that throws or rejects interrupted, and asks it until it takes something', async (t) => {
     const clock = new FakeClock().install(t);
     const { driver, backplane, statuses } = await ready(new FakeDriver(), clock.now);

@@ -237,9 +237,12 @@ inEachBrowser('the close laboratory', (visit) => {
     await tab.see('#experiment', 'sendConnectionClose');
     await tab.see('#state', 'finished');
     assert.ok(await tab.hasFocus('[data-experiment="sendConnectionClose"]'));
-    // The same again.
+    // The same again: the lines of the run before are gone.
+    await tab.page.$$eval('#events li', (lines) => {
+      for (const line of lines) line.dataset.run = 'before';
+    });
     await tab.press('Enter');
-    await tab.see('#state', 'running');
+    await tab.page.waitForFunction(() => !document.querySelector('#events li[data-run="before"]'));
     await tab.see('#state', 'finished');
   });
 

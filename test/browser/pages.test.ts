@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { it } from 'node:test';
+import { describe, it } from 'node:test';
 import { inEachBrowser } from './visit.js';
 
 const pages = [
@@ -18,16 +18,18 @@ const wall = { width: 2560, height: 1440 };
 
 inEachBrowser('each page', (visit) => {
   for (const path of pages) {
-    it(`${path} has no serious finding of axe, fits every width and says nothing on the console`, async (t) => {
+    describe(`${path} has no serious finding of axe, fits every width and says nothing on the console`, () => {
       for (const [name, window] of Object.entries({ desktop, phone, wall })) {
         for (const isDark of visit.name === 'Chromium' && name !== 'wall' ? [false, true] : [false]) {
-          const tab = await visit.open(t, path, { ...window, isDark });
-          await tab.see('h1');
+          it(`${name}${isDark ? ', dark' : ''}`, async (t) => {
+            const tab = await visit.open(t, path, { ...window, isDark });
+            await tab.see('h1');
 
-          assert.equal(await tab.overflow(), 0, `${name} scrolls sideways`);
-          if (name !== 'wall') assert.deepEqual(await tab.violations(), [], `${name}${isDark ? ', dark' : ''}`);
-          const file = path.replaceAll(/\W+/g, '-').replace(/^-/, '') || 'start';
-          await tab.screenshot(`${file}-${visit.name}-${name}${isDark ? '-dark' : ''}`);
+            assert.equal(await tab.overflow(), 0, 'It scrolls sideways');
+            if (name !== 'wall') assert.deepEqual(await tab.violations(), []);
+            const file = path.replaceAll(/\W+/g, '-').replace(/^-/, '') || 'start';
+            await tab.screenshot(`${file}-${visit.name}-${name}${isDark ? '-dark' : ''}`);
+          });
         }
       }
     });

@@ -9,7 +9,8 @@ import { type DemoProcess, startDemo } from '../support/demo.js';
 
 /** Where screenshots go; git ignores it. */
 const SCREENSHOTS = '.screenshots';
-const PATIENCE_MS = 20_000;
+/** Two browsers and the other tests share what cores there are. */
+const PATIENCE_MS = 60_000;
 
 const browsers = [
   {
