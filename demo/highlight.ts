@@ -13,6 +13,8 @@ export function highlight(code: string, language: string): string {
   return highlighter.codeToHtml(code.trimEnd(), {
     lang: highlighter.getLoadedLanguages().includes(lang) ? lang : 'text',
     theme: 'css-variables',
+    // The first line compiles the grammar: on a busy machine it would take longer than its limit and stay half done.
+    tokenizeTimeLimit: 0,
     transformers: [
       {
         pre: (node) => {

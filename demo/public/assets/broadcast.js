@@ -68,7 +68,8 @@ function connect() {
 
 function show({ rate, groups, clients, memory, backplane }) {
   const members = groups.reduce((sum, group) => sum + group.members, 0);
-  setPill(state, `${members} members, server at ${size(memory)}`, members > 0 ? 'good' : 'warn');
+  const where = backplane.status === 'none' ? '' : ' at this process';
+  setPill(state, `${members} members${where}, server at ${size(memory)}`, members > 0 ? 'good' : 'warn');
   if (document.activeElement !== byId('rate')) {
     byId('rate').value = rate;
     byId('rate-text').textContent = `${rate} per second`;
