@@ -28,12 +28,14 @@ const browsers = [
           '--disable-component-update',
           '--disable-sync',
         ],
+        acceptInsecureCerts: true,
       }),
   },
   {
     name: 'Firefox',
     path: process.env.FIREFOX_PATH ?? '/usr/bin/firefox-esr',
-    launch: (executablePath: string) => puppeteer.launch({ browser: 'firefox', executablePath }),
+    launch: (executablePath: string) =>
+      puppeteer.launch({ browser: 'firefox', executablePath, acceptInsecureCerts: true }),
   },
 ];
 
@@ -46,18 +48,45 @@ export interface Window {
   readonly beside?: Tab;
 }
 
-/** A browser and a running demo, both of which the tests of a suite share. */
-export interface Visit {
+/** A browser, which the tests of a suite share. It accepts any certificate. */
+export interface Visitor {
   readonly name: string;
-  readonly demo: DemoProcess;
   /** Opens a page as a new visitor. When the test ends, nothing may have been written to the console. */
-  open(t: TestContext, path: string, window?: Window): Promise<Tab>;
+  open(t: TestContext, url: string, window?: Window): Promise<Tab>;
+}
+
+/** The same with a running demo; `open` takes paths of it. */
+export interface Visit extends Visitor {
+  readonly demo: DemoProcess;
+}
+
+/** Declares the same suite for each browser, which has a demo of its own. See {@link withEachBrowser}. */
+export function inEachBrowser(subject: string, declare: (visit: Visit) => void): void {
+  withEachBrowser(subject, ({ name, open }) => {
+    let demo: DemoProcess;
+    const cleanups: (() => unknown)[] = [];
+
+    before(async () => {
+      demo = await startDemo({ after: (cleanup) => cleanups.push(cleanup as () => unknown) });
+    });
+    after(async () => {
+      for (const cleanup of cleanups) await cleanup();
+    });
+
+    declare({
+      name,
+      get demo() {
+        return demo;
+      },
+      open: (t, path, window) => open(t, new URL(path, demo.url).href, window),
+    });
+  });
 }
 
 /**
  * Declares the same suite for each browser. One that is not installed skips its suite, or fails it where CI is set.
  */
-export function inEachBrowser(subject: string, declare: (visit: Visit) => void): void {
+export function withEachBrowser(subject: string, declare: (visitor: Visitor) => void): void {
   // Both at once: most of their time is waiting.
   describe(subject, { concurrency: browsers.length }, () => {
     for (const { name, path, launch } of browsers) {
@@ -65,28 +94,16 @@ export function inEachBrowser(subject: string, declare: (visit: Visit) => void):
       const message = `There is no browser at ${path}: apt-get install chromium firefox-esr, or set ${name.toUpperCase()}_PATH`;
       describe(`in ${name}`, { skip: isMissing && !process.env.CI ? message : false, concurrency: 1 }, () => {
         let browser: Browser;
-        let demo: DemoProcess;
-        const cleanups: (() => unknown)[] = [];
 
         before(async () => {
           if (isMissing) throw new Error(message);
-          [browser, demo] = await Promise.all([
-            launch(path),
-            startDemo({ after: (cleanup) => cleanups.push(cleanup as () => unknown) }),
-          ]);
+          browser = await launch(path);
         });
         after(async () => {
           await browser?.close();
-          for (const cleanup of cleanups) await cleanup();
         });
 
-        declare({
-          name,
-          get demo() {
-            return demo;
-          },
-          open: (t, address, window) => Tab.open(t, browser, new URL(address, demo.url).href, window),
-        });
+        declare({ name, open: (t, url, window) => Tab.open(t, browser, url, window) });
       });
     }
   });
