@@ -19,6 +19,37 @@ export function checkTime(time: unknown, failed: string, allowsInfinity = false)
   throw new RangeError(`${failed} is ${time}, ${needed}`);
 }
 
+/** The names of all options of `T`; the compiler sees to it that none is missing. */
+export type OptionNames<T> = { readonly [Name in keyof Required<T>]: true };
+
+/**
+ * Validates the form of the options of an operation before it begins. What it would not look at, such as a name that was
+ * misspelt, or a type, a flag or a token in place of the options, would be lost without a word. Absent options are none.
+ *
+ * @param operation what cannot be done otherwise: `send`
+ * @throws TypeError if they are no options, or one of their own members is not `known`
+ */
+export function checkOptions<T>(options: unknown, known: OptionNames<T>, operation: string): void {
+  if (options === undefined || options === null) return;
+  if (typeof options !== 'object' || isAbortSignal(options)) {
+    const type = isAbortSignal(options) ? 'an AbortSignal' : typeOf(options);
+    throw new TypeError(
+      `Cannot ${operation}: options is ${type}, must be an object, such as { ${Object.keys(known).join(', ')} }`,
+    );
+  }
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new TypeError(
+      `Cannot ${operation} with the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`,
+    );
+  }
+}
+
+/** By its shape, because polyfills and other realms bring classes of their own. */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+}
+
 /** Turns what `operation` throws into a rejection, so that no method throws and rejects. */
 export function rejectInsteadOfThrow<T>(operation: () => Promise<T>): Promise<T> {
   try {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import createError from 'http-errors';
-import { typeOf } from './arguments.js';
+import { checkOptions, type OptionNames, typeOf } from './arguments.js';
 import { Backplane, NO_BACKPLANE_INFO } from './backplane/backplane.js';
 import type { BackplaneInfo } from './backplane/driver.js';
 import { reportStatus } from './backplane/status-report.js';
@@ -336,9 +336,10 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     });
   }
 
-  async function close(options: DrainOptions = {}): Promise<DrainResult> {
+  async function close(options?: DrainOptions): Promise<DrainResult> {
+    checkOptions(options, drainOptions, 'close');
     // Without a closeTimeout there is none to abort the last connection after.
-    const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options;
+    const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options ?? {};
     const result = await connections.close(code, reason, timeout);
     for (const { server } of attachments) goAway(server);
     await backplane?.close();
@@ -380,6 +381,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     backplane: { get: () => backplane?.info ?? NO_BACKPLANE_INFO },
   });
 }
+
+const drainOptions: OptionNames<DrainOptions> = { code: true, reason: true, timeout: true };
 
 /** Connects the groups of an instance, which need it themselves, to those of other processes. */
 function openBackplane({ backplane, onBackplane }: ResolvedOptions, groups: () => Groups): Backplane | undefined {

@@ -1,5 +1,6 @@
 import nodeCluster, { type Worker } from 'node:cluster';
 import { typeOf } from '../arguments.js';
+import { checkDriverOptions } from './driver-options.js';
 import { isRelayRequest, RELAY_MARK, type RelayReport, type RelayRequest } from './relay-protocol.js';
 
 /** Options of {@link relay}. */
@@ -36,7 +37,9 @@ const DEFAULT_BUFFER_LIMIT = 64 * 1024 * 1024;
  * @returns a function that ends it
  * @throws Error if this process is not the primary; TypeError or RangeError for a wrong option
  */
-export function relay({ bufferLimit = DEFAULT_BUFFER_LIMIT }: RelayOptions = {}): () => void {
+export function relay(options: RelayOptions = {}): () => void {
+  checkDriverOptions('relay', options, ['bufferLimit']);
+  const { bufferLimit = DEFAULT_BUFFER_LIMIT } = options;
   if (!nodeCluster.isPrimary) {
     throw new Error('Cannot use relay(): this process is a worker of node:cluster, must be the primary');
   }

@@ -1,5 +1,5 @@
 import { isAnyArrayBuffer } from 'node:util/types';
-import { typeOf } from '../arguments.js';
+import { checkOptions, isAbortSignal, type OptionNames, typeOf } from '../arguments.js';
 import { isDetached } from '../connection/detached.js';
 import { WebSocketMessageType } from './fragments.js';
 
@@ -60,25 +60,31 @@ export function checkSignal(signal: unknown, operation: string): AbortSignal | u
   throw new TypeError(`Cannot ${operation}: signal is ${typeOf(signal)}, must be an AbortSignal`);
 }
 
-/**
- * Validates the options of an operation before it begins: a type, a flag or a token in their place, as ASP.NET has them,
- * would be lost without a word.
- *
- * @throws TypeError if they are no options, or their `signal` is not an AbortSignal
- */
-export function signalOf(
-  options: { readonly signal?: unknown } | null | undefined,
-  operation: string,
-): AbortSignal | undefined {
-  if (options === undefined || options === null) return undefined;
-  if (typeof options === 'object' && !isAbortSignal(options)) return checkSignal(options.signal, operation);
-  const type = isAbortSignal(options) ? 'an AbortSignal' : typeOf(options);
-  throw new TypeError(`Cannot ${operation}: options is ${type}, must be an object, such as { signal }`);
+interface Cancellable {
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** By its shape, because polyfills and other realms bring classes of their own. */
-function isAbortSignal(value: unknown): value is AbortSignal {
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+const cancelOptions: OptionNames<Cancellable> = { signal: true };
+
+/**
+ * Validates the options of an operation that takes nothing but a `signal`, before it begins.
+ *
+ * @throws TypeError if they are no options, have one of another name, or their `signal` is not an AbortSignal
+ */
+export function signalOf(options: Cancellable | null | undefined, operation: string): AbortSignal | undefined {
+  if (!hasOnlySignal(options)) checkOptions(options, cancelOptions, operation);
+  return checkSignal(options?.signal, operation);
+}
+
+/** Whether options are without doubt what they should be, as nearly all are: makes no list of their names. */
+function hasOnlySignal(options: unknown): boolean {
+  if (typeof options !== 'object') return false;
+  let hasSignal = false;
+  for (const name in options) {
+    if (name !== 'signal') return false;
+    hasSignal = true;
+  }
+  return hasSignal;
 }
 
 /**

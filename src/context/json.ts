@@ -1,4 +1,4 @@
-import { typeOf } from '../arguments.js';
+import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { onAbort } from '../connection/cancellation.js';
 import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/closing/close-status.js';
 import type { LiveConnection } from '../connection/connection.js';
@@ -52,6 +52,8 @@ export interface JsonSendOptions extends CancelOptions {
   /** Whether to compress, where compression was negotiated. Default: messages above its threshold. */
   readonly compress?: boolean | undefined;
 }
+
+const sendOptions: OptionNames<JsonSendOptions> = { compress: true, signal: true };
 
 /** Both directions of a connection as JSON messages, typed by their schemas. From `socket.json`. */
 export interface WebSocketJson<Received = unknown, Sent = unknown> extends AsyncIterable<Received> {
@@ -117,7 +119,7 @@ export class JsonChannel {
   view<Receive extends StandardSchema, Send extends StandardSchema>(
     options: JsonOptions<Receive, Send>,
   ): WebSocketJson<SchemaOutput<Receive>, SchemaInput<Send>> {
-    const { receive, send, invalid = 'close' } = checkOptions(options);
+    const { receive, send, invalid = 'close' } = checkJsonOptions(options);
     const sender = new JsonSender(send, this.#turns, (text, { compress, signal }: JsonSendOptions) =>
       this.#connection.send({ data: text, text: true, endOfMessage: true, compress, whole: true, signal }),
     );
@@ -125,7 +127,12 @@ export class JsonChannel {
     return {
       [Symbol.asyncIterator]: () => new JsonIterator(next),
       receiveAsync: async (read) => (await next(signalOf(read, 'receive'))).value,
-      sendAsync: (value, { signal, compress } = {}) => sender.send(value, { signal, compress }, signal),
+      sendAsync: (value, given) =>
+        rejectInsteadOfThrow(() => {
+          checkOptions(given, sendOptions, 'send');
+          const signal = checkSignal(given?.signal, 'send');
+          return sender.send(value, { signal, compress: given?.compress }, signal);
+        }),
     };
   }
 
@@ -220,7 +227,7 @@ export class JsonSender<Options, Result> {
   }
 
   async #send(value: unknown, options: Options, signal: AbortSignal | undefined): Promise<Result> {
-    checkSignal(signal, 'send')?.throwIfAborted();
+    signal?.throwIfAborted();
     const text = this.#textOf(value);
     if (typeof text === 'string' && !this.#turns.isTaken) return this.#deliver(text, options);
     return this.#turns.take(Promise.resolve(text), (ready) => this.#deliver(ready, options), signal);
@@ -296,7 +303,7 @@ class JsonIterator implements AsyncIterableIterator<unknown> {
 
 const known = ['receive', 'send', 'invalid'];
 
-function checkOptions<Options extends JsonOptions>(options: Options): Options {
+function checkJsonOptions<Options extends JsonOptions>(options: Options): Options {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Cannot use the options of json: they are ${nameOf(options)}, must be an object`);
   }

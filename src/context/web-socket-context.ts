@@ -3,14 +3,22 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
-import { rejectInsteadOfThrow, typeOf } from '../arguments.js';
+import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
 import { Connection, type ConnectionParts, type LiveConnection, type Traffic } from '../connection/connection.js';
 import { derive, rejected } from '../connection/deferred.js';
 import type { Compression } from '../connection/receiving/receiver.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
 import { ClosedPromise } from './closed.js';
-import { checkGroupName, incomingBytes, isText, outgoingBytes, signalOf, type WebSocketData } from './data.js';
+import {
+  checkGroupName,
+  checkSignal,
+  incomingBytes,
+  isText,
+  outgoingBytes,
+  signalOf,
+  type WebSocketData,
+} from './data.js';
 import {
   type CompletionCallback,
   complete,
@@ -44,6 +52,8 @@ export interface SendOptions extends CancelOptions {
   readonly compress?: boolean | undefined;
 }
 
+const sendOptions: OptionNames<SendOptions> = { messageType: true, endOfMessage: true, compress: true, signal: true };
+
 /** Options of `writeFragment`. */
 export interface WriteFragmentOptions {
   /** Whether the fragment is text. Default: whether `data` is a string. */
@@ -51,6 +61,8 @@ export interface WriteFragmentOptions {
   /** Whether the message ends with this fragment. Default `true`. */
   readonly finalFragment?: boolean | undefined;
 }
+
+const writeFragmentOptions: OptionNames<WriteFragmentOptions> = { utf8Encoded: true, finalFragment: true };
 
 /** The peer's close, as `getCloseStatus` gives it. */
 export interface CloseStatus {
@@ -252,9 +264,10 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     }
     return rejectInsteadOfThrow(() => {
       const payload = outgoingBytes(data, 'send');
+      if (!hasOnlySendOptions(options)) checkOptions(options, sendOptions, 'send');
+      const signal = checkSignal(options?.signal, 'send');
       const { messageType, endOfMessage = true, compress } = options ?? {};
       const text = isText(messageType, payload);
-      const signal = signalOf(options, 'send');
       return this.#connection.send({ data: payload, text, endOfMessage, compress, whole: false, signal });
     });
   }
@@ -360,6 +373,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     const { utf8Encoded = typeof data === 'string', finalFragment = true } = options ?? {};
     const written = rejectInsteadOfThrow(() => {
       checkCompletion(completion, 'write');
+      checkOptions(options, writeFragmentOptions, 'write');
       const payload = outgoingBytes(data, 'write');
       const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
       const sent = this.#connection.send({
@@ -731,6 +745,28 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 }
 
 Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
+
+/**
+ * Whether options are without doubt what they should be, as nearly all are. A `switch` and no list of their names: it takes
+ * next to nothing of the time of a send.
+ */
+function hasOnlySendOptions(options: SendOptions | undefined): boolean {
+  if (typeof options !== 'object') return false;
+  let hasSome = false;
+  for (const name in options) {
+    switch (name) {
+      case 'messageType':
+      case 'endOfMessage':
+      case 'compress':
+      case 'signal':
+        hasSome = true;
+        break;
+      default:
+        return false;
+    }
+  }
+  return hasSome;
+}
 
 /** Before anything is done: a callback that cannot be called would leave its caller without an answer. */
 function checkCompletion(completion: unknown, operation: string): void {

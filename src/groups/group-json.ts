@@ -1,4 +1,4 @@
-import { typeOf } from '../arguments.js';
+import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { checkSchema, JsonSender, Turns } from '../context/json.js';
 import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import type { GroupKey } from './group-backplane.js';
@@ -23,6 +23,14 @@ export interface WebSocketGroupJson<Sent = unknown> {
   sendAsync(value: Sent, options?: Omit<GroupSendOptions, 'messageType'>): Promise<GroupSendResult>;
 }
 
+const sendOptions: OptionNames<Omit<GroupSendOptions, 'messageType'>> = {
+  compress: true,
+  except: true,
+  volatile: true,
+  latest: true,
+  local: true,
+};
+
 const known = ['send'];
 
 /** @throws TypeError for options that are none */
@@ -43,12 +51,11 @@ export function groupJson<Send extends StandardSchema>(
   const { send } = options;
   checkSchema('send', send);
   return {
-    sendAsync: (value, sendOptions = {}) =>
-      new JsonSender(send, turnsOf(groups, key), deliver).send(
-        value,
-        { ...sendOptions, messageType: undefined },
-        undefined,
-      ),
+    sendAsync: (value, given) =>
+      rejectInsteadOfThrow(() => {
+        checkOptions(given, sendOptions, 'send');
+        return new JsonSender(send, turnsOf(groups, key), deliver).send(value, { ...given }, undefined);
+      }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { checkTime, rejectInsteadOfThrow, typeOf } from '../arguments.js';
+import { checkOptions, checkTime, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { closePayload } from '../connection/closing/close-status.js';
 import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
 import type { WebSocketMessageType } from '../context/fragments.js';
@@ -58,8 +58,9 @@ export class WebSocketGroup {
    */
   sendAsync(data: WebSocketData, options?: GroupSendOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
-      const { messageType, compress, volatile, latest, local } = options ?? {};
       const payload = outgoingBytes(data, 'send');
+      checkOptions(options, sendOptions, 'send');
+      const { messageType, compress, volatile, latest, local } = options ?? {};
       checkLatest(latest, volatile);
       return this.#groups.send(this.#key, {
         data: payload,
@@ -85,6 +86,7 @@ export class WebSocketGroup {
   closeAsync(status = 1000, description = '', options?: GroupCloseOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
       closePayload(status, description);
+      checkOptions(options, closeOptions, 'close');
       return this.#groups.close(this.#key, status, description, exceptions(options?.except, 'close'));
     });
   }
@@ -104,6 +106,7 @@ export class WebSocketGroup {
    * @throws For a wrong argument only; a process that does not answer in time is counted in `missing`
    */
   async countAsync(options?: GroupCountOptions): Promise<GroupCount> {
+    checkOptions(options, countOptions, 'count');
     const { timeout: wanted = 1000 } = options ?? {};
     const timeout = checkTime(wanted, 'Cannot count: timeout');
     const { count, nodes, missing } = await this.#groups.countElsewhere(this.#key, timeout);
@@ -151,6 +154,19 @@ export interface GroupCount {
   /** Processes that have not answered in time. */
   readonly missing: number;
 }
+
+const sendOptions: OptionNames<GroupSendOptions> = {
+  messageType: true,
+  compress: true,
+  except: true,
+  volatile: true,
+  latest: true,
+  local: true,
+};
+
+const closeOptions: OptionNames<GroupCloseOptions> = { except: true };
+
+const countOptions: OptionNames<GroupCountOptions> = { timeout: true };
 
 const NOBODY: ReadonlySet<WebSocketContext> = new Set();
 

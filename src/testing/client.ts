@@ -1,10 +1,11 @@
 import { randomFillSync } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { checkOptions, type OptionNames, rejectInsteadOfThrow } from '../arguments.js';
 import { whileUncancelled } from '../connection/cancellation.js';
 import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
 import { Deferred, derive, rejected } from '../connection/deferred.js';
-import { outgoingBytes, signalOf, type WebSocketData } from '../context/data.js';
-import { WebSocketMessageType } from '../context/fragments.js';
+import { isText, outgoingBytes, signalOf, type WebSocketData } from '../context/data.js';
+import type { WebSocketMessageType } from '../context/fragments.js';
 import type { WebSocketMessage } from '../context/messages.js';
 import type { CancelOptions } from '../context/web-socket-context.js';
 import { WebSocketError } from '../errors.js';
@@ -31,6 +32,8 @@ export interface ClientSendOptions {
   /** Whether the message ends with this fragment. Default `true`. */
   readonly endOfMessage?: boolean | undefined;
 }
+
+const sendOptions: OptionNames<ClientSendOptions> = { messageType: true, endOfMessage: true };
 
 const KEY_SIZE = 4;
 
@@ -94,11 +97,12 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection is closing or closed,
    *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if it is cut before
    */
-  sendAsync(data: WebSocketData, options: ClientSendOptions = {}): Promise<void> {
-    return attempt(() => {
+  sendAsync(data: WebSocketData, options?: ClientSendOptions): Promise<void> {
+    return rejectInsteadOfThrow(() => {
       const payload = outgoingBytes(data, 'send');
-      const { messageType, endOfMessage = true } = options;
-      const text = messageType === undefined ? typeof payload === 'string' : messageType === WebSocketMessageType.Text;
+      checkOptions(options, sendOptions, 'send');
+      const { messageType, endOfMessage = true } = options ?? {};
+      const text = isText(messageType, payload);
       if (this.#closeSent || this.#isOver) {
         return rejected(
           new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', 'Cannot send: the client is closed, must be open'),
@@ -118,7 +122,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
    *   once all messages have been received
    */
   receiveAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       const signal = signalOf(options, 'receive');
       signal?.throwIfAborted();
       const message = this.#messages.shift();
@@ -165,7 +169,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
    *   ERR_WEBSOCKET_CLOSE_TIMEOUT if the server has not acknowledged within 10 s of real time; the connection is cut then
    */
   closeAsync(code = 1000, reason?: string): Promise<void> {
-    return attempt(() => {
+    return rejectInsteadOfThrow(() => {
       this.#sendClose(closePayload(code, reason));
       return derive(this.#acknowledged(), ignore);
     });
@@ -315,15 +319,6 @@ function maskedFrame(firstByte: number, payload: Uint8Array): Buffer {
   // The same both ways.
   unmaskBytes(frame, start, frame.length, readKey(frame, key));
   return frame;
-}
-
-/** Turns what `operation` throws into a rejection, so that no method throws and rejects. */
-function attempt<T>(operation: () => Promise<T>): Promise<T> {
-  try {
-    return operation();
-  } catch (error) {
-    return Promise.reject(error);
-  }
 }
 
 function ignore(): void {}

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, request, type Server } from 'node:http';
 import { Server as SecureServer } from 'node:https';
-import { typeOf } from '../arguments.js';
+import { checkOptions, type OptionNames, typeOf } from '../arguments.js';
 import { whileUncancelled } from '../connection/cancellation.js';
 import { Deferred } from '../connection/deferred.js';
 import { checkSignal } from '../context/data.js';
@@ -26,6 +26,14 @@ export interface ConnectOptions extends CancelOptions {
   readonly secure?: boolean | undefined;
 }
 
+const connectOptions: OptionNames<ConnectOptions> = {
+  headers: true,
+  subProtocols: true,
+  origin: true,
+  secure: true,
+  signal: true,
+};
+
 /**
  * Opens a WebSocket connection to an application for a test: no port, no network, and otherwise the way of every request:
  * HTTP/1.1 through a server, `attach`, all middleware and the handshake.
@@ -42,17 +50,18 @@ export interface ConnectOptions extends CancelOptions {
 export async function connect(
   app: AppFunction | Server | SecureServer,
   path: string,
-  options: ConnectOptions = {},
+  options?: ConnectOptions,
 ): Promise<WebSocketClient> {
-  const signal = checkSignal(options.signal, 'connect');
+  checkOptions(options, connectOptions, 'connect');
+  const signal = checkSignal(options?.signal, 'connect');
   signal?.throwIfAborted();
   const server = serverOf(app);
   const isSecureServer = server instanceof SecureServer;
-  const { secure = isSecureServer } = options;
+  const { secure = isSecureServer } = options ?? {};
   const ends = MemorySocket.pair(secure);
   const outgoing = request({
     path: targetOf(path),
-    headers: headersOf(options),
+    headers: headersOf(options ?? {}),
     createConnection: () => ends.client,
   });
   const answer = new Deferred<WebSocketClient>();
