@@ -10,7 +10,7 @@ import {
   createServer,
   type IncomingHttpHeaders,
 } from 'node:http2';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -20,6 +20,7 @@ import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSocke
 import { anyFramework, eventually, type TestApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
 import { clientClose, clientFrame } from './support/frames.js';
+import { freePort } from './support/free-port.js';
 import { connectRequest, http2Session } from './support/http2-tunnel.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
 import { hasProxy, startProxy } from './support/proxies.js';
@@ -379,28 +380,35 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
   });
 });
 
-describe('HAProxy with `proto h2 ws h2`', { timeout: 30_000, skip: !hasProxy('haproxy') }, () => {
-  it('brings clients of HTTP/1.1 over HTTP/2, and their refusals back', async (t) => {
-    const { server } = await site(t, (app, sockets) => {
-      app.use('/no', (_req, res) => {
-        res.statusCode = 403;
-        res.end('not you');
-      });
-      app.use(
-        sockets.handler(async (socket, req) => {
-          for await (const message of socket) await socket.sendAsync(`${req.httpVersion} ${message}`);
-        }),
-      );
-    });
-    const upstream = (server.address() as AddressInfo).port;
-    const { plainPort } = await startProxy(t, 'haproxy', { upstream, idleTimeout: 30, http2: true });
-    const client = await connectWs(t, `ws://127.0.0.1:${plainPort}/`);
+describe('the sample http2-proxy.ts', { timeout: 30_000, skip: !hasProxy('haproxy') }, () => {
+  it('serves pages by HTTP/1.1 and WebSockets by HTTP/2, whatever the clients of HAProxy speak', async (t) => {
+    const http2Upstream = await freePort();
+    const { url } = await startSample(t, 'http2-proxy', { HTTP2_PORT: String(http2Upstream) });
+    const upstream = Number(new URL(url).port);
+    const { securePort } = await startProxy(t, 'haproxy', { upstream, idleTimeout: 30, http2Upstream });
+    const origin = `https://127.0.0.1:${securePort}`;
+    const trusting = { rejectUnauthorized: false };
+
+    const client = await connectWs(t, `${origin.replace('https', 'wss')}/echo`, [], { ...trusting, origin });
     client.send('hello');
-    assert.equal(await nextMessage(client), '2.0 hello');
+    assert.equal(await nextMessage(client), 'by HTTP/2.0: hello');
     client.close(4001, 'enough');
     assert.deepEqual(await nextClose(client), { code: 4001, reason: 'enough' });
-    const refused = connectWs(t, `ws://127.0.0.1:${plainPort}/no`);
-    await assert.rejects(refused, /403/);
+    for (const [path, from, status] of [
+      ['/nowhere', origin, '404'],
+      ['/echo', 'https://elsewhere.example', '403'],
+    ] as const) {
+      const refused = connectWs(t, `${origin.replace('https', 'wss')}${path}`, [], { ...trusting, origin: from });
+      await assert.rejects(refused, new RegExp(status));
+    }
+
+    const session = connect(origin, trusting);
+    t.after(() => session.destroy());
+    await once(session, 'remoteSettings');
+    assert.equal(String((await endOf((await answerTo(session.request())).stream)).body), 'a page');
+    const stream = await open(session, '/echo');
+    stream.write(clientFrame({ payload: 'hello' }));
+    assert.equal(String((await once(stream, 'data'))[0].subarray(2)), 'by HTTP/2.0: hello');
   });
 });
 

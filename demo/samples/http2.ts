@@ -18,7 +18,7 @@ export const server = createSecureServer(
   {
     key: readFileSync(process.env.TLS_KEY ?? 'key.pem'),
     cert: readFileSync(process.env.TLS_CERT ?? 'cert.pem'),
-    // Those who cannot speak HTTP/2 still have their WebSockets
+    // For clients of HTTP/1.1, and Chromium where it has no session with this server yet
     allowHTTP1: true,
     // Without it nobody opens a WebSocket over HTTP/2
     settings: { enableConnectProtocol: true },

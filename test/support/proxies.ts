@@ -19,21 +19,24 @@ interface Behind {
   readonly upstream: number;
   /** How long the proxy lets a connection be idle, in seconds. */
   readonly idleTimeout: number;
-  /** HAProxy speaks HTTP/2 to the server, for WebSockets too. */
-  readonly http2?: boolean;
+  /** The port of a server of HTTP/2 that HAProxy brings WebSockets to. */
+  readonly http2Upstream?: number;
 }
 
-const page = readFileSync('docs/how-to/behind-a-proxy.md', 'utf8');
+/** The configuration that a page of the documentation shows. */
+function configurationIn(page: string, language: string): string {
+  const text = readFileSync(`docs/how-to/${page}.md`, 'utf8');
+  const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(text)?.[1];
+  if (block === undefined) throw new Error(`docs/how-to/${page}.md has no configuration for ${language}`);
+  return block;
+}
 
-/** The configuration that the documentation shows, with the ports and times of a test. */
-function shown(language: string, { upstream, idleTimeout, http2 = false }: Behind): string {
-  const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)?.[1];
-  if (block === undefined) throw new Error(`docs/how-to/behind-a-proxy.md has no configuration for ${language}`);
-  return block
+/** That of a proxy in front of a server, with the ports and times of a test. */
+function shown(language: string, { upstream, idleTimeout }: Behind): string {
+  return configurationIn('behind-a-proxy', language)
     .replaceAll('127.0.0.1:8080', `127.0.0.1:${upstream}`)
     .replace('proxy_read_timeout 60s', `proxy_read_timeout ${idleTimeout}s`)
-    .replace('timeout tunnel 60s', `timeout tunnel ${idleTimeout}s`)
-    .replace(/^ *server .*$/m, (line) => (http2 ? `${line} proto h2 ws h2` : line));
+    .replace('timeout tunnel 60s', `timeout tunnel ${idleTimeout}s`);
 }
 
 interface Setting extends Proxy, Behind {
@@ -64,13 +67,19 @@ http {
     args: (file) => ['-c', file, '-e', 'stderr'],
   },
   haproxy: {
-    configure: ({ plainPort, securePort, folder, ...behind }) => `
+    configure: ({ plainPort, securePort, folder, http2Upstream, ...behind }) => {
+      const frontend =
+        http2Upstream === undefined
+          ? 'frontend web\n  bind :443 ssl crt site.pem\n  default_backend app\n'
+          : configurationIn('http2', 'haproxy').replace('127.0.0.1:8081', `127.0.0.1:${http2Upstream}`);
+      return `
 ${shown('haproxy', behind)}
-frontend web
-  bind 127.0.0.1:${plainPort}
-  bind 127.0.0.1:${securePort} ssl crt ${folder}/both.pem
-  default_backend app
-`,
+${frontend.replace(
+  'bind :443 ssl crt site.pem',
+  `bind 127.0.0.1:${plainPort}\n  bind 127.0.0.1:${securePort} ssl crt ${folder}/both.pem`,
+)}
+`;
+    },
     args: (file) => ['-db', '-f', file],
   },
 };
