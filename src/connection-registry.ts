@@ -3,8 +3,10 @@ import { checkTime } from './arguments.js';
 import { closePayload } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import { isTerminal } from './connection/state.js';
-import { connectionOf, type WebSocketContext } from './context/web-socket-context.js';
+import { SetView } from './context/set-view.js';
+import type { WebSocketContext } from './context/web-socket-context.js';
 import { Deadline } from './deadline.js';
+import type { Member } from './member.js';
 import { farewell } from './upgrade/farewell.js';
 
 /** Options of `close`. */
@@ -96,7 +98,13 @@ function getOrAdd<Key>(
 /** The live connections of an instance, and how they are brought to an end. */
 export class ConnectionRegistry {
   readonly #limit: number;
-  readonly #contexts: Set<WebSocketContext> = new Set();
+  readonly #members: Map<WebSocketContext, Member> = new Map();
+  /** The contexts of the live connections. */
+  readonly contexts: ReadonlySet<WebSocketContext> = new SetView({
+    size: () => this.#members.size,
+    has: (context) => this.#members.has(context),
+    values: () => this.#members.keys(),
+  });
   readonly #totals: Counts = {
     accepted: 0,
     refused: 0,
@@ -114,9 +122,9 @@ export class ConnectionRegistry {
     this.#limit = limit;
   }
 
-  /** The contexts of the live connections. */
-  get contexts(): ReadonlySet<WebSocketContext> {
-    return this.#contexts;
+  /** The live connections by their contexts. */
+  get members(): ReadonlyMap<WebSocketContext, Member> {
+    return this.#members;
   }
 
   /**
@@ -126,16 +134,17 @@ export class ConnectionRegistry {
    */
   assertRoom(): void {
     if (this.#drain !== undefined) throw farewell();
-    checkLimit(this.#contexts.size, this.#limit);
+    checkLimit(this.#members.size, this.#limit);
   }
 
   /** Adds a connection. One that comes while draining, because its handshake had begun before, is asked to go at once. */
-  add(context: WebSocketContext, route: RouteConnections | undefined): void {
+  add(member: Member, route: RouteConnections | undefined): void {
     this.#totals.accepted++;
-    if (isTerminal(context.state)) return;
-    this.#contexts.add(context);
+    const { connection, context } = member;
+    if (isTerminal(connection.state)) return;
+    this.#members.set(context, member);
     route?.add();
-    if (this.#farewell !== undefined) connectionOf(context).closeGracefully(this.#farewell.code, this.#farewell.reason);
+    if (this.#farewell !== undefined) connection.closeGracefully(this.#farewell.code, this.#farewell.reason);
   }
 
   /** A handshake has been refused. */
@@ -144,17 +153,17 @@ export class ConnectionRegistry {
   }
 
   /** A connection is Closed or Aborted. */
-  ended(context: WebSocketContext, route: RouteConnections | undefined, wasClean: boolean, traffic: Traffic): void {
-    if (this.#contexts.delete(context)) route?.delete();
-    if (wasClean) this.#totals.succeeded++;
+  ended({ connection, context }: Member, route: RouteConnections | undefined): void {
+    if (this.#members.delete(context)) route?.delete();
+    if (connection.closeInfo.wasClean) this.#totals.succeeded++;
     else this.#totals.failed++;
-    addTraffic(this.#totals, traffic);
+    addTraffic(this.#totals, connection.traffic);
   }
 
   /** Totals since the instance was made, live connections included. */
   get totals(): WebSocketTotals {
     const totals = { ...this.#totals };
-    for (const context of this.#contexts) addTraffic(totals, connectionOf(context).traffic);
+    for (const { connection } of this.#members.values()) addTraffic(totals, connection.traffic);
     return totals;
   }
 
@@ -172,16 +181,16 @@ export class ConnectionRegistry {
 
   async #close(code: number, reason: string, timeout: number): Promise<DrainResult> {
     this.#farewell = { code, reason };
-    const leaving = [...this.#contexts];
-    const ends = leaving.map((context) => context.closed);
-    for (const context of leaving) connectionOf(context).closeGracefully(code, reason);
+    const leaving = [...this.#members.values()];
+    const ends = leaving.map(({ context }) => context.closed);
+    for (const { connection } of leaving) connection.closeGracefully(code, reason);
     const abortAll = (): void => {
-      for (const context of leaving) {
-        context.abort();
-        connectionOf(context).cutOff();
+      for (const { connection } of leaving) {
+        connection.abort();
+        connection.cutOff();
       }
     };
-    const ended = (): number => leaving.filter(({ state }) => isTerminal(state)).length;
+    const ended = (): number => leaving.filter(({ connection }) => isTerminal(connection.state)).length;
     const deadline = timeout === Number.POSITIVE_INFINITY ? undefined : new Deadline(abortAll, timeout, ended);
     const outcomes = await Promise.all(ends);
     // What is over may still wait for its client to end TCP, which server.close() waits for.

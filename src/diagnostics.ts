@@ -4,6 +4,7 @@ import type { BackplaneStatus } from './backplane/driver.js';
 import type { CloseInfo } from './connection/closing/close-status.js';
 import type { Traffic } from './connection/connection.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
+import type { Member } from './member.js';
 
 /** Message of `websocket-context:handshake:start`: a WebSocket request has reached the library. */
 export interface HandshakeStartMessage {
@@ -71,10 +72,16 @@ export function publishOpen(socket: WebSocketContext): void {
   if (opened.hasSubscribers) opened.publish({ req, socket });
 }
 
-export function publishClose(socket: WebSocketContext, info: CloseInfo, traffic: Traffic): void {
+export function publishClose({ context: socket, connection }: Member): void {
   if (!closed.hasSubscribers) return;
   const { request: req, timestamp } = socket;
-  closed.publish({ req, socket, ...info, ...traffic, duration: Date.now() - timestamp.getTime() });
+  closed.publish({
+    req,
+    socket,
+    ...connection.closeInfo,
+    ...connection.traffic,
+    duration: Date.now() - timestamp.getTime(),
+  });
 }
 
 export function publishError(socket: WebSocketContext, error: unknown): void {

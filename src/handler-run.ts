@@ -3,9 +3,11 @@ import { inspect } from 'node:util';
 import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/closing/close-status.js';
 import { isTerminal } from './connection/state.js';
-import { cancelledBy, inContextOf, type WebSocketContext } from './context/web-socket-context.js';
+import type { EndSignals } from './context/end-signals.js';
+import type { WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
+import type { Member } from './member.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
 import type { AcceptedRequestEvents } from './upgrade/upgrade-request.js';
 
@@ -81,7 +83,7 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
 export class HandlerRun implements AcceptedRequestEvents {
   readonly #socket: WebSocketContext;
-  readonly #req: IncomingMessage;
+  readonly #ends: EndSignals;
   /** Gets the errors. A handler that takes the connection over brings its own. */
   onError: ResolvedRouteOptions['onError'];
   /** Something of the instance that has accepted the connection, which tells it from every other instance. */
@@ -92,12 +94,11 @@ export class HandlerRun implements AcceptedRequestEvents {
   #answered = false;
 
   constructor(
-    socket: WebSocketContext,
-    req: IncomingMessage,
+    { context, ends }: Member,
     { owner, onError }: { readonly owner: object; readonly onError: ResolvedRouteOptions['onError'] },
   ) {
-    this.#socket = socket;
-    this.#req = req;
+    this.#socket = context;
+    this.#ends = ends;
     this.owner = owner;
     this.onError = onError;
   }
@@ -142,7 +143,7 @@ export class HandlerRun implements AcceptedRequestEvents {
       () => this.#ended(),
       (error) => {
         // Whoever waits with `signal: socket.closing` has got what was waited for.
-        if (cancelledBy(this.#socket, error) === 'closing') this.#ended();
+        if (this.#ends.cancelledBy(error) === 'closing') this.#ended();
         else this.failed(error);
       },
     );
@@ -169,13 +170,13 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   #report(error: unknown): void {
-    const info: HandlerErrorInfo = { expected: isExpected(error) || cancelledBy(this.#socket, error) !== undefined };
+    const info: HandlerErrorInfo = { expected: isExpected(error) || this.#ends.cancelledBy(error) !== undefined };
     const { onError = logUnexpected } = this;
     // Others may have brought the failure about: a callback that belongs to another request, or to all.
-    inContextOf(this.#socket, () => {
+    this.#ends.runInAsyncScope(() => {
       publishError(this.#socket, error);
       // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-      whenDone(() => onError(error, this.#socket, this.#req, info), ignore, warn);
+      whenDone(() => onError(error, this.#socket, this.#socket.request, info), ignore, warn);
     });
   }
 

@@ -15,13 +15,14 @@ import {
   type WebSocketTotals,
 } from './connection-registry.js';
 import { checkGroupName } from './context/data.js';
-import { type ContextHost, WebSocketContext } from './context/web-socket-context.js';
+import type { WebSocketContext } from './context/web-socket-context.js';
 import { publishBackplaneStatus, publishClose, publishOpen, publishRefused, publishStart } from './diagnostics.js';
 import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
 import { WebSocketGroup } from './groups/web-socket-group.js';
 import { HandlerRun, whenDone } from './handler-run.js';
+import { Member, type MemberHost } from './member.js';
 import {
   type AttachOptions,
   type ResolvedOptions,
@@ -167,10 +168,10 @@ interface ExpressRequest {
   route?: unknown;
 }
 
-/** The options of a route, and what the contexts made there have in common. */
+/** The options of a route, and what the members made there have in common. */
 interface Route {
   readonly settings: ResolvedRouteOptions;
-  readonly host: ContextHost;
+  readonly host: MemberHost;
   /** Its connections, if it has a limit of its own. */
   readonly connections: RouteConnections | undefined;
 }
@@ -185,7 +186,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
   const connections = new ConnectionRegistry(settings.maxConnections);
   const backplane = openBackplane(settings, () => groups);
-  const groups: Groups = new Groups(connections.contexts, backplane ?? NO_BACKPLANE);
+  const groups: Groups = new Groups(connections.members, backplane ?? NO_BACKPLANE);
   const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
   const acceptingRoutes = new AcceptingRoutes();
@@ -201,14 +202,14 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   ): Route {
     const route = resolveRouteOptions(settings, options);
     const ofRoute = options?.maxConnections === undefined ? undefined : connectionsOf(route.maxConnections);
-    const host: ContextHost = {
+    const host: MemberHost = {
       requestedProtocols,
       openWs: (socket, head, { subProtocol, compression }, guard) =>
         openAsWs(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
-      terminated: (context, info, traffic) => {
-        connections.ended(context, ofRoute, info.wasClean, traffic);
+      onTerminated: (member) => {
+        connections.ended(member, ofRoute);
         groups.connectionsChanged();
-        publishClose(context, info, traffic);
+        publishClose(member);
       },
       failed: (context, error) => runOf(context.request)?.failed(error),
       groups,
@@ -226,11 +227,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     return events instanceof HandlerRun && events.owner === settings ? events : undefined;
   }
 
-  /** Makes the context of a handshake whose 101 has just been written. */
+  /** Makes the member of a handshake whose 101 has just been written. */
   function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerRun {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
-    const context = new WebSocketContext(
+    const member = new Member(
       {
         host: route.host,
         request: req,
@@ -241,12 +242,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       },
       { socket, head, settings: route.settings, keepAlive },
     );
-    const life = new HandlerRun(context, req, { owner: settings, onError: route.settings.onError });
-    upgrade.events = life;
-    connections.add(context, route.connections);
+    const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError });
+    upgrade.events = run;
+    connections.add(member, route.connections);
     groups.connectionsChanged();
-    publishOpen(context);
-    return life;
+    publishOpen(member.context);
+    return run;
   }
 
   function assertRoom(route: Route): void {
@@ -264,13 +265,13 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   function handshake(req: IncomingMessage, route: Route): HandlerRun | Promise<HandlerRun> {
     publishStart(req);
     try {
-      const life = performHandshake(req, {
+      const run = performHandshake(req, {
         options: route.settings,
         bridge,
         open: (done, upgrade) => open(done, upgrade, route),
         assertRoom: () => assertRoom(route),
       });
-      return life instanceof Promise ? life.catch((error: unknown) => refused(req, error)) : life;
+      return run instanceof Promise ? run.catch((error: unknown) => refused(req, error)) : run;
     } catch (error) {
       return refused(req, error);
     }
@@ -284,7 +285,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     }
     whenDone(
       () => handshake(req, everywhere),
-      (life) => life.proceed(next),
+      (run) => run.proceed(next),
       (error) => passOn(error, req, res, next),
     );
   }
@@ -296,10 +297,10 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     if (typeof fn !== 'function') throw new TypeError(`Cannot make a handler: fn is ${typeOf(fn)}, must be a function`);
     const route = routeOf(routeOptions);
     return (req: Req & ExpressRequest, res, next) => {
-      const life = runOf(req);
-      if (life !== undefined) {
-        life.onError = route.settings.onError;
-        life.run(fn, req, res);
+      const run = runOf(req);
+      if (run !== undefined) {
+        run.onError = route.settings.onError;
+        run.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
         whenDone(
           () => handshake(req, route),
@@ -321,8 +322,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     routeOptions?: WebSocketRouteOptions,
   ): Promise<WebSocketContext> {
     const route = routeOf(routeOptions, (limit) => acceptingRoutes.connectionsOf(req, limit));
-    const life = await handshake(req, route);
-    return life.claim();
+    const run = await handshake(req, route);
+    return run.claim();
   }
 
   function wsServer(routeOptions?: WebSocketRouteOptions): WsServer {

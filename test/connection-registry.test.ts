@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { type DrainOptions, WebSocketError, type WebSocketMessage, WebSocketState, webSockets } from '../src/index.js';
+import {
+  type DrainOptions,
+  type WebSocketContext,
+  WebSocketError,
+  type WebSocketMessage,
+  WebSocketState,
+  webSockets,
+} from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { connectWs, FramePeer, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
+import { webSocketUrlOf } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -26,6 +34,19 @@ describe('connections', { timeout: 20_000 }, () => {
     const second = await openWs(t);
     second.socket.abort();
     assert.equal(second.sockets.connections.size, 0);
+  });
+
+  it('can be looked at only, and a loop passes over those that have left meanwhile', async (t) => {
+    const { socket, sockets, server } = await openWs(t);
+    await connectWs(t, webSocketUrlOf(server));
+    await eventually(() => sockets.connections.size === 2);
+    assert.equal('delete' in sockets.connections, false);
+    const seen: WebSocketContext[] = [];
+    for (const one of sockets.connections) {
+      seen.push(one);
+      for (const other of sockets.connections) if (other !== one) other.abort();
+    }
+    assert.deepEqual(seen, [socket]);
   });
 });
 

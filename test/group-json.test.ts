@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { z } from 'zod';
-import { Hall, type Member } from './support/members.js';
+import { type FakeMember, Hall } from './support/members.js';
 
-const texts = (member: Member): string[] => member.socket.sent.map(({ payload }) => payload.toString());
+const texts = (member: FakeMember): string[] => member.socket.sent.map(({ payload }) => payload.toString());
 
 async function hallWith(t: TestContext) {
   const hall = new Hall(t);

@@ -5,13 +5,13 @@ import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from
 import { negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 import { settle, until } from './support/fake-socket.js';
 import type { ParsedFrame } from './support/frames.js';
-import { Hall, type Member } from './support/members.js';
+import { type FakeMember, Hall } from './support/members.js';
 
 const RSV1 = 4;
 const NO_TAKEOVER: DeflateParameters = { server_no_context_takeover: true };
 const text = (seed: number): string => noise(1000, seed).toString('base64').repeat(2);
 
-function enter(hall: Hall, params: DeflateParameters, options = DEFLATE_DEFAULTS): Member {
+function enter(hall: Hall, params: DeflateParameters, options = DEFLATE_DEFAULTS): FakeMember {
   const [member] = hall.enterGroup('room', 1, { compression: { negotiated: negotiated(params), options } });
   assert.ok(member);
   return member;
@@ -52,7 +52,7 @@ describe('Groups with compression', () => {
       enter(hall, {}),
       enter(hall, { ...NO_TAKEOVER, server_max_window_bits: 10 }),
     ];
-    const [plain] = hall.enterGroup('room', 1) as [Member];
+    const [plain] = hall.enterGroup('room', 1) as [FakeMember];
     const message = text(1);
     assert.equal((await hall.group('room').sendAsync(message)).members, 5);
     await settle();

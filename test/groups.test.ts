@@ -5,19 +5,19 @@ import { ALL, type GroupBackplane, type GroupMessage, NO_BACKPLANE } from '../sr
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { settle } from './support/fake-socket.js';
 import { CLOSE_FRAME, clientClose, clientFrame } from './support/frames.js';
-import { Hall, type Member } from './support/members.js';
+import { type FakeMember, Hall } from './support/members.js';
 
 const LARGE = 200 * 1024;
 
 /** What members have got, as text; what is longer than 20 bytes by its length. */
-function got(...members: Member[]): string[][] {
+function got(...members: FakeMember[]): string[][] {
   return members.map(({ socket }) =>
     socket.sent.map(({ payload }) => (payload.length > 20 ? `${payload.length}` : payload.toString())),
   );
 }
 
 /** Makes members slow: the system does not take what is sent to them from now on, which is a byte to begin with. */
-async function slowDown(...members: Member[]): Promise<void> {
+async function slowDown(...members: FakeMember[]): Promise<void> {
   for (const { context, socket } of members) {
     socket.stall();
     await context.sendAsync('.');
@@ -129,11 +129,11 @@ describe('Groups, membership', () => {
   it('lets a connection leave by itself when it cannot be sent to any more', async (t) => {
     const hall = new Hall(t);
     const [closing, aborted, lost, faulty, stays] = hall.enterGroup('room', 5) as [
-      Member,
-      Member,
-      Member,
-      Member,
-      Member,
+      FakeMember,
+      FakeMember,
+      FakeMember,
+      FakeMember,
+      FakeMember,
     ];
     for (const { context } of [closing, aborted, lost, faulty]) await context.addToGroupAsync('other');
     await closing.context.closeOutputAsync();
@@ -154,7 +154,7 @@ describe('Groups, membership', () => {
 
   it('keeps a member whose client has closed, as long as it can be sent to', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     void member.context.receiveMessageAsync();
     member.socket.arrive(clientClose(1000));
     await settle();
@@ -170,7 +170,7 @@ describe('Groups, membership', () => {
 
   it('gives nothing to a member whose close frame waits to be sent', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     await slowDown(member);
     void member.context.sendAsync(Buffer.alloc(LARGE));
     void member.context.closeOutputAsync();
@@ -233,7 +233,7 @@ describe('Groups, membership', () => {
 describe('Groups, sending', () => {
   it('sends to all members and to nobody else: a string as text, bytes as binary', async (t) => {
     const hall = new Hall(t);
-    const members = hall.enterGroup('room', 3) as [Member, Member, Member];
+    const members = hall.enterGroup('room', 3) as [FakeMember, FakeMember, FakeMember];
     const stranger = hall.enter();
     const sent = [
       hall.group('room').sendAsync('text'),
@@ -261,7 +261,7 @@ describe('Groups, sending', () => {
 
   it('excepts a context, or several', async (t) => {
     const hall = new Hall(t);
-    const [a, b, c] = hall.enterGroup('room', 3) as [Member, Member, Member];
+    const [a, b, c] = hall.enterGroup('room', 3) as [FakeMember, FakeMember, FakeMember];
     const room = hall.group('room');
     assert.equal((await room.sendAsync('1', { except: a.context })).members, 2);
     assert.equal((await room.sendAsync('2', { except: [a.context, b.context, hall.enter().context] })).members, 1);
@@ -294,7 +294,7 @@ describe('Groups, sending', () => {
 
   it('keeps the order of the calls, direct sends and control frames included', async (t) => {
     const hall = new Hall(t);
-    const [a, b] = hall.enterGroup('room', 2) as [Member, Member];
+    const [a, b] = hall.enterGroup('room', 2) as [FakeMember, FakeMember];
     const room = hall.group('room');
     void room.sendAsync('1');
     void a.context.sendAsync('2');
@@ -335,7 +335,7 @@ describe('Groups, sending', () => {
 
   it('lets whole messages wait until a fragmented one has ended', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     await member.context.sendAsync('a', { endOfMessage: false });
     assert.equal((await hall.group('room').sendAsync('whole')).members, 1);
     assert.equal((await hall.group('room').sendAsync('slot', { latest: 'key' })).members, 1);
@@ -351,7 +351,7 @@ describe('Groups, sending', () => {
 
   it('drops what waits for the end of a message that our close cuts off', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     await member.context.sendAsync('a', { endOfMessage: false });
     await hall.group('room').sendAsync('whole');
     await member.context.closeOutputAsync(1000);
@@ -365,8 +365,8 @@ describe('Groups, sending', () => {
 
   it('aborts a member that never ends a fragmented message when more than sendBufferLimit waits', async (t) => {
     const hall = new Hall(t);
-    const [stuck] = hall.enterGroup('room', 1, { sendBufferLimit: 10_000 }) as [Member];
-    const [fine] = hall.enterGroup('room', 1, { sendBufferLimit: 10_000 }) as [Member];
+    const [stuck] = hall.enterGroup('room', 1, { sendBufferLimit: 10_000 }) as [FakeMember];
+    const [fine] = hall.enterGroup('room', 1, { sendBufferLimit: 10_000 }) as [FakeMember];
     await stuck.context.sendAsync('a', { endOfMessage: false });
     let members = 2;
     for (let count = 0; members === 2; count++) {
@@ -379,7 +379,7 @@ describe('Groups, sending', () => {
 
   it('is not withdrawn by cancelOutstandingIO, which withdraws what callers of the connection have begun', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     await slowDown(member);
     const direct = assert.rejects(member.context.sendAsync(Buffer.alloc(LARGE)), {
       code: 'ERR_WEBSOCKET_OPERATION_ABORTED',
@@ -394,7 +394,7 @@ describe('Groups, sending', () => {
 
   it('refuses wrong arguments before anybody has got anything', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     const room = hall.group('room');
     const wrong: Array<[unknown[], RegExp]> = [
       [[undefined], /data is of type undefined/],
@@ -426,7 +426,7 @@ describe('Groups, sending', () => {
 describe('Groups, slow members', () => {
   it('let a message wait, as a reference to what all share', async (t) => {
     const hall = new Hall(t);
-    const [slow, fast] = hall.enterGroup('room', 2) as [Member, Member];
+    const [slow, fast] = hall.enterGroup('room', 2) as [FakeMember, FakeMember];
     await slowDown(slow);
     const sent = ['1', '2', '3'].map((data) => hall.group('room').sendAsync(data));
     for (const result of await Promise.all(sent))
@@ -440,7 +440,7 @@ describe('Groups, slow members', () => {
 
   it('are passed over by what is volatile', async (t) => {
     const hall = new Hall(t);
-    const [slow, fast] = hall.enterGroup('room', 2) as [Member, Member];
+    const [slow, fast] = hall.enterGroup('room', 2) as [FakeMember, FakeMember];
     await slowDown(slow);
     assert.deepEqual(await hall.group('room').sendAsync('1', { volatile: true }), {
       members: 1,
@@ -458,7 +458,7 @@ describe('Groups, slow members', () => {
 
   it('get the latest message of a key in the place of the one that waits', async (t) => {
     const hall = new Hall(t);
-    const [slow, fast] = hall.enterGroup('room', 2) as [Member, Member];
+    const [slow, fast] = hall.enterGroup('room', 2) as [FakeMember, FakeMember];
     void slow.context.addToGroupAsync('other room');
     await slowDown(slow);
     const room = hall.group('room');
@@ -484,7 +484,7 @@ describe('Groups, slow members', () => {
 
   it('are aborted alone when more than sendBufferLimit waits, and are not counted then', async (t) => {
     const hall = new Hall(t);
-    const [slow, fast] = hall.enterGroup('room', 2, { sendBufferLimit: 100_000 }) as [Member, Member];
+    const [slow, fast] = hall.enterGroup('room', 2, { sendBufferLimit: 100_000 }) as [FakeMember, FakeMember];
     await slowDown(slow);
     const seen: unknown[] = [];
     slow.context.signal.addEventListener('abort', () => {
@@ -504,7 +504,7 @@ describe('Groups, slow members', () => {
 
   it('are not those for which much was sent in one tick, if the system takes it', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1, { sendBufferLimit: 100_000 }) as [Member];
+    const [member] = hall.enterGroup('room', 1, { sendBufferLimit: 100_000 }) as [FakeMember];
     const room = hall.group('room');
     const sent = Array.from({ length: 10 }, () => room.sendAsync(Buffer.alloc(50_000)));
     for (const { members } of await Promise.all(sent)) assert.equal(members, 1);
@@ -515,7 +515,7 @@ describe('Groups, slow members', () => {
 
   it('cannot be kept waiting for any number of tiny messages', async (t) => {
     const hall = new Hall(t);
-    const [slow] = hall.enterGroup('room', 1, { sendBufferLimit: 100_000 }) as [Member];
+    const [slow] = hall.enterGroup('room', 1, { sendBufferLimit: 100_000 }) as [FakeMember];
     await slowDown(slow);
     let count = 0;
     while (slow.context.state === WebSocketState.Open && count < 10_000) {
@@ -527,7 +527,7 @@ describe('Groups, slow members', () => {
 
   it('get all that waited when a message of theirs ends, however many there are', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     await member.context.sendAsync('a', { endOfMessage: false });
     const count = 150_000;
     for (let at = 0; at < count; at++) void hall.group('room').sendAsync('');
@@ -540,7 +540,7 @@ describe('Groups, slow members', () => {
 describe('Groups, closing', () => {
   it('sends a close frame to all members, which leave, and goes on reading', async (t) => {
     const hall = new Hall(t);
-    const [a, b, excepted] = hall.enterGroup('room', 3) as [Member, Member, Member];
+    const [a, b, excepted] = hall.enterGroup('room', 3) as [FakeMember, FakeMember, FakeMember];
     await hall.group('room').sendAsync('bye');
     assert.deepEqual(await hall.group('room').closeAsync(4001, 'kicked', { except: excepted.context }), {
       members: 2,
@@ -574,7 +574,7 @@ describe('Groups, closing', () => {
 
   it('refuses what cannot be sent, and closes nobody', async (t) => {
     const hall = new Hall(t);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     const room = hall.group('room');
     await assert.rejects(room.closeAsync(1006), { name: 'RangeError' });
     await assert.rejects(room.closeAsync('1000' as never), { name: 'TypeError' });
@@ -594,7 +594,7 @@ describe('Groups and other processes', () => {
     const backplane = new FakeBackplane();
     backplane.limit = 5;
     const hall = new Hall(t, backplane);
-    const [member] = hall.enterGroup('room', 1) as [Member];
+    const [member] = hall.enterGroup('room', 1) as [FakeMember];
     const room = hall.group('room');
     assert.equal((await room.sendAsync('12345', { compress: true, latest: 'key' })).backplane, 'sent');
     assert.deepEqual(backplane.last, {
@@ -616,7 +616,7 @@ describe('Groups and other processes', () => {
 
   it('gives its members what others publish', async (t) => {
     const hall = new Hall(t);
-    const [a, b] = hall.enterGroup('room', 2) as [Member, Member];
+    const [a, b] = hall.enterGroup('room', 2) as [FakeMember, FakeMember];
     const stranger = hall.enter();
     hall.groups.onMessage('room', { text: true, data: Buffer.from('from afar') });
     hall.groups.onMessage(ALL, { text: false, data: Buffer.from('to all') });

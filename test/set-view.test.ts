@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { SetView } from '../src/context/set-view.js';
+import { SetView, snapshot } from '../src/context/set-view.js';
 
 function viewOf<T>(set: Set<T>): SetView<T> {
-  return new SetView({ size: () => set.size, has: (value) => set.has(value), list: () => set });
+  return new SetView({ size: () => set.size, has: (value) => set.has(value), values: () => snapshot(set) });
 }
 
 describe('SetView', () => {

@@ -33,16 +33,19 @@ export interface ConnectionSettings {
 /** What a connection is made of. */
 export interface ConnectionParts {
   readonly socket: Duplex;
-  /** Bytes that arrived together with the upgrade request. */
-  readonly head: Buffer;
   readonly settings: ConnectionSettings;
   readonly keepAlive: KeepAlive;
   /** permessage-deflate as negotiated. */
   readonly compression: Compression | undefined;
-  /** Called when either side has begun to close, and when the connection is over: at least once before `onTerminated`. */
-  readonly onClosing: () => void;
-  /** Called once, when the connection is Closed or Aborted. */
-  readonly onTerminated: (connection: Connection) => void;
+  readonly events: ConnectionEvents;
+}
+
+/** What a connection reports to whoever has made it. */
+export interface ConnectionEvents {
+  /** Either side has begun to close, or the connection is over: at least once before `onTerminated`. */
+  onClosing(): void;
+  /** Once: the connection is Closed or Aborted. */
+  onTerminated(): void;
 }
 
 /** Bytes on the wire after the handshake, frame headers included, and whole messages, in both directions. */
@@ -76,8 +79,7 @@ export class Connection
   readonly #transport: Transport;
   readonly #settings: ConnectionSettings;
   readonly #keepAlive: KeepAlive;
-  readonly #onClosing: () => void;
-  readonly #onTerminated: (connection: Connection) => void;
+  readonly #events: ConnectionEvents;
   readonly #receiver: Receiver;
   readonly #sender: Sender;
   #keepAliveTicket: KeepAliveTicket | undefined;
@@ -95,19 +97,26 @@ export class Connection
   lastActivity: number;
 
   constructor(parts: ConnectionParts) {
-    const { socket, head, settings, keepAlive, compression } = parts;
+    const { socket, settings, keepAlive, compression, events } = parts;
     this.#transport = new Transport(socket, this);
     this.#settings = settings;
     this.#keepAlive = keepAlive;
-    this.#onClosing = parts.onClosing;
-    this.#onTerminated = parts.onTerminated;
+    this.#events = events;
     this.lastActivity = keepAlive.now();
     this.#receiver = new Receiver(this, settings, compression);
     this.#sender = new Sender(this, compression, settings.sendBufferLimit);
-    const { keepAliveInterval, keepAliveTimeout } = settings;
+  }
+
+  /**
+   * Begins, once its maker has all that it reports to.
+   *
+   * @param head bytes that arrived together with the upgrade request
+   */
+  open(head: Buffer): void {
+    const { keepAliveInterval, keepAliveTimeout } = this.#settings;
     if (!this.#transport.open(head, keepAliveInterval)) this.onClose();
     else if (keepAliveInterval > 0) {
-      this.#keepAliveTicket = keepAlive.watch(this, keepAliveInterval, keepAliveTimeout);
+      this.#keepAliveTicket = this.#keepAlive.watch(this, keepAliveInterval, keepAliveTimeout);
     }
   }
 
@@ -286,7 +295,7 @@ export class Connection
     if (this.#ws !== undefined) {
       if (code === 1005) this.#ws.close();
       else this.#ws.close(code, reason);
-      this.#onClosing();
+      this.#events.onClosing();
       return;
     }
     this.#receiver.dropBeyondLimit();
@@ -416,7 +425,7 @@ export class Connection
   }
 
   onCloseCertain(): void {
-    this.#onClosing();
+    this.#events.onClosing();
   }
 
   onFlushTimeout(): void {
@@ -527,7 +536,7 @@ export class Connection
     const after = nextState(before, event);
     if (after === before) return;
     this.#state = after;
-    if (before === Open) this.#onClosing();
+    if (before === Open) this.#events.onClosing();
     // Whoever is told of it may have ended the connection.
     if (this.#state !== after || !isTerminal(after)) return;
     if (this.#keepAliveTicket !== undefined) this.#keepAlive.unwatch(this.#keepAliveTicket);
@@ -539,7 +548,7 @@ export class Connection
       this.#ensureOurClose().handshake.fail(error);
     }
     this.#receiver.end();
-    this.#onTerminated(this);
+    this.#events.onTerminated();
   }
 
   /** Ends TCP first, as RFC 6455, section 7.1.1 wants the server to do, once our last frame is out. */

@@ -1,9 +1,6 @@
 import { inspect } from 'node:util';
 
-/**
- * A set that can be looked at and not changed. It shows what there is at the moment; a loop over it goes through what
- * there was when it began, so that its body may add and remove.
- */
+/** A set that can be looked at and not changed. It shows what there is at the moment. */
 export class SetView<T> implements ReadonlySet<T> {
   readonly #source: SetSource<T>;
 
@@ -36,7 +33,7 @@ export class SetView<T> implements ReadonlySet<T> {
   }
 
   [Symbol.iterator](): SetIterator<T> {
-    return new Set(this.#source.list()).values();
+    return this.#source.values();
   }
 
   // As sets have them from Node 22 on
@@ -87,7 +84,13 @@ Object.defineProperty(SetView.prototype, inspect.custom, {
 export interface SetSource<T> {
   size(): number;
   has(value: T): boolean;
-  list(): Iterable<T>;
+  /** For a loop, whose body may add and remove: a {@link snapshot}, or what follows such changes. */
+  values(): SetIterator<T>;
+}
+
+/** For a loop over what there was when it began. */
+export function snapshot<T>(values: Iterable<T>): SetIterator<T> {
+  return new Set(values).values();
 }
 
 /** What sets can be compared with. */

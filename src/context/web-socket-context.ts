@@ -1,15 +1,11 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WebSocket } from 'ws';
 import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { type CloseInfo, closePayload } from '../connection/closing/close-status.js';
-import { Connection, type ConnectionParts, type LiveConnection, type Traffic } from '../connection/connection.js';
+import type { LiveConnection } from '../connection/connection.js';
 import { derive, rejected } from '../connection/deferred.js';
-import type { Compression } from '../connection/receiving/receiver.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
-import { ClosedPromise } from './closed.js';
 import {
   checkGroupName,
   checkSignal,
@@ -19,6 +15,7 @@ import {
   signalOf,
   type WebSocketData,
 } from './data.js';
+import type { EndSignals } from './end-signals.js';
 import {
   type CompletionCallback,
   complete,
@@ -31,7 +28,7 @@ import {
 import { JsonChannel, type JsonOptions, type WebSocketJson } from './json.js';
 import { MessageIterator, type WebSocketMessage, wholeMessage } from './messages.js';
 import * as info from './request-info.js';
-import { SetView } from './set-view.js';
+import { SetView, snapshot } from './set-view.js';
 import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.js';
 import { readableOf, writableOf } from './streams.js';
 import { WsHabits } from './ws-habits.js';
@@ -73,32 +70,20 @@ export interface CloseStatus {
 /** What the contexts of a route have in common, and ask of the middleware. @internal */
 export interface ContextHost {
   requestedProtocols(req: IncomingMessage): readonly string[];
-  openWs(socket: Duplex, head: Buffer, parts: ContextParts, guard: HandOverGuard): WebSocket;
-  terminated(context: WebSocketContext, info: CloseInfo, traffic: Traffic): void;
   /** Gets what a completion callback of the application throws. */
   failed(context: WebSocketContext, error: unknown): void;
-  readonly groups: GroupMemberships;
 }
 
-/** Who is in which group. @internal */
-export interface GroupMemberships {
+/** Who has made a context and its connection, and sees to what is not a matter of this connection alone. @internal */
+export interface ContextOwner {
+  readonly ends: EndSignals;
+  /** The groups that it is in. */
+  readonly groups: ReadonlyArray<{ readonly name: string }>;
   /** Resolves when messages of all processes come, or the backplane is found interrupted. */
-  join(context: WebSocketContext, name: string): Promise<void>;
-  leave(context: WebSocketContext, name: string): void;
-  leaveAll(context: WebSocketContext): void;
-}
-
-/** A group that a connection is in. @internal */
-export interface JoinedGroup {
-  readonly name: string;
-}
-
-/** What watches over a connection behind its hand-over to `ws`. @internal */
-interface HandOverGuard {
-  /** The asynchronous context in which the events of `ws` run. */
-  readonly scope: AsyncResource;
-  /** Drops the connection, because `waiting` bytes have not been taken yet; returns the error that says so. */
-  onSlowConsumer(waiting: number): Error;
+  join(group: string): Promise<void>;
+  leave(group: string): void;
+  /** Hands the connection over to `ws`. */
+  handOver(): WebSocket;
 }
 
 /** What a context is made of, for as long as it lives. @internal */
@@ -109,32 +94,11 @@ export interface ContextParts {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number;
   readonly subProtocol: string | undefined;
-  readonly compression: Compression | undefined;
 }
 
 const brand = Symbol.for('websocket-context.WebSocketContext');
 
 const settled: Promise<void> = Promise.resolve();
-
-const NO_GROUPS: readonly JoinedGroup[] = [];
-
-/**
- * Runs `callback` in the asynchronous context of the connection's own request: what is kept there for a user (in an
- * `AsyncLocalStorage`) must never be seen by those who are told of another's connection.
- */
-export let inContextOf: <T>(context: WebSocketContext, callback: () => T) => T;
-
-/** The connection, as far as groups need it. */
-export let connectionOf: (context: WebSocketContext) => LiveConnection;
-
-/** Which of the signals of the connection an error stems from: its reason, or an error that has it for a cause. */
-export let cancelledBy: (context: WebSocketContext, error: unknown) => 'signal' | 'closing' | undefined;
-
-/** The groups that the connection is in. */
-export let groupsOf: (context: WebSocketContext) => readonly JoinedGroup[];
-
-/** Records the groups that the connection is in. */
-export let setGroups: (context: WebSocketContext, groups: readonly JoinedGroup[]) => void;
 
 /**
  * One WebSocket connection, on `req.webSocket` after the handshake. Three styles of use that can be mixed: ASP.NET
@@ -154,47 +118,20 @@ export let setGroups: (context: WebSocketContext, groups: readonly JoinedGroup[]
 export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: LiveConnection;
   readonly #parts: ContextParts;
-  /** The asynchronous context of the handshake. `AsyncLocalStorage.snapshot()` would take 40 times the memory. */
-  readonly #scope: AsyncResource = new AsyncResource('WebSocketContext');
-  #controller: AbortController | undefined;
-  #closingController: AbortController | undefined;
-  #closed: Promise<CloseInfo> | undefined;
-  #resolveClosed: ((info: CloseInfo) => void) | undefined;
+  readonly #owner: ContextOwner;
   #readable: ReadableStream<WebSocketMessage> | undefined;
   #writable: WritableStream<WebSocketData> | undefined;
   #json: JsonChannel | undefined;
-  /** An array takes more memory than a membership. */
-  #groups: JoinedGroup | readonly JoinedGroup[] = NO_GROUPS;
-
-  static {
-    inContextOf = (context, callback) => context.#scope.runInAsyncScope(callback);
-    connectionOf = (context) => context.#connection;
-    // The fields: asking for `closing` means to answer the peer's close.
-    cancelledBy = (context, error) => {
-      if (stemsFrom(context.#controller, error)) return 'signal';
-      return stemsFrom(context.#closingController, error) ? 'closing' : undefined;
-    };
-    groupsOf = (context) => context.#joined;
-    setGroups = (context, groups) => {
-      const [first = NO_GROUPS] = groups;
-      context.#groups = groups.length > 1 ? groups : first;
-    };
-  }
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
-  constructor(parts: ContextParts, connection: Omit<ConnectionParts, 'compression' | 'onClosing' | 'onTerminated'>) {
+  constructor(parts: ContextParts, connection: LiveConnection, owner: ContextOwner) {
     super();
-    const { compression, request } = parts;
     this.#parts = parts;
+    this.#connection = connection;
+    this.#owner = owner;
     // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
     // `userHostAddress` is wanted above all when a connection has ended.
-    void request.socket.remoteAddress;
-    this.#connection = new Connection({
-      ...connection,
-      compression,
-      onClosing: () => this.#closing(),
-      onTerminated: (ended) => this.#terminated(ended),
-    });
+    void parts.request.socket.remoteAddress;
   }
 
   /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
@@ -492,11 +429,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * error with which that ends is `expected` in `onError`.
    */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (isTerminal(this.state)) this.#controller.abort();
-    }
-    return this.#controller.signal;
+    return this.#owner.ends.signal;
   }
 
   /**
@@ -505,12 +438,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * goodbye before; `closeTimeout` after the last read or write it is acknowledged all the same.
    */
   get closing(): AbortSignal {
-    if (this.#closingController === undefined) {
-      this.#closingController = new AbortController();
-      if (this.#connection.isClosing) this.#closingController.abort();
-      this.#connection.listenForClose();
-    }
-    return this.#closingController.signal;
+    return this.#owner.ends.closing;
   }
 
   /**
@@ -518,8 +446,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * does not go on reading, leaves the answer to the client's close to the library, which acknowledges it at once.
    */
   get closed(): Promise<CloseInfo> {
-    this.#closed ??= isTerminal(this.state) ? Promise.resolve(this.#connection.closeInfo) : this.#awaitableEnd();
-    return this.#closed;
+    return this.#owner.ends.closed;
   }
 
   /** Bytes that were accepted for sending and have not been taken by the system yet. */
@@ -560,16 +487,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE after the first read
    */
   get ws(): WebSocket {
-    const { host } = this.#parts;
-    if (this.#connection.ws !== undefined) return this.#connection.ws;
-    const ws = this.#connection.handOver((socket, head, owner) =>
-      host.openWs(socket, head, this.#parts, {
-        scope: this.#scope,
-        onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
-      }),
-    );
-    this.#leaveGroupsUnlessSending();
-    return ws;
+    return this.#connection.ws ?? this.#owner.handOver();
   }
 
   // Groups
@@ -589,7 +507,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     return rejectInsteadOfThrow(() => {
       const checked = checkGroupName(name, 'add to a group');
       if (!this.#connection.canSend) return rejected(this.#connection.notOpenFor('add to a group'));
-      return this.#parts.host.groups.join(this, checked);
+      return this.#owner.join(checked);
     });
   }
 
@@ -602,7 +520,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    */
   removeFromGroupAsync(name: string): Promise<void> {
     return rejectInsteadOfThrow(() => {
-      this.#parts.host.groups.leave(this, checkGroupName(name, 'remove from a group'));
+      this.#owner.leave(checkGroupName(name, 'remove from a group'));
       return settled;
     });
   }
@@ -610,9 +528,9 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /** The names of the groups that the connection is in, at any moment. */
   get groups(): ReadonlySet<string> {
     return new SetView({
-      size: () => this.#joined.length,
-      has: (name) => this.#joined.some((group) => group.name === name),
-      list: () => this.#joined.map((group) => group.name),
+      size: () => this.#owner.groups.length,
+      has: (name) => this.#owner.groups.some((group) => group.name === name),
+      values: () => snapshot(this.#owner.groups.map((group) => group.name)),
     });
   }
 
@@ -710,38 +628,6 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     complete(operation, completion, completionContext, report, (error) => this.#parts.host.failed(this, error));
     return undefined;
   }
-
-  #awaitableEnd(): Promise<CloseInfo> {
-    const closed = new ClosedPromise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
-    closed.onAwaited = () => this.#connection.awaitEnd();
-    return closed;
-  }
-
-  get #joined(): readonly JoinedGroup[] {
-    return 'name' in this.#groups ? [this.#groups] : this.#groups;
-  }
-
-  #closing(): void {
-    this.#leaveGroupsUnlessSending();
-    const controller = this.#closingController;
-    if (controller !== undefined) this.#scope.runInAsyncScope(() => controller.abort());
-  }
-
-  #leaveGroupsUnlessSending(): void {
-    if (this.#groups !== NO_GROUPS && !this.#connection.canSend) this.#parts.host.groups.leaveAll(this);
-  }
-
-  // The connection may have ended while it was being made, before it was ours.
-  #terminated(connection: LiveConnection): void {
-    this.#leaveGroupsUnlessSending();
-    this.#scope.runInAsyncScope(() => {
-      this.#resolveClosed?.(connection.closeInfo);
-      this.#controller?.abort();
-      this.#parts.host.terminated(this, connection.closeInfo, connection.traffic);
-    });
-  }
 }
 
 Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
@@ -772,11 +658,4 @@ function hasOnlySendOptions(options: SendOptions | undefined): boolean {
 function checkCompletion(completion: unknown, operation: string): void {
   if (completion === undefined || typeof completion === 'function') return;
   throw new TypeError(`Cannot ${operation}: completion is ${typeOf(completion)}, must be a function or undefined`);
-}
-
-/** `fetch` rejects with the reason of a signal, the timers of Node with an error that has it for a cause. */
-function stemsFrom(controller: AbortController | undefined, error: unknown): boolean {
-  if (controller?.signal.aborted !== true) return false;
-  const { reason } = controller.signal;
-  return error === reason || (error instanceof Error && error.cause === reason);
 }

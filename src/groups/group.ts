@@ -1,13 +1,13 @@
-import type { JoinedGroup, WebSocketContext } from '../context/web-socket-context.js';
+import type { JoinedGroup, Member } from '../member.js';
 
 /** A group that has members in this process. One member needs no `Set`. */
 export class Group implements JoinedGroup {
   readonly name: string;
-  #members: WebSocketContext | Set<WebSocketContext>;
+  #members: Member | Set<Member>;
   /** Resolves when messages of other processes come; `undefined` when they do. */
   joining: Promise<void> | undefined;
 
-  constructor(name: string, first: WebSocketContext) {
+  constructor(name: string, first: Member) {
     this.name = name;
     this.#members = first;
   }
@@ -16,22 +16,22 @@ export class Group implements JoinedGroup {
     return this.#members instanceof Set ? this.#members.size : 1;
   }
 
-  get members(): Iterable<WebSocketContext> {
+  get members(): Iterable<Member> {
     return this.#members instanceof Set ? this.#members : [this.#members];
   }
 
-  has(member: WebSocketContext): boolean {
+  has(member: Member): boolean {
     return this.#members instanceof Set ? this.#members.has(member) : this.#members === member;
   }
 
-  add(member: WebSocketContext): void {
+  add(member: Member): void {
     if (this.#members instanceof Set) this.#members.add(member);
     else this.#members = new Set([this.#members, member]);
   }
 
   /** Removes one of several members. */
-  remove(member: WebSocketContext): void {
-    const members = this.#members as Set<WebSocketContext>;
+  remove(member: Member): void {
+    const members = this.#members as Set<Member>;
     members.delete(member);
     const [last] = members;
     if (members.size === 1 && last !== undefined) this.#members = last;

@@ -1,13 +1,8 @@
 import { closePayload } from '../connection/closing/close-status.js';
 import { SharedMessage } from '../connection/sending/shared-message.js';
 import { whenSlicesAreDone } from '../connection/sending/slices.js';
-import {
-  connectionOf,
-  type GroupMemberships,
-  groupsOf,
-  setGroups,
-  type WebSocketContext,
-} from '../context/web-socket-context.js';
+import type { WebSocketContext } from '../context/web-socket-context.js';
+import type { GroupMemberships, Member } from '../member.js';
 import { Group } from './group.js';
 import {
   ALL,
@@ -45,50 +40,48 @@ interface Given {
 
 /** The groups of an instance: who is in them, and how messages reach them. */
 export class Groups implements GroupMemberships, GroupBackplaneEvents {
-  readonly #connections: ReadonlySet<WebSocketContext>;
+  readonly #members: ReadonlyMap<WebSocketContext, Member>;
   readonly #backplane: GroupBackplane;
   readonly #groups: Map<GroupKey, Group> = new Map();
   #hasConnections = false;
 
-  constructor(connections: ReadonlySet<WebSocketContext>, backplane: GroupBackplane) {
-    this.#connections = connections;
+  /** @param members all connections of the instance by their contexts, at any moment */
+  constructor(members: ReadonlyMap<WebSocketContext, Member>, backplane: GroupBackplane) {
+    this.#members = members;
     this.#backplane = backplane;
   }
 
   // GroupMemberships
 
-  join(context: WebSocketContext, name: string): Promise<void> {
+  join(member: Member, name: string): Promise<void> {
     let group = this.#groups.get(name);
-    const joined = groupsOf(context);
+    const joined = member.groups;
     if (group === undefined) {
-      group = this.#open(name, context);
+      group = this.#open(name, member);
     } else if (!joined.includes(group)) {
-      group.add(context);
+      group.add(member);
     }
-    if (!joined.includes(group)) setGroups(context, joined.concat(group));
+    if (!joined.includes(group)) member.groups = joined.concat(group);
     return group.joining ?? Promise.resolve();
   }
 
-  leave(context: WebSocketContext, name: string): void {
+  leave(member: Member, name: string): void {
     const group = this.#groups.get(name);
-    const joined = groupsOf(context);
+    const joined = member.groups;
     if (group === undefined || !joined.includes(group)) return;
-    setGroups(
-      context,
-      joined.filter((other) => other !== group),
-    );
-    this.#remove(context, group);
+    member.groups = joined.filter((other) => other !== group);
+    this.#remove(member, group);
   }
 
-  leaveAll(context: WebSocketContext): void {
-    const joined = groupsOf(context);
-    setGroups(context, []);
-    for (const { name } of joined) this.#remove(context, this.#groups.get(name) as Group);
+  leaveAll(member: Member): void {
+    const joined = member.groups;
+    member.groups = [];
+    for (const { name } of joined) this.#remove(member, this.#groups.get(name) as Group);
   }
 
   /** Tells the backplane of the first connection of the instance, and of the end of the last one. */
   connectionsChanged(): void {
-    const hasConnections = this.#connections.size > 0;
+    const hasConnections = this.#members.size > 0;
     if (hasConnections === this.#hasConnections) return;
     this.#hasConnections = hasConnections;
     if (hasConnections) void this.#backplane.join(ALL);
@@ -98,18 +91,18 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   // Members
 
   size(key: GroupKey): number {
-    if (key === ALL) return this.members(ALL).length;
+    if (key === ALL) return this.#current(ALL).length;
     return this.#groups.get(key)?.size ?? 0;
   }
 
   has(key: GroupKey, context: WebSocketContext): boolean {
-    if (key === ALL) return this.#connections.has(context) && connectionOf(context).isOpen;
-    return this.#groups.get(key)?.has(context) === true;
+    const member = this.#members.get(context);
+    if (member === undefined) return false;
+    return key === ALL ? member.connection.isOpen : this.#groups.get(key)?.has(member) === true;
   }
 
-  members(key: GroupKey): readonly WebSocketContext[] {
-    if (key === ALL) return [...this.#connections].filter((context) => connectionOf(context).isOpen);
-    return [...(this.#groups.get(key)?.members ?? NOBODY)];
+  contexts(key: GroupKey): readonly WebSocketContext[] {
+    return this.#current(key).map(({ context }) => context);
   }
 
   // Messages
@@ -161,21 +154,21 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   #give(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Given {
     let members = 0;
     let skipped = 0;
-    let overloaded: WebSocketContext[] | undefined;
-    for (const context of this.#recipients(key)) {
-      if (except.size > 0 && except.has(context)) continue;
-      const connection = connectionOf(context);
+    let overloaded: Member[] | undefined;
+    for (const member of this.#recipients(key)) {
+      if (except.size > 0 && except.has(member.context)) continue;
+      const { connection } = member;
       if (!connection.canSend || (key === ALL && !connection.isOpen)) continue;
       if (connection.isOverloaded) {
         overloaded ??= [];
-        overloaded.push(context);
+        overloaded.push(member);
       }
       if (connection.sendShared(message)) members++;
       else skipped++;
     }
     // When all have their place in the order: an abort tells the application, which may send at once.
-    for (const context of overloaded ?? NOBODY) {
-      if (connectionOf(context).abortIfOverloaded(message.size)) members--;
+    for (const { connection } of overloaded ?? NOBODY) {
+      if (connection.abortIfOverloaded(message.size)) members--;
     }
     return { members, skipped };
   }
@@ -184,19 +177,25 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     const payload = closePayload(status, description);
     let members = 0;
     // A copy: each of them leaves its groups.
-    for (const context of this.members(key)) {
-      if (except.has(context) || !connectionOf(context).canSend) continue;
-      connectionOf(context).closeOutputInSlices(payload);
+    for (const { connection, context } of this.#current(key)) {
+      if (except.has(context) || !connection.canSend) continue;
+      connection.closeOutputInSlices(payload);
       members++;
     }
     return members;
   }
 
-  #recipients(key: GroupKey): Iterable<WebSocketContext> {
-    return key === ALL ? this.#connections : (this.#groups.get(key)?.members ?? NOBODY);
+  /** The members as they are now, which may leave meanwhile. */
+  #current(key: GroupKey): readonly Member[] {
+    const members = [...this.#recipients(key)];
+    return key === ALL ? members.filter(({ connection }) => connection.isOpen) : members;
   }
 
-  #open(name: string, first: WebSocketContext): Group {
+  #recipients(key: GroupKey): Iterable<Member> {
+    return key === ALL ? this.#members.values() : (this.#groups.get(key)?.members ?? NOBODY);
+  }
+
+  #open(name: string, first: Member): Group {
     const group = new Group(name, first);
     this.#groups.set(name, group);
     const joining = this.#backplane.join(name).then(() => {
@@ -206,9 +205,9 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     return group;
   }
 
-  #remove(context: WebSocketContext, group: Group): void {
+  #remove(member: Member, group: Group): void {
     if (group.size > 1) {
-      group.remove(context);
+      group.remove(member);
       return;
     }
     this.#groups.delete(group.name);
@@ -216,7 +215,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   }
 }
 
-const NOBODY: readonly WebSocketContext[] = [];
+const NOBODY: readonly Member[] = [];
 const NOBODY_EXCEPTED: ReadonlySet<WebSocketContext> = new Set();
 
 function sharedMessage(

@@ -2,7 +2,7 @@ import { checkOptions, checkTime, type OptionNames, rejectInsteadOfThrow, typeOf
 import { closePayload } from '../connection/closing/close-status.js';
 import { isText, outgoingBytes, type WebSocketData } from '../context/data.js';
 import type { WebSocketMessageType } from '../context/fragments.js';
-import { SetView } from '../context/set-view.js';
+import { SetView, snapshot } from '../context/set-view.js';
 import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import { WebSocketContext } from '../context/web-socket-context.js';
 import { ALL, type GroupKey } from './group-backplane.js';
@@ -25,7 +25,7 @@ export class WebSocketGroup {
     this.#members = new SetView({
       size: () => groups.size(key),
       has: (context) => groups.has(key, context),
-      list: () => groups.members(key),
+      values: () => snapshot(groups.contexts(key)),
     });
   }
 

@@ -19,7 +19,8 @@ export const QUIET: ConnectionSettings = {
   closeTimeout: 10_000,
 };
 
-type Settings = Partial<ConnectionSettings> & Partial<Pick<ConnectionParts, 'compression' | 'head' | 'socket'>>;
+type Settings = Partial<ConnectionSettings> &
+  Partial<Pick<ConnectionParts, 'compression' | 'socket'>> & { readonly head?: Buffer };
 
 /** A connection over a fake socket and clock. */
 export class Harness {
@@ -42,18 +43,20 @@ export class Harness {
     this.socket = socket ?? new FakeSocket();
     this.connection = new Connection({
       socket: this.socket,
-      head,
       settings: { ...QUIET, ...settings },
       keepAlive: new KeepAlive(this.clock.now),
       compression,
-      onClosing: () => {
-        this.closing++;
-      },
-      onTerminated: () => {
-        this.terminated++;
-        this.onTerminated();
+      events: {
+        onClosing: () => {
+          this.closing++;
+        },
+        onTerminated: () => {
+          this.terminated++;
+          this.onTerminated();
+        },
       },
     });
+    this.connection.open(head);
     t.after(() => {
       this.connection.abort();
       this.socket.destroy();

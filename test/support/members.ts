@@ -2,23 +2,24 @@ import type { IncomingMessage } from 'node:http';
 import type { ConnectionSettings } from '../../src/connection/connection.js';
 import { KeepAlive } from '../../src/connection/keep-alive.js';
 import type { Compression } from '../../src/connection/receiving/receiver.js';
-import { WebSocketContext } from '../../src/context/web-socket-context.js';
+import type { WebSocketContext } from '../../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupKey, NO_BACKPLANE } from '../../src/groups/group-backplane.js';
 import { Groups } from '../../src/groups/groups.js';
 import { WebSocketGroup } from '../../src/groups/web-socket-group.js';
+import { Member } from '../../src/member.js';
 import { QUIET } from './connections.js';
 import { FakeSocket } from './fake-socket.js';
 import type { TestContext } from './servers.js';
 
 /** A connection of a {@link Hall}, whose peer and system the test is. */
-export interface Member {
+export interface FakeMember {
   readonly context: WebSocketContext;
   readonly socket: FakeSocket;
 }
 
 /** An instance of the library without servers: groups, and connections over fake sockets. */
 export class Hall {
-  readonly connections: Set<WebSocketContext> = new Set();
+  readonly #members: Map<WebSocketContext, Member> = new Map();
   readonly groups: Groups;
   readonly all: WebSocketGroup;
   readonly #keepAlive: KeepAlive = new KeepAlive();
@@ -26,7 +27,7 @@ export class Hall {
 
   constructor(t: TestContext, backplane: GroupBackplane = NO_BACKPLANE) {
     this.#t = t;
-    this.groups = new Groups(this.connections, backplane);
+    this.groups = new Groups(this.#members, backplane);
     this.all = this.group(ALL);
   }
 
@@ -35,18 +36,18 @@ export class Hall {
   }
 
   /** A connection has been opened. */
-  enter(settings: Partial<ConnectionSettings> & { readonly compression?: Compression } = {}): Member {
+  enter(settings: Partial<ConnectionSettings> & { readonly compression?: Compression } = {}): FakeMember {
     const { compression, ...limits } = settings;
     const socket = new FakeSocket();
-    const context = new WebSocketContext(
+    const member = new Member(
       {
         host: {
           requestedProtocols: () => [],
           openWs: () => {
             throw new Error('No ws here');
           },
-          terminated: (gone) => {
-            this.connections.delete(gone);
+          onTerminated: (gone) => {
+            this.#members.delete(gone.context);
             this.groups.connectionsChanged();
           },
           failed: () => {},
@@ -60,17 +61,18 @@ export class Hall {
       },
       { socket, head: Buffer.alloc(0), settings: { ...QUIET, ...limits }, keepAlive: this.#keepAlive },
     );
+    const { context } = member;
+    this.#members.set(context, member);
+    this.groups.connectionsChanged();
     this.#t.after(() => {
       context.abort();
       socket.destroy();
     });
-    this.connections.add(context);
-    this.groups.connectionsChanged();
     return { context, socket };
   }
 
   /** So many connections that are in a group. */
-  enterGroup(name: string, count: number, settings: Parameters<Hall['enter']>[0] = {}): Member[] {
+  enterGroup(name: string, count: number, settings: Parameters<Hall['enter']>[0] = {}): FakeMember[] {
     return Array.from({ length: count }, () => {
       const member = this.enter(settings);
       void member.context.addToGroupAsync(name);
