@@ -26,6 +26,22 @@ export interface ClusterOptions {
  * they say, once it has called {@link relay}.
  *
  * @throws Error if this process is no worker; TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * import nodeCluster from 'node:cluster';
+ * import { availableParallelism } from 'node:os';
+ * import { webSockets } from 'websocket-context';
+ * import { cluster, relay } from 'websocket-context/cluster';
+ *
+ * if (nodeCluster.isPrimary) {
+ *   relay();
+ *   for (let core = 0; core < availableParallelism(); core += 1) nodeCluster.fork();
+ * } else {
+ *   const sockets = webSockets({ backplane: cluster({ prefix: 'shop:' }) });
+ *   sockets.attach(app.listen(8080), app);
+ * }
+ * ```
  */
 export function cluster(options: ClusterOptions = {}): BackplaneDriver {
   const prefix = prefixOf('cluster', options);
@@ -41,6 +57,14 @@ export function cluster(options: ClusterOptions = {}): BackplaneDriver {
  * `webSockets({ backplane: workers() })`.
  *
  * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * import { webSockets } from 'websocket-context';
+ * import { workers } from 'websocket-context/cluster';
+ *
+ * const sockets = webSockets({ backplane: workers({ prefix: 'shop:' }) });
+ * ```
  */
 export function workers(options: ClusterOptions = {}): BackplaneDriver {
   return new ThreadDriver(prefixOf('workers', options));

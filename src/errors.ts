@@ -57,6 +57,18 @@ export interface WebSocketErrorOptions {
  * (those are `TypeError` and `RangeError`). Corresponds to `System.Net.WebSockets.WebSocketException`.
  *
  * `instanceof WebSocketError` holds for errors of the ESM and of the CommonJS build alike.
+ *
+ * @example
+ * ```ts
+ * import { WebSocketError } from 'websocket-context';
+ *
+ * try {
+ *   await socket.sendAsync('hello');
+ * } catch (error) {
+ *   if (!(error instanceof WebSocketError)) throw error;
+ *   if (error.code !== 'ERR_WEBSOCKET_INVALID_STATE') console.log(error.code, error.message);
+ * }
+ * ```
  */
 export class WebSocketError extends Error {
   /** Which failure it is; stable, meant for `switch`. */

@@ -81,6 +81,18 @@ export interface WebSockets {
   /**
    * Performs the handshake of a WebSocket request here, sets `req.webSocket` and calls `next()`; any other request passes
    * untouched. A refused handshake is an http error given to `next`, and nothing has been written then.
+   *
+   * @example
+   * ```ts
+   * app.use('/live', sockets);
+   *
+   * app.get('/live/ticker', async (req, res, next) => {
+   *   const socket = req.webSocket;
+   *   if (!socket) return next(); // an ordinary HTTP request
+   *   await socket.sendAsync('tick');
+   *   await socket.closeAsync(1000, 'done');
+   * });
+   * ```
    */
   (req: IncomingMessage, res: ServerResponse, next: NextFunction): void;
 
@@ -88,6 +100,17 @@ export interface WebSockets {
    * Makes a route handler. A plain HTTP request gets 426 through `next`; otherwise the handshake is performed, unless
    * `app.use` has done so, and `fn` has the connection until it returns, which closes it with 1000. If `fn` throws, an
    * http error below 500 closes with 4000 + its status, anything else with 1011.
+   *
+   * @example
+   * ```ts
+   * app.get('/rooms/:room', sockets.handler(
+   *   async (socket, req) => {
+   *     await socket.sendAsync(`Welcome to ${req.params.room}`);
+   *     for await (const message of socket) await socket.sendAsync(message);
+   *   },
+   *   { receiveBufferLimit: 64 * 1024 },
+   * ));
+   * ```
    */
   handler(
     fn: (socket: WebSocketContext, req: HandlerRequest, res: HandlerResponse) => unknown,
@@ -102,13 +125,35 @@ export interface WebSockets {
   /**
    * Performs the handshake of a request now. Rejects with an http error if it is refused, if the request is not a
    * WebSocket request (426), has been accepted before, or its response has begun.
+   *
+   * @example
+   * ```ts
+   * app.get('/manual', async (req, res, next) => {
+   *   if (!sockets.isWebSocketRequest(req)) return next();
+   *   if (req.query['key'] !== 'secret') return res.status(401).json({ error: 'Wrong key' });
+   *
+   *   const socket = await sockets.accept(req, { subProtocols: ['v2.chat', 'v1.chat'] });
+   *   await socket.sendAsync(`You speak ${socket.subProtocol ?? 'nothing in particular'}`);
+   *   await socket.closeAsync();
+   * });
+   * ```
    */
   accept(req: IncomingMessage, options?: WebSocketRouteOptions): Promise<WebSocketContext>;
 
   /** Whether the request arrived by upgrade and asks for `websocket`. */
   isWebSocketRequest(req: IncomingMessage): boolean;
 
-  /** The subprotocols that the client offers, in its order; empty if the header is missing or invalid. */
+  /**
+   * The subprotocols that the client offers, in its order; empty if the header is missing or invalid.
+   *
+   * @example
+   * ```ts
+   * app.get('/chat', (req, res, next) => {
+   *   if (sockets.requestedProtocols(req).includes('v0.chat')) return res.status(410).send('v0.chat has ended');
+   *   next();
+   * });
+   * ```
+   */
   requestedProtocols(req: IncomingMessage): readonly string[];
 
   /**
@@ -120,6 +165,12 @@ export interface WebSockets {
    *
    * @returns a function that detaches
    * @throws TypeError for what is no server or no application, and for an unknown or invalid option
+   *
+   * @example
+   * ```ts
+   * const server = app.listen(8080);
+   * sockets.attach(server, app, { filter: (req) => req.url?.startsWith('/live') ?? false, exclusive: true });
+   * ```
    */
   attach(server: AttachableServer, app: AppFunction, options?: AttachOptions): () => void;
 
@@ -128,6 +179,16 @@ export interface WebSockets {
    * the library. A library that sets `options.handleProtocols` chooses the subprotocol, unless there are `subProtocols`.
    *
    * @throws TypeError or RangeError for an unknown or invalid option
+   *
+   * @example
+   * ```ts
+   * const wss = sockets.wsServer({ maxConnections: 100 });
+   * app.get('/legacy', wss.handler);
+   *
+   * wss.on('connection', (ws) => {
+   *   ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
+   * });
+   * ```
    */
   wsServer(options?: WebSocketRouteOptions): WsServer;
 
@@ -139,10 +200,25 @@ export interface WebSockets {
    *
    * @param name 1 to 256 bytes of UTF-8; case matters
    * @throws TypeError or RangeError for a wrong name
+   *
+   * @example
+   * ```ts
+   * app.post('/rooms/:room/messages', express.text(), async (req, res) => {
+   *   const { members } = await sockets.group(`room:${req.params.room}`).sendAsync(req.body);
+   *   res.json({ members });
+   * });
+   * ```
    */
   group(name: string): WebSocketGroup;
 
-  /** All open connections as a group; those that are closing or handed over to `ws` are not in it. */
+  /**
+   * All open connections as a group; those that are closing or handed over to `ws` are not in it.
+   *
+   * @example
+   * ```ts
+   * await sockets.all.sendAsync('maintenance in 5 minutes');
+   * ```
+   */
   readonly all: WebSocketGroup;
 
   /** How many connections are live. `AspNetWebSocketContext.ConnectionCount`. */
@@ -158,6 +234,15 @@ export interface WebSockets {
    * Shuts down gracefully: newcomers get 503, every connection gets a close frame, acknowledgements are awaited up to
    * `timeout` ms, the rest is aborted, and the backplane is left. At the end the sessions of attached servers of HTTP/2 get GOAWAY, and end with the
    * responses that are under way. `server.close()` completes after it.
+   *
+   * @example
+   * ```ts
+   * process.once('SIGTERM', async () => {
+   *   const { closed, aborted } = await sockets.close({ timeout: 5000 });
+   *   console.log(`${closed} closed, ${aborted} aborted`);
+   *   server.close();
+   * });
+   * ```
    */
   close(options?: DrainOptions): Promise<DrainResult>;
 }
@@ -181,6 +266,21 @@ interface Route {
  * registry of connections.
  *
  * @throws TypeError or RangeError for an unknown or invalid option, Error in a runtime that has something else in the place of `ws`
+ *
+ * @example
+ * ```ts
+ * import express from 'express';
+ * import { webSockets } from 'websocket-context';
+ *
+ * const app = express();
+ * const sockets = webSockets({ maxConnections: 10_000 });
+ *
+ * app.get('/echo', sockets.handler(async (socket) => {
+ *   for await (const message of socket) await socket.sendAsync(message);
+ * }));
+ *
+ * sockets.attach(app.listen(8080), app);
+ * ```
  */
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);

@@ -51,6 +51,16 @@ const RETRY = 2000;
  *
  * @throws TypeError if the connection is none of nats.js 3 nor a promise, or for another wrong option; RangeError for a
  * prefix that is too long
+ *
+ * @example
+ * ```ts
+ * import { connect } from '@nats-io/transport-node';
+ * import { webSockets } from 'websocket-context';
+ * import { nats } from 'websocket-context/nats';
+ *
+ * const connection = connect({ servers: 'localhost:4222', maxReconnectAttempts: -1 });
+ * const sockets = webSockets({ backplane: nats({ connection, prefix: 'shop' }) });
+ * ```
  */
 export function nats(options: NatsOptions): BackplaneDriver {
   checkDriverOptions('nats', options, ['connection', 'prefix']);

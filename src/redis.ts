@@ -56,6 +56,16 @@ const WATCH = 2000;
  *
  * @throws TypeError if the client is none of node-redis 5 or ioredis 5 or later, or for another wrong option; RangeError
  * for a prefix that is too long
+ *
+ * @example
+ * ```ts
+ * import { createClient } from 'redis';
+ * import { webSockets } from 'websocket-context';
+ * import { redis } from 'websocket-context/redis';
+ *
+ * const client = createClient({ url: 'redis://localhost:6379' });
+ * const sockets = webSockets({ backplane: redis({ client, prefix: 'shop:' }) });
+ * ```
  */
 export function redis(options: RedisOptions): BackplaneDriver {
   checkDriverOptions('redis', options, ['client', 'prefix', 'sharded']);

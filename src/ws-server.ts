@@ -31,6 +31,15 @@ export interface WsServerEvents {
  * handler in the chain decides who connects; limits, keep-alive and draining stay those of the instance.
  *
  * Emits `'connection'` `(ws, req)` for each client and `'close'` when the last one has left behind {@link close}.
+ *
+ * @example
+ * ```ts
+ * import { useServer } from 'graphql-ws/use/ws';
+ *
+ * const wss = sockets.wsServer();
+ * app.get('/graphql', wss.handler);
+ * useServer({ schema }, wss);
+ * ```
  */
 export class WsServer extends EventEmitter<WsServerEvents> {
   /** What `WebSocketServer` keeps of its options; `handleProtocols` is honoured whenever a library sets it. */

@@ -36,6 +36,18 @@ const DEFAULT_BUFFER_LIMIT = 64 * 1024 * 1024;
  *
  * @returns a function that ends it
  * @throws Error if this process is not the primary; TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * import nodeCluster from 'node:cluster';
+ * import { availableParallelism } from 'node:os';
+ * import { relay } from 'websocket-context/cluster';
+ *
+ * if (nodeCluster.isPrimary) {
+ *   relay();
+ *   for (let core = 0; core < availableParallelism(); core += 1) nodeCluster.fork();
+ * }
+ * ```
  */
 export function relay(options: RelayOptions = {}): () => void {
   checkDriverOptions('relay', options, ['bufferLimit']);

@@ -105,8 +105,8 @@ const settled: Promise<void> = Promise.resolve();
  * (`receiveAsync`, `sendAsync`, `closeAsync`, …), IIS (`readFragment`, `writeFragment`, `sendConnectionClose`, …) and
  * JavaScript (`for await`, streams, `signal`).
  *
- * - Every method may be called at any time. A wrong argument rejects with a `TypeError` or `RangeError`, a wrong state
- *   with a {@link WebSocketError}, and neither changes anything.
+ * - Every method may be called at any time. A wrong argument, such as an option of a name that there is not, rejects with a
+ *   `TypeError` or `RangeError`, a wrong state with a {@link WebSocketError}, and neither changes anything.
  * - One receive at a time. Sends are queued, and leave in the order of the calls.
  * - A close of the peer that a read or `closing` reports is not answered behind the application's back: call `closeAsync`,
  *   return from the handler, or await `closed`. One that nobody can see, because nobody has ever read, is acknowledged at
@@ -114,6 +114,13 @@ const settled: Promise<void> = Promise.resolve();
  * - An operation that is cancelled leaves the connection usable, except `closeAsync` once its close frame is out.
  * - A send, a close or a ping that fails with a {@link WebSocketError} and that nobody awaits raises no
  *   `unhandledRejection`; wrong arguments and the reasons of signals do.
+ *
+ * @example
+ * ```ts
+ * app.get('/echo', sockets.handler(async (socket) => {
+ *   for await (const message of socket) await socket.sendAsync(message);
+ * }));
+ * ```
  */
 export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: LiveConnection;
@@ -171,6 +178,19 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY or ERR_WEBSOCKET_FAULTED once if the peer vanished or broke the
    *   protocol, ERR_WEBSOCKET_INVALID_STATE after that or after the peer's close, and the reason of `signal`; a
    *   cancelled receive loses no byte
+   *
+   * @example
+   * ```ts
+   * import { WebSocketMessageType } from 'websocket-context';
+   *
+   * const buffer = Buffer.alloc(4096);
+   * for (;;) {
+   *   const { data, messageType, endOfMessage } = await socket.receiveAsync(buffer, { signal: AbortSignal.timeout(60_000) });
+   *   if (messageType === WebSocketMessageType.Close) break;
+   *   await socket.sendAsync(data, { messageType, endOfMessage });
+   * }
+   * await socket.closeAsync(socket.closeStatus, socket.closeStatusDescription);
+   * ```
    */
   receiveAsync(buffer?: ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<ReceiveResult> {
     return rejectInsteadOfThrow(() => {
@@ -188,6 +208,18 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   ERR_WEBSOCKET_SEND_BUFFER_FULL if more than `sendBufferLimit` was waiting, the reason of `signal`, in which
    *   case nothing is sent if no byte of the frame was out, and a TypeError if the buffer of `data` is detached or
    *   resized before its turn
+   *
+   * @example
+   * ```ts
+   * import { createReadStream } from 'node:fs';
+   *
+   * await socket.sendAsync('text');
+   * await socket.sendAsync(Buffer.of(1, 2, 3));
+   *
+   * // One message out of many fragments, at the pace of the client.
+   * for await (const chunk of createReadStream('film.mp4')) await socket.sendAsync(chunk, { endOfMessage: false });
+   * await socket.sendAsync('', { endOfMessage: true });
+   * ```
    */
   sendAsync(data: WebSocketData, options?: SendOptions): Promise<void> {
     // Nearly every call comes this way: no objects are made for it. What is empty may have been detached.
@@ -220,6 +252,14 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @throws WebSocketError ERR_WEBSOCKET_CLOSE_TIMEOUT if the client has not acknowledged within `closeTimeout`,
    *   ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`, which aborts the
    *   connection if the close frame was out
+   *
+   * @example
+   * ```ts
+   * import { WebSocketState } from 'websocket-context';
+   *
+   * await socket.closeAsync(1000, 'done');
+   * console.log(WebSocketState[socket.state]); // Closed: the client has acknowledged
+   * ```
    */
   closeAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return rejectInsteadOfThrow(() =>
@@ -235,6 +275,14 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @param status as in {@link closeAsync}
    * @param description as in {@link closeAsync}
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted, and the reason of `signal`
+   *
+   * @example
+   * ```ts
+   * await socket.sendAsync('That was all. And you?');
+   * await socket.closeOutputAsync(1000);
+   * // The client may still answer, until it closes too.
+   * for await (const message of socket) console.log(message);
+   * ```
    */
   closeOutputAsync(status = 1000, description?: string, options?: CancelOptions): Promise<void> {
     return rejectInsteadOfThrow(() =>
@@ -262,6 +310,16 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @param buffer as in {@link receiveAsync}
    * @throws As {@link receiveAsync} does
+   *
+   * @example
+   * ```ts
+   * for (;;) {
+   *   const { data, utf8Encoded, finalFragment, connectionClose } = await socket.readFragment();
+   *   if (connectionClose) break;
+   *   await socket.writeFragment(data, { utf8Encoded, finalFragment });
+   * }
+   * await socket.sendConnectionClose(1000);
+   * ```
    */
   readFragment(buffer?: ArrayBufferView | ArrayBuffer): Promise<FragmentReadResult>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -292,6 +350,12 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @returns the number of bytes sent
    * @throws As {@link sendAsync} does
+   *
+   * @example
+   * ```ts
+   * await socket.writeFragment('a message ', { finalFragment: false });
+   * await socket.writeFragment('in two fragments');
+   * ```
    */
   writeFragment(data: WebSocketData, options?: WriteFragmentOptions): Promise<number>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -337,6 +401,12 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @param statusCode as in {@link closeAsync}; default: an empty close frame
    * @param reason at most 123 bytes of UTF-8
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection was Aborted
+   *
+   * @example
+   * ```ts
+   * await socket.sendConnectionClose(1000, 'done');
+   * console.log(socket.getCloseStatus()); // undefined until the client has closed, too
+   * ```
    */
   sendConnectionClose(statusCode?: number, reason?: string): Promise<void>;
   /** The same with a completion callback, which is called exactly once, after this call has returned. */
@@ -384,7 +454,18 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   // JavaScript style
 
-  /** Iterates over whole messages. Ends at the peer's close, throws on a fault; `break` leaves the connection open. */
+  /**
+   * Iterates over whole messages. Ends at the peer's close, throws on a fault; `break` leaves the connection open.
+   *
+   * @example
+   * ```ts
+   * for await (const message of socket) {
+   *   if (typeof message === 'string') console.log('text', message);
+   *   else console.log('binary', message.length);
+   * }
+   * console.log('closed by the client with', socket.closeStatus);
+   * ```
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<WebSocketMessage> {
     return new MessageIterator(this.#connection);
   }
@@ -394,18 +475,41 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *
    * @throws As {@link receiveAsync} does; a message longer than `receiveBufferLimit` closes with 1009 and rejects
    *   with ERR_WEBSOCKET_MESSAGE_TOO_BIG
+   *
+   * @example
+   * ```ts
+   * const name = await socket.receiveMessageAsync({ signal: AbortSignal.timeout(5000) });
+   * if (name !== undefined) await socket.sendAsync(`Hello, ${name}`);
+   * ```
    */
   receiveMessageAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
     return rejectInsteadOfThrow(() => this.#connection.read(wholeMessage, signalOf(options, 'receive')));
   }
 
-  /** Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`. */
+  /**
+   * Whole messages as a stream that reads at its reader's pace. `cancel()` is `closeAsync(1000)`.
+   *
+   * @example
+   * ```ts
+   * for await (const message of socket.readable) console.log(message);
+   * ```
+   */
   get readable(): ReadableStream<WebSocketMessage> {
     this.#readable ??= readableOf(this.#connection);
     return this.#readable;
   }
 
-  /** A stream each of whose chunks is sent as a message. `close()` is `closeOutputAsync(1000)`, `abort()` is `abort()`. */
+  /**
+   * A stream each of whose chunks is sent as a message. `close()` is `closeOutputAsync(1000)`, `abort()` is `abort()`.
+   *
+   * @example
+   * ```ts
+   * import { createReadStream } from 'node:fs';
+   * import { Readable } from 'node:stream';
+   *
+   * await Readable.toWeb(createReadStream('data.bin')).pipeTo(socket.writable);
+   * ```
+   */
   get writable(): WritableStream<WebSocketData> {
     this.#writable ??= writableOf(this.#connection, this.signal);
     return this.#writable;
@@ -416,6 +520,14 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * those of zod, valibot and arktype. Without a schema values are `unknown`.
    *
    * @throws TypeError for options that are none
+   *
+   * @example
+   * ```ts
+   * import { z } from 'zod';
+   *
+   * const chat = socket.json({ receive: z.object({ text: z.string().max(1000) }) });
+   * for await (const { text } of chat) await chat.sendAsync({ text: text.toUpperCase() });
+   * ```
    */
   json<Receive extends StandardSchema = StandardSchema, Send extends StandardSchema = StandardSchema>(
     options: JsonOptions<Receive, Send> = {},
@@ -427,6 +539,12 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /**
    * Fires when the connection is over, in whatever way. Give it to what a handler waits for, such as `fetch` or a timer: the
    * error with which that ends is `expected` in `onError`.
+   *
+   * @example
+   * ```ts
+   * const response = await fetch('https://example.com/slow', { signal: socket.signal });
+   * await socket.sendAsync(await response.text());
+   * ```
    */
   get signal(): AbortSignal {
     return this.#owner.ends.signal;
@@ -436,6 +554,11 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * Fires when either side has begun to close, or the connection is over: the signal to stop producing on. Whoever has
    * asked for it answers the client's close himself, by returning from the handler or with `closeAsync`, and may say
    * goodbye before; `closeTimeout` after the last read or write it is acknowledged all the same.
+   *
+   * @example
+   * ```ts
+   * while (!socket.closing.aborted) await socket.sendAsync(`${new Date()}`);
+   * ```
    */
   get closing(): AbortSignal {
     return this.#owner.ends.closing;
@@ -444,6 +567,12 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   /**
    * How the connection ended: the peer's close, or 1006 if it did not end cleanly. Never rejects. Whoever awaits it, and
    * does not go on reading, leaves the answer to the client's close to the library, which acknowledges it at once.
+   *
+   * @example
+   * ```ts
+   * const { code, reason, wasClean } = await socket.closed;
+   * console.log(code, reason, wasClean ? 'cleanly' : 'not cleanly');
+   * ```
    */
   get closed(): Promise<CloseInfo> {
     return this.#owner.ends.closed;
@@ -461,6 +590,11 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * @returns the round trip in ms
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE unless the state is Open or CloseReceived, with the reason of
    *   `signal`, and when the connection ends
+   *
+   * @example
+   * ```ts
+   * const milliseconds = await socket.ping();
+   * ```
    */
   ping(data?: string | ArrayBufferView | ArrayBuffer, options?: CancelOptions): Promise<number> {
     return rejectInsteadOfThrow(() => {
@@ -485,6 +619,14 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    * client for which more than `sendBufferLimit` waits is dropped at the next `send`.
    *
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE after the first read
+   *
+   * @example
+   * ```ts
+   * import { createWebSocketStream } from 'ws';
+   *
+   * const stream = createWebSocketStream(socket.ws);
+   * stream.pipe(stream);
+   * ```
    */
   get ws(): WebSocket {
     return this.#connection.ws ?? this.#owner.handOver();
@@ -502,6 +644,12 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
    *   up by itself, at the latest after 2 s
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if nothing can be sent any more, and with a TypeError or
    *   RangeError for a wrong name
+   *
+   * @example
+   * ```ts
+   * await socket.addToGroupAsync('room:42');
+   * await sockets.group('room:42').sendAsync('somebody came', { except: socket });
+   * ```
    */
   addToGroupAsync(name: string): Promise<void> {
     return rejectInsteadOfThrow(() => {

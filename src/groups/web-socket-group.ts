@@ -12,6 +12,13 @@ import type { GroupSendResult, Groups } from './groups.js';
 /**
  * The connections that go by a name, from `sockets.group(name)`, or all that are open, from `sockets.all`. It is only a
  * name: it costs nothing to keep, and a group without members costs nothing at all.
+ *
+ * @example
+ * ```ts
+ * const room = sockets.group('room:42');
+ * await socket.addToGroupAsync(room.name);
+ * await room.sendAsync(`we are ${room.size}`);
+ * ```
  */
 export class WebSocketGroup {
   readonly #groups: Groups;
@@ -55,6 +62,13 @@ export class WebSocketGroup {
    * @returns resolves when this process has given its frames to the sockets, and the backplane's client has taken the
    *   message. It waits for no client, and says nothing about delivery. Rejects with a TypeError or RangeError for wrong
    *   arguments, or a message beyond the limit of the backplane, and nobody has got anything then
+   *
+   * @example
+   * ```ts
+   * await sockets.group('room:42').sendAsync('hello', { except: socket });
+   * await sockets.group('prices').sendAsync('EURUSD 1.0842', { latest: 'EURUSD' });
+   * await sockets.group('pointers').sendAsync(Buffer.of(12, 40), { volatile: true });
+   * ```
    */
   sendAsync(data: WebSocketData, options?: GroupSendOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
@@ -82,6 +96,11 @@ export class WebSocketGroup {
    * @param description at most 123 bytes of UTF-8
    * @returns resolves as {@link sendAsync} does
    * @throws TypeError or RangeError, and nobody is closed then
+   *
+   * @example
+   * ```ts
+   * await sockets.group('room:42').closeAsync(4000, 'This room is closed');
+   * ```
    */
   closeAsync(status = 1000, description = '', options?: GroupCloseOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
@@ -95,6 +114,14 @@ export class WebSocketGroup {
    * The group as JSON messages, typed by the schema `send`, as `json` of a context.
    *
    * @throws TypeError for options that are none
+   *
+   * @example
+   * ```ts
+   * import { z } from 'zod';
+   *
+   * const room = sockets.group('room:42').json({ send: z.object({ from: z.string(), text: z.string() }) });
+   * await room.sendAsync({ from: 'Ada', text: 'hello' });
+   * ```
    */
   json<Send extends StandardSchema>(options: GroupJsonOptions<Send> = {}): WebSocketGroupJson<SchemaInput<Send>> {
     return groupJson(this.#groups, this.#key, options, (text, sendOptions) => this.sendAsync(text, sendOptions));
@@ -104,6 +131,12 @@ export class WebSocketGroup {
    * Counts the members in all processes.
    *
    * @throws For a wrong argument only; a process that does not answer in time is counted in `missing`
+   *
+   * @example
+   * ```ts
+   * const { count, nodes, missing } = await sockets.group('room:42').countAsync({ timeout: 500 });
+   * console.log(`${count} members in ${nodes} processes, ${missing} have not answered`);
+   * ```
    */
   async countAsync(options?: GroupCountOptions): Promise<GroupCount> {
     checkOptions(options, countOptions, 'count');

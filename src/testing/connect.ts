@@ -46,6 +46,16 @@ const connectOptions: OptionNames<ConnectOptions> = {
  * @throws WebSocketError ERR_WEBSOCKET_NOT_ATTACHED if nothing was attached to the server,
  *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if it drops the connection without an answer
  * @throws the reason of `signal`, which covers the handshake
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { connect } from 'websocket-context/testing';
+ *
+ * await using client = await connect(app, '/echo', { headers: { cookie: 'sid=42' } });
+ * await client.sendAsync('hello');
+ * assert.equal(await client.receiveAsync(), 'hello');
+ * ```
  */
 export async function connect(
   app: AppFunction | Server | SecureServer,

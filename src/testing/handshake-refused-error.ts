@@ -3,7 +3,17 @@ import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http';
 /** So much of the body the message shows. */
 const SHOWN = 200;
 
-/** The application has answered the handshake with something else than 101: `status`, `headers` and `body` say what. */
+/**
+ * The application has answered the handshake with something else than 101: `status`, `headers` and `body` say what.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { connect } from 'websocket-context/testing';
+ *
+ * await assert.rejects(connect(app, '/account'), { name: 'HandshakeRefusedError', status: 401 });
+ * ```
+ */
 export class HandshakeRefusedError extends Error {
   /** Status of the response. */
   readonly status: number;
