@@ -70,6 +70,20 @@ describe('the README', () => {
     assert.deepEqual(commands, ['npm install && npm run demo', 'npm install && npm test']);
   });
 
+  it('has the badges of the package, the repository and the versions that package.json names', () => {
+    const { name, repository, engines } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const home = repository.url.replace(/^git\+|\.git$/g, '');
+    const badges = [...readme.matchAll(/^\[!\[(\w+)\]\((\S+)\)\]\((\S+)\)$/gm)].map(([, ...badge]) => badge);
+
+    assert.deepEqual(badges, [
+      ['npm', `https://img.shields.io/npm/v/${name}`, `https://www.npmjs.com/package/${name}`],
+      ['ci', `${home}/actions/workflows/ci.yml/badge.svg?branch=main`, `${home}/actions/workflows/ci.yml`],
+      ['Node', `https://img.shields.io/node/v/${name}`, '.github/workflows/ci.yml'],
+      ['licence', `https://img.shields.io/npm/l/${name}`, 'LICENSE'],
+    ]);
+    assert.ok(readme.includes(`Node ${engines.node.replace('>=', '')} or newer`));
+  });
+
   for (const framework of ['express', 'express4', 'connect']) {
     it(`begins with an example that runs under ${framework}`, async (t) => {
       const example = /<!-- example: quick-start -->\n```js\n([\s\S]*?)^```$/m.exec(readme)?.[1] ?? '';
