@@ -9,14 +9,14 @@ export function typeOf(value: unknown): string {
 /**
  * Checks a time in ms.
  *
- * @param failed what cannot be done: `Cannot close: timeout`
+ * @param cannot what cannot be done: `Cannot close: timeout`
  * @throws TypeError if it is no number; RangeError unless it is from 0 to {@link MAX_TIMEOUT}, or `Infinity` where `allowsInfinity`
  */
-export function checkTime(time: unknown, failed: string, allowsInfinity = false): number {
+export function checkTime(time: unknown, cannot: string, allowsInfinity = false): number {
   const needed = `must be a number from 0 to ${MAX_TIMEOUT} (milliseconds)${allowsInfinity ? ' or Infinity' : ''}`;
-  if (typeof time !== 'number') throw new TypeError(`${failed} is ${typeOf(time)}, ${needed}`);
+  if (typeof time !== 'number') throw new TypeError(`${cannot} is ${typeOf(time)}, ${needed}`);
   if ((time >= 0 && time <= MAX_TIMEOUT) || (allowsInfinity && time === Number.POSITIVE_INFINITY)) return time;
-  throw new RangeError(`${failed} is ${time}, ${needed}`);
+  throw new RangeError(`${cannot} is ${time}, ${needed}`);
 }
 
 /** The names of all options of `T`; the compiler sees to it that none is missing. */

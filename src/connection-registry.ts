@@ -148,7 +148,7 @@ export class ConnectionRegistry {
   }
 
   /** A handshake has been refused. */
-  refused(): void {
+  countRefusal(): void {
     this.#totals.refused++;
   }
 

@@ -53,7 +53,7 @@ const accepted: Channel = channel('websocket-context:handshake:accepted');
 const refused: Channel = channel('websocket-context:handshake:refused');
 const opened: Channel = channel('websocket-context:connection:open');
 const closed: Channel = channel('websocket-context:connection:close');
-const failed: Channel = channel('websocket-context:error');
+const errors: Channel = channel('websocket-context:error');
 const backplane: Channel = channel('websocket-context:backplane:status');
 
 // Nothing is made for a channel that nobody listens to.
@@ -85,7 +85,7 @@ export function publishClose({ context: socket, connection }: Member): void {
 }
 
 export function publishError(socket: WebSocketContext, error: unknown): void {
-  if (failed.hasSubscribers) failed.publish({ req: socket.request, socket, error });
+  if (errors.hasSubscribers) errors.publish({ req: socket.request, socket, error });
 }
 
 export function publishBackplaneStatus(status: BackplaneStatus, error: Error | undefined): void {

@@ -19,7 +19,7 @@ const CONNECTION_CLOSED_PREMATURELY = 8;
 const INVALID_STATE = 9;
 
 /** .NET number and, where IIS has one, the unsigned HRESULT of each code. */
-const facts: Readonly<Record<WebSocketErrorCode, readonly [webSocketErrorCode: number, hresult?: number]>> = {
+const numbers: Readonly<Record<WebSocketErrorCode, readonly [webSocketErrorCode: number, hresult?: number]>> = {
   ERR_WEBSOCKET_INVALID_STATE: [INVALID_STATE],
   // E_INVALID_PROTOCOL_OPERATION
   ERR_WEBSOCKET_RECEIVE_IN_PROGRESS: [INVALID_STATE, 0x83760001],
@@ -80,7 +80,7 @@ export class WebSocketError extends Error {
 
   constructor(code: WebSocketErrorCode, message: string, options: WebSocketErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    const [webSocketErrorCode, hresult] = facts[code];
+    const [webSocketErrorCode, hresult] = numbers[code];
     this.code = code;
     this.webSocketErrorCode = webSocketErrorCode;
     this.hresult = options.hresult ?? hresult;

@@ -18,8 +18,8 @@ const INTERNAL_ERROR = 1011;
 function ignore(): void {}
 
 /** An `onError` that fails has nobody above it; the process is not to end for it. */
-function warn(fault: unknown): void {
-  process.emitWarning(`The onError option of webSockets() failed: ${inspect(fault)}`, 'WebSocketOnErrorWarning');
+function warn(error: unknown): void {
+  process.emitWarning(`The onError option of webSockets() failed: ${inspect(error)}`, 'WebSocketOnErrorWarning');
 }
 
 /** Whether a client can cause an error at any time: by what it asks for, by leaving, by breaking the protocol. */
@@ -130,7 +130,7 @@ export class HandlerRun implements AcceptedRequestEvents {
     try {
       outcome = handler(this.claim(), req, res);
     } catch (error) {
-      this.failed(error);
+      this.fail(error);
       return;
     }
     this.#follow(outcome);
@@ -144,7 +144,7 @@ export class HandlerRun implements AcceptedRequestEvents {
       (error) => {
         // Whoever waits with `signal: socket.closing` has got what was waited for.
         if (this.#ends.cancelledBy(error) === 'closing') this.#ended();
-        else this.failed(error);
+        else this.fail(error);
       },
     );
   }
@@ -159,7 +159,7 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   /** The application has failed. The client learns no more than the error exposes. */
-  failed(error: unknown): void {
+  fail(error: unknown): void {
     const status = isHttpError(error) ? closeStatusOf(error.status) : INTERNAL_ERROR;
     const description =
       status !== INTERNAL_ERROR && isHttpError(error) && error.expose
@@ -189,7 +189,7 @@ export class HandlerRun implements AcceptedRequestEvents {
     } else if (this.#isEnded) {
       this.#report(error);
     } else {
-      this.failed(error);
+      this.fail(error);
     }
   }
 
@@ -204,9 +204,9 @@ export class HandlerRun implements AcceptedRequestEvents {
       this.#close(NOT_FOUND, undefined);
       if (gaveUp) this.#report(resigned());
     } else if (statusCode >= 400) {
-      this.failed(answered(statusCode));
+      this.fail(answered(statusCode));
     } else if (gaveUp) {
-      this.failed(resigned());
+      this.fail(resigned());
     }
   }
 

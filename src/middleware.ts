@@ -284,9 +284,9 @@ interface Route {
  */
 export function webSockets(options?: WebSocketOptions): WebSockets {
   const settings = resolveOptions(options);
-  const connections = new ConnectionRegistry(settings.maxConnections);
+  const registry = new ConnectionRegistry(settings.maxConnections);
   const backplane = openBackplane(settings, () => groups);
-  const groups: Groups = new Groups(connections.members, backplane ?? NO_BACKPLANE);
+  const groups: Groups = new Groups(registry.members, backplane ?? NO_BACKPLANE);
   const all = new WebSocketGroup(groups, ALL);
   const keepAlive = new KeepAlive();
   const acceptingRoutes = new AcceptingRoutes();
@@ -307,11 +307,11 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       openWs: (socket, head, { subProtocol, compression }, guard) =>
         openAsWs(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
       onTerminated: (member) => {
-        connections.ended(member, ofRoute);
+        registry.ended(member, ofRoute);
         groups.connectionsChanged();
         publishClose(member);
       },
-      failed: (context, error) => runOf(context.request)?.failed(error),
+      onCallbackError: (context, error) => runOf(context.request)?.fail(error),
       groups,
     };
     return { settings: route, host, connections: ofRoute };
@@ -344,19 +344,19 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     );
     const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError });
     upgrade.events = run;
-    connections.add(member, route.connections);
+    registry.add(member, route.connections);
     groups.connectionsChanged();
     publishOpen(member.context);
     return run;
   }
 
   function assertRoom(route: Route): void {
-    connections.assertRoom();
+    registry.assertRoom();
     route.connections?.assertRoom(route.settings.maxConnections);
   }
 
-  function refused(req: IncomingMessage, error: unknown): never {
-    connections.refused();
+  function rejectHandshake(req: IncomingMessage, error: unknown): never {
+    registry.countRefusal();
     publishRefused(req, error);
     throw error;
   }
@@ -371,9 +371,9 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         open: (done, upgrade) => open(done, upgrade, route),
         assertRoom: () => assertRoom(route),
       });
-      return run instanceof Promise ? run.catch((error: unknown) => refused(req, error)) : run;
+      return run instanceof Promise ? run.catch((error: unknown) => rejectHandshake(req, error)) : run;
     } catch (error) {
-      return refused(req, error);
+      return rejectHandshake(req, error);
     }
   }
 
@@ -412,7 +412,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
           (error) => passOn(error, req, res, next),
         );
       } else {
-        refuse(res, next);
+        upgradeRequired(res, next);
       }
     };
   }
@@ -441,7 +441,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     checkOptions(options, drainOptions, 'close');
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options ?? {};
-    const result = await connections.close(code, reason, timeout);
+    const result = await registry.close(code, reason, timeout);
     for (const { server } of attachments) goAway(server);
     await backplane?.close();
     return result;
@@ -467,18 +467,18 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     requestedProtocols,
     wsServer,
     attach: attachTo,
-    connections: connections.contexts,
+    connections: registry.contexts,
     group: (name: string) => new WebSocketGroup(groups, checkGroupName(name, 'find a group')),
     all,
     connectionCount: 0,
-    totals: connections.totals,
+    totals: registry.totals,
     backplane: NO_BACKPLANE_INFO,
     close,
   });
   return Object.defineProperties(members, {
     name: { value: 'webSockets' },
-    connectionCount: { get: () => connections.contexts.size },
-    totals: { get: () => connections.totals },
+    connectionCount: { get: () => registry.contexts.size },
+    totals: { get: () => registry.totals },
     backplane: { get: () => backplane?.info ?? NO_BACKPLANE_INFO },
   });
 }
@@ -515,7 +515,7 @@ function passOn(error: unknown, req: IncomingMessage, res: ServerResponse, next:
 }
 
 /** A plain HTTP request on a WebSocket route. */
-function refuse(res: ServerResponse, next: NextFunction): void {
+function upgradeRequired(res: ServerResponse, next: NextFunction): void {
   // Error middleware of applications seldom looks at the headers of an error.
   res.setHeader('Upgrade', 'websocket');
   next(

@@ -103,28 +103,28 @@ class NatsDriver implements BackplaneDriver {
       if (type === 'reconnect') void this.#check();
       else if (type === 'disconnect' || type === 'staleConnection')
         this.#lost(new Error('The connection to NATS is lost'));
-      else if (type === 'error' && isRefusedPublish(rest, this.#prefix)) this.#refused(rest.error);
+      else if (type === 'error' && isDeniedPublish(rest, this.#prefix)) this.#checkLater(rest.error);
     }
     this.#lost(new Error('The connection to NATS is closed for good: connect with `maxReconnectAttempts: -1`'));
   }
 
   async subscribe(channel: string): Promise<void> {
     const connection = this.#current();
-    let refusal: Error | undefined;
+    let denial: Error | undefined;
     // A connection subscribes again by itself.
     if (!this.#subscriptions.has(channel)) {
       const callback = (error: Error | null, { data }: { readonly data: Uint8Array }): void => {
         if (error === null) {
           this.#events?.received(channel, data);
         } else {
-          refusal = error;
+          denial = error;
           this.#subscriptions.delete(channel);
         }
       };
       this.#subscriptions.set(channel, connection.subscribe(this.#prefix + encodeToken(channel), { callback }));
     }
     await connection.flush();
-    if (refusal !== undefined) throw refusal;
+    if (denial !== undefined) throw denial;
   }
 
   unsubscribe(channel: string): void {
@@ -166,12 +166,12 @@ class NatsDriver implements BackplaneDriver {
       this.#isReady = true;
       this.#events?.status('ready');
     } catch (error) {
-      this.#refused(error);
+      this.#checkLater(error);
     }
   }
 
   /** The connection is there, but does not do what it should; perhaps it will. */
-  #refused(error: unknown): void {
+  #checkLater(error: unknown): void {
     this.#lost(error);
     if (this.#events === undefined || this.#connection?.isClosed()) return;
     clearTimeout(this.#timer);
@@ -187,7 +187,7 @@ class NatsDriver implements BackplaneDriver {
 }
 
 /** The server does not let us publish what we have to. */
-function isRefusedPublish(status: object, prefix: string): status is { error: Error } {
+function isDeniedPublish(status: object, prefix: string): status is { error: Error } {
   const error: unknown = Reflect.get(status, 'error');
   if (!(error instanceof Error) || !('operation' in error) || !('subject' in error)) return false;
   return error.operation === 'publish' && String(error.subject).startsWith(prefix);

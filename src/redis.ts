@@ -49,7 +49,7 @@ const FIRST_RETRY = 100;
 const LAST_RETRY = 2000;
 
 /** Redis has so many ms to bring a message back to its sender, and is then asked again. */
-const WATCH = 2000;
+const LOOP_LIMIT = 2000;
 
 /**
  * A backplane on Redis publish/subscribe: `webSockets({ backplane: redis({ client, prefix: 'shop:' }) })`.
@@ -117,7 +117,7 @@ class RedisDriver implements BackplaneDriver {
 
   close(): void {
     this.#events = undefined;
-    this.#drop();
+    this.#leaveWire();
   }
 
   #current(): RedisWire {
@@ -126,24 +126,24 @@ class RedisDriver implements BackplaneDriver {
   }
 
   async #connect(): Promise<void> {
-    const failed = (error: unknown): void => {
+    const onError = (error: unknown): void => {
       if (wire === this.#wire) this.#fail(error);
     };
     let wire: RedisWire | undefined;
     try {
-      wire = this.#wires({ received: (channel, bytes) => this.#receive(channel, bytes), failed });
+      wire = this.#wires({ onMessage: (channel, bytes) => this.#receive(channel, bytes), onError });
       this.#wire = wire;
       const tooLate = new Error(`Cannot connect to Redis: there is no answer after ${CONNECT_LIMIT} ms`);
       const late = await within(this.#prepare(wire), CONNECT_LIMIT, tooLate);
       if (late !== undefined) throw late;
     } catch (error) {
-      failed(error);
+      onError(error);
       return;
     }
     if (wire !== this.#wire) return;
     this.#isReady = true;
     this.#delay = FIRST_RETRY;
-    this.#watch();
+    this.#checkLoop();
     this.#events?.status('ready');
   }
 
@@ -153,13 +153,13 @@ class RedisDriver implements BackplaneDriver {
   }
 
   /** Finds out about connections that are dead and do not know it. */
-  #watch(): void {
+  #checkLoop(): void {
     this.#isLoopOut = true;
     this.#current().publish(this.#loop, Buffer.of(0)).catch(ignore);
     this.#deadline = new Deadline(() => {
-      if (this.#isLoopOut) this.#fail(new Error(`Cannot use Redis: it has not answered for ${WATCH} ms`));
-      else this.#watch();
-    }, WATCH);
+      if (this.#isLoopOut) this.#fail(new Error(`Cannot use Redis: it has not answered for ${LOOP_LIMIT} ms`));
+      else this.#checkLoop();
+    }, LOOP_LIMIT);
   }
 
   #receive(channel: string, bytes: Uint8Array): void {
@@ -168,7 +168,7 @@ class RedisDriver implements BackplaneDriver {
   }
 
   #fail(error: unknown): void {
-    this.#drop();
+    this.#leaveWire();
     // Not all processes at once.
     const delay = this.#delay * (1 + Math.random() / 2);
     this.#delay = Math.min(2 * this.#delay, LAST_RETRY);
@@ -176,7 +176,7 @@ class RedisDriver implements BackplaneDriver {
     this.#events?.status('interrupted', error);
   }
 
-  #drop(): void {
+  #leaveWire(): void {
     clearTimeout(this.#retry);
     this.#deadline?.clear();
     this.#isReady = false;

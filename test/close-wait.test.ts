@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CloseWait } from '../src/connection/closing/close-wait.js';
-import { failure, rejectsWith, watch } from './support/connections.js';
+import { failure, observe, rejectsWith } from './support/connections.js';
 import { FakeClock } from './support/fake-clock.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import type { TestContext } from './support/servers.js';
 
 function start(t: TestContext, timeout = 100) {
@@ -54,7 +54,7 @@ describe('CloseWait', () => {
     const { clock, calls, handshake } = start(t);
     handshake.awaitPeer();
     clock.advance(60);
-    watch(handshake.wait());
+    observe(handshake.wait());
     clock.advance(60);
     handshake.noteActivity();
     clock.advance(40);
@@ -79,13 +79,13 @@ describe('CloseWait', () => {
     const left = handshake.wait((stop) => {
       leave = stop;
     });
-    const other = watch(handshake.wait());
+    const other = observe(handshake.wait());
     leave('no');
     await rejectsWith(left, 'no');
     assert.equal(other.outcome, 'pending');
     handshake.complete();
     leave('again');
-    await settle();
+    await passTurns();
     assert.equal(other.outcome, undefined);
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, watch } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { failure, Harness, observe } from './support/connections.js';
+import { passTurns } from './support/fake-socket.js';
 
 const LARGE = 200 * 1024;
 const OK = '\x03\xe8';
@@ -11,15 +11,15 @@ describe('Connection, closing from our side', () => {
     const h = new Harness(t);
     const { socket, connection } = h;
     h.arrive('unread');
-    const closed = watch(h.close());
+    const closed = observe(h.close());
     assert.equal(connection.state, 3);
-    await settle();
+    await passTurns();
     h.arrive('late');
-    await settle();
+    await passTurns();
     assert.equal(closed.outcome, 'pending');
     assert.equal(connection.closeStatus, undefined);
     h.arriveClose(1001, 'bye');
-    await settle();
+    await passTurns();
     assert.equal(closed.outcome, undefined);
     assert.equal(connection.state, 5);
     assert.deepEqual(connection.closeInfo, { code: 1001, reason: 'bye', wasClean: true });
@@ -27,7 +27,7 @@ describe('Connection, closing from our side', () => {
     assert.equal(h.terminated, 1);
     assert.deepEqual([socket.finSent, socket.destroyed], [true, false]);
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(socket.destroyed, true);
     assert.equal(h.clock.pending, 0);
     assert.equal(await h.receiveText(), 1001);
@@ -57,7 +57,7 @@ describe('Connection, closing from our side', () => {
     const { ...h } = new Harness(t);
     const read = h.message();
     h.arrive({ payload: 'begin', fin: false });
-    await settle();
+    await passTurns();
     const closed = h.close();
     h.arrive({ opcode: 0, payload: 'ning', fin: false }, { opcode: 0, payload: ', end' });
     assert.equal(await read, 'beginning, end');
@@ -90,7 +90,7 @@ describe('Connection, closing from our side', () => {
     h.arrive('x', { payload: Buffer.alloc(2000), opcode: 2 });
     await read;
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     assert.equal(connection.inputPaused, true);
     assert.equal(connection.state, 2);
     await h.close();
@@ -103,7 +103,7 @@ describe('Connection, closing from our side', () => {
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
     h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
-    await settle();
+    await passTurns();
     h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
     assert.equal(connection.inputPaused, true);
     const closed = h.close();
@@ -124,7 +124,7 @@ describe('Connection, closing from our side', () => {
     };
     h.connection.closeGracefully(1001, '');
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     await read;
     assert.equal(await h.message(), undefined);
     assert.equal(h.connection.state, 5);
@@ -140,7 +140,7 @@ describe('Connection, closing from our side', () => {
     assert.equal(connection.inputPaused, false);
     h.arrive('w');
     h.arriveClose(1001);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 5);
     await assert.rejects(h.message(), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
     await assert.rejects(h.message(), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -150,9 +150,9 @@ describe('Connection, closing from our side', () => {
     const { socket, connection, ...h } = new Harness(t);
     socket.stall();
     connection.closeGracefully(1001, 'going');
-    await settle();
+    await passTurns();
     socket.reset();
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 6);
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
   });
@@ -163,7 +163,7 @@ describe('Connection, closing from our side', () => {
     connection.closeGracefully(1005, 'ignored');
     h.arrive({ payload: 'a'.repeat(400), fin: false }, { opcode: 0, payload: 'b'.repeat(500), fin: false });
     h.arrive({ opcode: 0, payload: 'lost', fin: false });
-    await settle();
+    await passTurns();
     assert.equal((await h.receiveText()) as string, `${'a'.repeat(400)}+`);
     assert.equal((await h.receiveText()) as string, `${'b'.repeat(500)}+`);
     h.arrive({ opcode: 0, payload: 'end' });
@@ -197,17 +197,17 @@ describe('Connection, closing from our side', () => {
     const { socket, connection, ...h } = new Harness(t);
     socket.stall();
     const timedOut = failure('ERR_WEBSOCKET_CLOSE_TIMEOUT');
-    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((s) => watch(s));
-    await settle();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((s) => observe(s));
+    await passTurns();
     const closed = assert.rejects(h.close(), timedOut);
     h.clock.advance(9_000);
     socket.takeWaiting();
-    await settle();
+    await passTurns();
     h.clock.advance(9_000);
     assert.equal(connection.state, 2);
     h.clock.advance(1_000);
     await closed;
-    await settle();
+    await passTurns();
     assert.equal(sends[0]?.outcome, undefined);
     assert.equal(connection.state, 6);
   });
@@ -216,7 +216,7 @@ describe('Connection, closing from our side', () => {
     const { socket, connection, ...h } = new Harness(t);
     socket.stall();
     await h.send('first');
-    await settle();
+    await passTurns();
     await h.send('second');
     const pending = [h.send(Buffer.alloc(LARGE)), h.receive()].map((one) =>
       assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED', { hresult: 0x800703e3 })),
@@ -227,13 +227,13 @@ describe('Connection, closing from our side', () => {
     assert.equal(connection.state, 6);
     assert.equal(socket.finSent, false);
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1 first', '1 second']);
     assert.equal(socket.finSent, true);
     assert.equal(socket.destroyed, false);
     h.arrive('ignored');
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(socket.destroyed, true);
   });
 
@@ -241,7 +241,7 @@ describe('Connection, closing from our side', () => {
     const { socket, connection, ...h } = new Harness(t, { closeTimeout: 0 });
     socket.stall();
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     const closed = h.close();
     assert.equal(connection.state, 5);
     h.clock.advance(10_000);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure, Harness } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 
 describe('Connection, closed by the peer', () => {
   it('never answers by itself, and can go on sending', async (t) => {
@@ -13,7 +13,7 @@ describe('Connection, closed by the peer', () => {
     assert.equal(connection.closeStatusDescription, 'why');
     await h.send('more');
     assert.equal(connection.trySend('and more'), true);
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1 more', '1 and more']);
     await h.close(4002);
     assert.deepEqual(socket.sentText.slice(2), ['8 \x0f\xa2']);
@@ -25,7 +25,7 @@ describe('Connection, closed by the peer', () => {
     const { connection, ...h } = new Harness(t);
     await h.readFirst();
     h.arriveClose();
-    await settle();
+    await passTurns();
     await h.closeOutput();
     assert.equal(connection.state, 5);
     assert.deepEqual(connection.closeInfo, { code: 1005, reason: '', wasClean: true });
@@ -45,7 +45,7 @@ describe('Connection, closed by the peer', () => {
     await h.readFirst();
     h.arriveClose(1000);
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 4);
     await h.close();
     assert.equal(socket.sent.length, 1);
@@ -57,9 +57,9 @@ describe('Connection, closed by the peer', () => {
     await h.readFirst();
     h.arrive('last');
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     socket.reset();
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 6);
     assert.equal(await h.receiveText(), 'last');
     assert.equal(await h.receiveText(), 1000);
@@ -71,7 +71,7 @@ describe('Connection, closed by the peer', () => {
     await h.readFirst();
     h.arrive('last');
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     connection.abort();
     await assert.rejects(h.message(), failure('ERR_WEBSOCKET_INVALID_STATE'));
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_INVALID_STATE'));

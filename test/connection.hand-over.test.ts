@@ -5,8 +5,8 @@ import { WebSocket } from 'ws';
 import type { OpenWs } from '../src/connection/hand-over.js';
 import { openAsWs } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions } from './support/bridging.js';
-import { failure, Harness, watch } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { failure, Harness, observe } from './support/connections.js';
+import { passTurns } from './support/fake-socket.js';
 import { PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 const LARGE = 200 * 1024;
@@ -42,10 +42,10 @@ describe('Connection, hand-over to ws', () => {
   it('gives ws all input since the handshake as it came, behind what was sent before', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
     h.arrive('one', 'two');
-    await settle();
+    await passTurns();
     socket.stall();
     await h.send('before');
-    await settle();
+    await passTurns();
     await h.send('also before');
     const messages: string[] = [];
     const ws = connection.handOver(open);
@@ -55,7 +55,7 @@ describe('Connection, hand-over to ws', () => {
     ws.send('from ws');
     socket.unstall();
     h.arrive('three');
-    await settle(10);
+    await passTurns(10);
     assert.deepEqual(messages, ['one', 'two', 'three']);
     assert.deepEqual(socket.sentText, ['1 before', '1 also before', '1 from ws']);
     assert.equal(connection.bufferedAmount, 0);
@@ -114,7 +114,7 @@ describe('Connection, hand-over to ws', () => {
       refused();
     });
     h.arrive({ opcode: 3 });
-    await settle();
+    await passTurns();
     assert.ok(refused);
     refused();
     assert.equal(connection.state, 6);
@@ -129,7 +129,7 @@ describe('Connection, hand-over to ws', () => {
     connection.closeGracefully(1005, '');
     h.clock.advance(30_000);
     h.arrive('a sign of life');
-    await settle();
+    await passTurns();
     h.clock.advance(20_000);
     assert.equal(connection.state, 2);
     connection.closeTcp();
@@ -140,7 +140,7 @@ describe('Connection, hand-over to ws', () => {
   it('keeps data for ws and stops the sender meanwhile, until somebody reads', async (t) => {
     const { connection, ...h } = new Harness(t);
     h.arrive({ opcode: 2, payload: Buffer.alloc(70_000) });
-    await settle();
+    await passTurns();
     assert.equal(connection.inputPaused, true);
     const { count } = await h.receive();
     assert.equal(count, 70_000);
@@ -150,14 +150,14 @@ describe('Connection, hand-over to ws', () => {
   it('goes on listening to a peer of which nobody reads, however many control frames come', async (t) => {
     const { connection, ...h } = new Harness(t);
     for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
-    await settle();
+    await passTurns();
     h.arrive('a word');
     for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PING_FRAME, payload: 'ping' });
-    await settle();
+    await passTurns();
     assert.equal(connection.inputPaused, false);
     assert.throws(() => connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 5);
   });
 
@@ -165,11 +165,11 @@ describe('Connection, hand-over to ws', () => {
     const { connection, ...h } = new Harness(t);
     for (let i = 0; i < 10_000; i++) h.arrive({ opcode: PONG_FRAME, payload: 'pong' });
     h.arrive('first message');
-    await settle();
-    const message = watch(
+    await passTurns();
+    const message = observe(
       new Promise((resolve) => connection.handOver(open).on('message', (data) => resolve(String(data)))),
     );
-    await settle();
+    await passTurns();
     assert.equal(message.outcome, 'first message');
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure, Harness, rejectsWith } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 const LARGE = 200 * 1024;
@@ -10,7 +10,7 @@ describe('Connection, pings', () => {
   it('answers pings with their payload', async (t) => {
     const { socket, ...h } = new Harness(t);
     h.arrive({ opcode: PING_FRAME, payload: 'a' }, { opcode: PING_FRAME });
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['10 a', '10 ']);
   });
 
@@ -18,12 +18,12 @@ describe('Connection, pings', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     h.arrive({ opcode: PING_FRAME, payload: 'first' });
-    await settle();
+    await passTurns();
     for (let i = 0; i < 1000; i++) h.arrive({ opcode: PING_FRAME, payload: `${i}` });
-    await settle();
+    await passTurns();
     assert.ok(h.connection.bufferedAmount < 200);
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['10 first', '10 999']);
   });
 
@@ -31,14 +31,14 @@ describe('Connection, pings', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.closeOutput()];
-    await settle();
+    await passTurns();
     h.arrive({ opcode: PING_FRAME, payload: 'p' });
-    await settle();
+    await passTurns();
     socket.takeWaiting();
-    await settle();
+    await passTurns();
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode }) => opcode),
       [2, 10, 2, 8],
@@ -49,14 +49,14 @@ describe('Connection, pings', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     const sent = h.send(Buffer.alloc(LARGE));
-    await settle();
+    await passTurns();
     h.arrive({ opcode: PING_FRAME, payload: 'p' });
-    await settle();
+    await passTurns();
     const closed = h.closeOutput();
     socket.unstall();
     await Promise.all([sent, closed]);
     h.arrive({ opcode: PING_FRAME, payload: 'q' });
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode }) => opcode),
       [2, 8],
@@ -75,7 +75,7 @@ describe('Connection, pings', () => {
     h.arrive({ opcode: PONG_FRAME, payload: 'x' });
     assert.equal(await second, 11);
     const third = h.connection.ping(undefined, undefined);
-    await settle();
+    await passTurns();
     h.arrive({ opcode: PONG_FRAME, payload: socket.sent[2]?.payload ?? '' });
     assert.equal(await third, 0);
   });
@@ -86,7 +86,7 @@ describe('Connection, pings', () => {
     const pending = h.connection.ping(undefined, undefined);
     h.connection.abort();
     await assert.rejects(pending, failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, []);
   });
 

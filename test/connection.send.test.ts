@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, rejectsWith, watch } from './support/connections.js';
+import { failure, Harness, observe, rejectsWith } from './support/connections.js';
 import { negotiated, noise } from './support/deflate.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { PING_FRAME } from './support/frames.js';
 
 const LARGE = 200 * 1024;
@@ -21,7 +21,7 @@ describe('Connection, sending', () => {
   it('writes all small messages of a tick at once', async (t) => {
     const { socket, ...h } = new Harness(t);
     for (let i = 0; i < 100; i++) await h.send(`${i}`);
-    await settle();
+    await passTurns();
     assert.equal(socket.sent.length, 100);
     assert.equal(socket.writes, 1);
   });
@@ -30,22 +30,22 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     await h.send('first');
-    await settle();
+    await passTurns();
     await h.send('second');
     assert.deepEqual(socket.sentText, []);
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1 first', '1 second']);
   });
 
   it('settles a large message when the system has taken it', async (t) => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
-    const sent = watch(h.send(Buffer.alloc(LARGE)));
-    await settle();
+    const sent = observe(h.send(Buffer.alloc(LARGE)));
+    await passTurns();
     assert.equal(sent.outcome, 'pending');
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.equal(sent.outcome, undefined);
   });
 
@@ -53,18 +53,18 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     await h.send(Buffer.alloc(LARGE / 20));
-    await settle();
+    await passTurns();
     let settled = 0;
     const sends = Array.from({ length: 20 }, () => h.send(Buffer.alloc(10_000)));
     for (const sent of sends) sent.then(() => settled++, assert.fail);
-    await settle();
+    await passTurns();
     // Headers of four bytes; those of the messages that wait do not exist yet.
     const full = Math.ceil((128 * 1024 - LARGE / 20 - 4) / 10_004);
     assert.equal(settled, full);
     assert.equal(h.connection.bufferedAmount, LARGE / 20 + 20 * 10_000 + (1 + full) * 4);
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.equal(h.connection.bufferedAmount, 0);
   });
 
@@ -74,7 +74,7 @@ describe('Connection, sending', () => {
     const lost = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
       assert.rejects(sent, failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult: 0x800704cd })),
     );
-    await settle();
+    await passTurns();
     socket.reset();
     await Promise.all(lost);
   });
@@ -83,7 +83,7 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     const lost = h.send(Buffer.alloc(LARGE));
-    await settle();
+    await passTurns();
     socket.failWrite(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
     await assert.rejects(lost, (error: Error) => /EPIPE/.test(String(error.cause)));
   });
@@ -93,7 +93,7 @@ describe('Connection, sending', () => {
     const controller = new AbortController();
     socket.stall();
     const first = h.send(Buffer.alloc(LARGE));
-    await settle();
+    await passTurns();
     const second = h.send('x'.repeat(20_000), { signal: controller.signal });
     const third = h.send('third');
     controller.abort('no');
@@ -112,12 +112,12 @@ describe('Connection, sending', () => {
     const controller = new AbortController();
     socket.stall();
     const first = h.send(Buffer.alloc(LARGE), { signal: controller.signal });
-    await settle();
+    await passTurns();
     controller.abort('no');
     await rejectsWith(first, 'no');
     socket.unstall();
     await h.send('next');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ payload }) => payload.length),
       [LARGE, 4],
@@ -128,16 +128,16 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     await rejectsWith(h.send('x', { signal: AbortSignal.abort('no') }), 'no');
     await h.send('y', { signal: new AbortController().signal });
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1 y']);
   });
 
   it('continues a message with the next fragment, lets control frames between, and keeps whole messages out', async (t) => {
     const { socket, ...h } = new Harness(t);
     await h.send('one ', { more: true });
-    const whole = [h.send('whole', { whole: true }), h.send(Buffer.alloc(LARGE), { whole: true })];
+    const whole = [h.send('whole', { ownMessage: true }), h.send(Buffer.alloc(LARGE), { ownMessage: true })];
     h.arrive({ opcode: PING_FRAME, payload: 'ping' });
-    await settle();
+    await passTurns();
     await h.send(Buffer.from('two '), { more: true });
     await h.send('three');
     await Promise.all(whole);
@@ -150,12 +150,12 @@ describe('Connection, sending', () => {
     socket.stall();
     const sends = [
       h.send(Buffer.alloc(LARGE, 65), { more: true }),
-      h.send('whole', { whole: true }),
+      h.send('whole', { ownMessage: true }),
       h.send(Buffer.alloc(20_000, 66), { more: true }),
     ];
-    await settle();
+    await passTurns();
     socket.unstall();
-    await settle();
+    await passTurns();
     sends.push(h.send('end'));
     await Promise.all(sends);
     assert.deepEqual(
@@ -173,18 +173,18 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     const controller = new AbortController();
     await h.send('a', { more: true });
-    const whole = h.send('whole', { whole: true, signal: controller.signal });
+    const whole = h.send('whole', { ownMessage: true, signal: controller.signal });
     controller.abort('no');
     await rejectsWith(whole, 'no');
     await h.send('b');
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1+ a', '0 b']);
   });
 
   it('rejects whole messages that wait when our half is closed within the message before them', async (t) => {
     const { socket, ...h } = new Harness(t);
     await h.send('a', { more: true });
-    const rejected = assert.rejects(h.send('whole', { whole: true }), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    const rejected = assert.rejects(h.send('whole', { ownMessage: true }), failure('ERR_WEBSOCKET_INVALID_STATE'));
     await h.closeOutput();
     await rejected;
     assert.deepEqual(socket.sentText, ['1+ a', '8 \x03\xe8']);
@@ -196,7 +196,7 @@ describe('Connection, sending', () => {
     socket.stall();
     const full = failure('ERR_WEBSOCKET_SEND_BUFFER_FULL');
     const sends = [Buffer.alloc(LARGE), Buffer.alloc(10)].map((data) => assert.rejects(h.send(data), full));
-    await settle();
+    await passTurns();
     await assert.rejects(h.send('x'), full);
     await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
     await Promise.all(sends);
@@ -208,7 +208,7 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t, { sendBufferLimit: 1000 });
     socket.stall();
     await h.send('x'.repeat(600));
-    await settle();
+    await passTurns();
     await h.send('x'.repeat(600));
     assert.equal(h.connection.trySend('x'), false);
     await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_SEND_BUFFER_FULL'));
@@ -218,7 +218,7 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t, { sendBufferLimit: 1000 });
     await h.send(Buffer.alloc(LARGE));
     for (let i = 0; i < 100; i++) await h.send('x'.repeat(900));
-    await settle();
+    await passTurns();
     assert.equal(socket.sent.length, 101);
   });
 
@@ -226,7 +226,7 @@ describe('Connection, sending', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.send('a')];
-    await settle();
+    await passTurns();
     const outstanding = [...sends, h.receive()].map((one) =>
       assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED', { hresult: 0x800703e3 })),
     );
@@ -234,7 +234,7 @@ describe('Connection, sending', () => {
     await Promise.all(outstanding);
     socket.unstall();
     await h.send('next');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ payload }) => payload.length),
       [LARGE, 4],
@@ -249,7 +249,7 @@ describe('Connection, sending', () => {
     const large = h.send(Buffer.alloc(LARGE));
     const more = h.send(Buffer.alloc(LARGE));
     const closed = h.closeOutput();
-    await settle();
+    await passTurns();
     assert.equal(h.connection.state, 2);
     await assert.rejects(h.send('x'), /a close frame has been queued, must be Open or CloseReceived/);
     assert.equal(h.connection.trySend('x'), false);
@@ -268,7 +268,7 @@ describe('Connection, sending', () => {
     t.mock.method(signal, 'removeEventListener', () => listeners--);
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE))];
-    await settle();
+    await passTurns();
     for (let i = 0; i < 10_000; i++) sends.push(h.send('x', { signal }));
     // More than may wait goes through the queue.
     const data = Buffer.alloc(1000);
@@ -276,7 +276,7 @@ describe('Connection, sending', () => {
     assert.equal(listeners, 1);
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.equal(listeners, 0);
   });
 });
@@ -315,11 +315,11 @@ describe('Connection, compressed sending', () => {
       text: true,
       endOfMessage: false,
       compress: false,
-      whole: false,
+      ownMessage: false,
       signal: undefined,
     });
     await h.send('long enough to compress');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode, rsv, fin }) => [opcode, rsv, fin]),
       [
@@ -338,7 +338,7 @@ describe('Connection, compressed sending', () => {
     process.nextTick(() => controller.abort('no'));
     await rejectsWith(sent, 'no');
     await h.send('next');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode, rsv }) => [opcode, rsv]),
       [
@@ -353,7 +353,7 @@ describe('Connection, compressed sending', () => {
     const sent = h.send(noise(LARGE));
     process.nextTick(() => h.connection.abort());
     await assert.rejects(sent, failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
-    await settle(20);
+    await passTurns(20);
     assert.deepEqual(socket.sent, []);
   });
 
@@ -379,7 +379,7 @@ describe('Connection, compressed sending', () => {
     await h.send('begun', { more: true });
     await Promise.all([
       assert.rejects(h.send('rest'), /could not be compressed \(No memory\)/),
-      assert.rejects(h.send('whole', { whole: true }), failure('ERR_WEBSOCKET_OPERATION_ABORTED')),
+      assert.rejects(h.send('whole', { ownMessage: true }), failure('ERR_WEBSOCKET_OPERATION_ABORTED')),
     ]);
     assert.equal(socket.destroyed, true);
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure, Harness, rejectsWith } from './support/connections.js';
 import { deflated, negotiated } from './support/deflate.js';
-import { FakeSocket, settle, until } from './support/fake-socket.js';
+import { FakeSocket, passTurns, until } from './support/fake-socket.js';
 import { clientFrame, PONG_FRAME } from './support/frames.js';
 
 const LARGE = 200 * 1024;
@@ -20,7 +20,7 @@ describe('Connection, receiving', () => {
     await read;
     assert.equal(connection.inputPaused, true);
     h.arrive('c');
-    await settle();
+    await passTurns();
     await h.receive();
     assert.equal(connection.inputPaused, false);
     assert.equal((await h.receiveText()) as string, 'b'.repeat(2_000));
@@ -42,7 +42,7 @@ describe('Connection, receiving', () => {
     const controller = new AbortController();
     const read = h.message(controller.signal);
     h.arrive({ payload: 'one ', fin: false });
-    await settle();
+    await passTurns();
     controller.abort('no');
     await rejectsWith(read, 'no');
     await rejectsWith(h.receive(undefined, AbortSignal.abort('before')), 'before');
@@ -54,7 +54,7 @@ describe('Connection, receiving', () => {
     const h = new Harness(t);
     const { socket, connection } = h;
     h.arrive('good', { payload: 'bad', rsv: 2 });
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 6);
     assert.equal(await h.receiveText(), 'good');
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_FAULTED', { hresult: 0x83760002 }));
@@ -66,7 +66,7 @@ describe('Connection, receiving', () => {
     assert.equal(h.terminated, 1);
     h.arrive('ignored');
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(socket.destroyed, true);
   });
 
@@ -80,7 +80,7 @@ describe('Connection, receiving', () => {
       const read = assert.rejects(h.receive(), failure(error));
       h.arrive(frame);
       await read;
-      await settle();
+      await passTurns();
       assert.equal(connection.state, 6);
       assert.equal(socket.sent[0]?.payload.readUInt16BE(0), code);
       assert.equal(socket.finSent, true);
@@ -91,7 +91,7 @@ describe('Connection, receiving', () => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
     h.arrive({ opcode: 3 });
-    await settle();
+    await passTurns();
     h.clock.advance(10_000);
     assert.equal(socket.destroyed, true);
   });
@@ -101,7 +101,7 @@ describe('Connection, receiving', () => {
     const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_FAULTED'));
     h.arrive({ opcode: 3 });
     await rejected;
-    await settle();
+    await passTurns();
     assert.equal(socket.sent.length, 1);
   });
 
@@ -113,9 +113,9 @@ describe('Connection, receiving', () => {
       const { socket, connection, ...h } = new Harness(t);
       const lost = failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult });
       h.arrive('last');
-      await settle();
+      await passTurns();
       socket[end]();
-      await settle();
+      await passTurns();
       assert.equal(connection.state, 6);
       assert.equal(connection.isPeerConnected, false);
       assert.equal(await h.receiveText(), 'last');
@@ -131,7 +131,7 @@ describe('Connection, receiving', () => {
     h.arrive('first', 'x'.repeat(2_000));
     await read;
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 2);
     await h.receive();
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult: 0x80070026 }));
@@ -173,11 +173,11 @@ describe('Connection, receiving', () => {
     const rejected = pending.map((one: Promise<unknown>) =>
       assert.rejects(one, failure('ERR_WEBSOCKET_OPERATION_ABORTED')),
     );
-    await settle();
+    await passTurns();
     connection.abort();
     await Promise.all(rejected);
     assert.equal(socket.destroyed, true);
-    await settle();
+    await passTurns();
     assert.equal(h.clock.pending, 0);
   });
 
@@ -190,7 +190,7 @@ describe('Connection, receiving', () => {
     const before = process.memoryUsage();
     for (let i = 0; i < 100; i++) {
       socket.arrive(chunk);
-      await settle(1);
+      await passTurns(1);
     }
     const after = process.memoryUsage();
     assert.ok(after.rss - before.rss < 200e6, `${after.rss - before.rss} bytes`);
@@ -208,7 +208,7 @@ describe('Connection, receiving', () => {
     let chunks = 0;
     for (; chunks < 100 && !connection.inputPaused; chunks++) {
       socket.arrive(chunk);
-      await settle(1);
+      await passTurns(1);
     }
     assert.ok(chunks < 20);
   });
@@ -254,7 +254,7 @@ describe('Connection, receiving', () => {
     const { connection, ...h } = new Harness(t);
     h.arrive('abc', { payload: 'd', fin: false });
     await h.send('x');
-    await settle();
+    await passTurns();
     assert.deepEqual(connection.traffic, { bytesReceived: 16, bytesSent: 3, messagesReceived: 1, messagesSent: 1 });
   });
 });
@@ -265,12 +265,12 @@ describe('Connection, keep-alive', () => {
   it('pings an idle peer, and aborts when nothing comes in time', async (t) => {
     const { socket, connection, ...h } = new Harness(t, settings);
     h.clock.advance(30_000);
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['9 ']);
     const read = assert.rejects(h.receive(), /silent for 50000 ms.+keepAliveTimeout, which is 20000 ms/);
     h.clock.advance(20_000);
     await read;
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 6);
     assert.equal(h.clock.pending, 0);
   });
@@ -280,7 +280,7 @@ describe('Connection, keep-alive', () => {
     for (let i = 0; i < 10; i++) {
       h.clock.advance(30_000);
       h.arrive({ opcode: PONG_FRAME });
-      await settle();
+      await passTurns();
     }
     assert.equal(connection.state, 2);
   });
@@ -288,11 +288,11 @@ describe('Connection, keep-alive', () => {
   it('does not mistake its own backpressure for death, nor the moment after it', async (t) => {
     const { socket, connection, ...h } = new Harness(t, { ...settings, receiveBufferLimit: 1000 });
     const read = h.receive();
-    assert.equal(socket.keepAlive, undefined);
+    assert.equal(socket.tcpKeepAlive, undefined);
     h.arrive('first', 'x'.repeat(2000));
     await read;
     // TCP looks for the peer meanwhile.
-    assert.equal(socket.keepAlive, 30_000);
+    assert.equal(socket.tcpKeepAlive, 30_000);
     h.clock.advance(1_000_000);
     assert.equal(connection.state, 2);
     // A ping is out, and its time is up in a moment.
@@ -306,9 +306,9 @@ describe('Connection, keep-alive', () => {
     const { socket, connection, ...h } = new Harness(t, { ...settings, closeTimeout: 0 });
     await h.closeOutput();
     h.clock.advance(1_000_000);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 3);
     assert.equal(socket.sent.length, 1);
-    assert.equal(socket.keepAlive, 30_000);
+    assert.equal(socket.tcpKeepAlive, 30_000);
   });
 });

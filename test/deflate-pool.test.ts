@@ -10,11 +10,11 @@ const inflate = (codec: InflateCodec, input: Buffer): Promise<string> =>
   new Promise((resolve, reject) => {
     let output = '';
     codec.owner = {
-      inflated: (chunk) => {
+      onInflated: (chunk) => {
         output += chunk;
       },
-      consumed: () => resolve(output),
-      failed: reject,
+      onConsumed: () => resolve(output),
+      onError: reject,
     };
     codec.write(input);
   });

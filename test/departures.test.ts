@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { failure, Harness } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { BINARY_FRAME, clientClose, clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
 import { openRaw } from './support/open-pair.js';
 import { type RawClient, rawUpgrade } from './support/raw-client.js';
@@ -166,7 +166,7 @@ describe('Behind a fault', () => {
       h.connection.closeGracefully(1001, '');
     };
     h.arrive({ opcode: PONG_FRAME }, { opcode: 3 });
-    await settle();
+    await passTurns();
     assert.equal(h.terminated, 1);
     assert.equal(h.socket.sent.length, 1);
     assert.equal(h.socket.finSent, true);

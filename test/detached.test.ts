@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import { isDetached } from '../src/connection/detached.js';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { WebSocketState } from '../src/index.js';
-import { failure, Harness, watch } from './support/connections.js';
+import { failure, Harness, observe } from './support/connections.js';
 import { negotiated } from './support/deflate.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -83,13 +83,13 @@ describe('bytes that are given away while they wait', () => {
     await send('begun ', { more: true });
     const bytes = new Uint8Array(LARGE);
     const sent = send(bytes, { more: true });
-    const whole = watch(send('a message of its own', { whole: true }));
+    const whole = observe(send('a message of its own', { ownMessage: true }));
     detach(bytes.buffer);
     await assert.rejects(sent, gone);
-    await settle();
+    await passTurns();
     assert.equal(whole.outcome, 'pending');
     await send('and ended');
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['1+ begun ', '0 and ended', '1 a message of its own']);
     assert.equal(connection.bufferedAmount, 0);
   });
@@ -98,10 +98,10 @@ describe('bytes that are given away while they wait', () => {
     const { socket, send, connection } = new Harness(t);
     socket.stall();
     await send('first', { more: true });
-    await settle();
+    await passTurns();
     const [own, small] = [new Uint8Array(LARGE), new Uint8Array(100)];
     const filler = send(Buffer.alloc(200_000), { more: true });
-    const sends = [send(own, { whole: true }), send(small, { more: true })];
+    const sends = [send(own, { ownMessage: true }), send(small, { more: true })];
     const rejected = Promise.all(sends.map((sent) => assert.rejects(sent, gone)));
     detach(own.buffer);
     detach(small.buffer);
@@ -110,7 +110,7 @@ describe('bytes that are given away while they wait', () => {
     await filler;
     await rejected;
     await end;
-    await settle();
+    await passTurns();
     assert.equal(socket.sentText.at(-1), '0 end');
     assert.equal(connection.bufferedAmount, 0);
   });
@@ -121,13 +121,13 @@ describe('bytes that are given away while they wait', () => {
     const [first, second] = [new Uint8Array(LARGE).fill(97), new Uint8Array(LARGE).fill(97)];
     const [compressed, waiting] = [send(first), send(second)];
     const rejected = assert.rejects(waiting, gone);
-    await settle(1);
+    await passTurns(1);
     detach(first.buffer);
     detach(second.buffer);
     await compressed;
     await rejected;
     await send('behind');
-    await settle();
+    await passTurns();
     assert.equal(socket.sent.length, 2);
   });
 
@@ -139,7 +139,7 @@ describe('bytes that are given away while they wait', () => {
     grown.resize(40_000);
     shared.grow(40_000);
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ payload }) => payload.length),
       [20_000, 20_000],
@@ -151,12 +151,12 @@ describe('bytes that are given away while they wait', () => {
     socket.stall();
     const bytes = new Uint8Array(LARGE).fill(1);
     const sent = send(bytes);
-    await settle();
+    await passTurns();
     detach(bytes.buffer);
     socket.unstall();
     await sent;
     await send('behind');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ payload }) => payload.length),
       [LARGE, 6],

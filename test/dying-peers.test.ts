@@ -10,7 +10,7 @@ import { KeepAlive, type KeepAlivePeer } from '../src/connection/keep-alive.js';
 import { WebSocketState, webSockets } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
 import { openBlackhole } from './support/blackhole.js';
-import { failure, watch } from './support/connections.js';
+import { failure, observe } from './support/connections.js';
 import { BINARY_FRAME, clientClose, clientFrame, PING_FRAME } from './support/frames.js';
 import { connectWs, FramePeer, nextMessage, openRaw } from './support/open-pair.js';
 import { type RawClient, rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
@@ -95,14 +95,14 @@ describe('a peer that goes without a word', { timeout: 60_000 }, () => {
       const { socket, client } = await openRaw(t, { closeTimeout: 500, sendBufferLimit: Number.POSITIVE_INFINITY });
       client.raw.socket.pause();
       const pending = {
-        receive: watch(socket.receiveAsync()),
+        receive: observe(socket.receiveAsync()),
         // More than the kernels hold, with the largest buffers that are usual.
-        send: watch(socket.sendAsync(Buffer.alloc(64 * 1024 * 1024))),
-        behind: watch(socket.sendAsync('behind it')),
-        ping: watch(socket.ping()),
-        close: watch(socket.closeAsync()),
-        closed: watch(socket.closed),
-        signal: watch(once(socket.signal, 'abort')),
+        send: observe(socket.sendAsync(Buffer.alloc(64 * 1024 * 1024))),
+        behind: observe(socket.sendAsync('behind it')),
+        ping: observe(socket.ping()),
+        close: observe(socket.closeAsync()),
+        closed: observe(socket.closed),
+        signal: observe(once(socket.signal, 'abort')),
       };
       go(client.raw);
       await eventually(() => Object.values(pending).every(({ outcome }) => outcome !== 'pending'));

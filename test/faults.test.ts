@@ -4,7 +4,7 @@ import { type WebSocketContext, WebSocketMessageType } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
 import { failure, Harness } from './support/connections.js';
 import { deflated, negotiated } from './support/deflate.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import {
   BINARY_FRAME,
   CLOSE_FRAME,
@@ -209,7 +209,7 @@ describe('In the turn of a fault', () => {
     assert.equal(h.connection.state, 2);
     await h.send('answer');
     const next = assert.rejects(h.message(), failure('ERR_WEBSOCKET_FAULTED'));
-    await settle();
+    await passTurns();
     await next;
     assert.deepEqual(sentOf(h), ['1 answer', FAULT]);
     assert.equal(h.connection.state, 6);
@@ -224,12 +224,12 @@ describe('In the turn of a fault', () => {
     h.arrive('a', bad);
     await read;
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.send('last')];
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 6);
     await assert.rejects(h.send('late'), failure('ERR_WEBSOCKET_INVALID_STATE'));
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode }) => opcode),
       [2, 2, 1, 8],
@@ -243,10 +243,10 @@ describe('In the turn of a fault', () => {
     h.arrive('a', bad);
     await read;
     const sent = h.send('x'.repeat(5000));
-    await settle();
+    await passTurns();
     assert.equal(h.connection.state, 6);
     await sent;
-    await settle();
+    await passTurns();
     const [answer, close] = h.socket.sent;
     assert.equal(answer?.rsv, 4);
     assert.equal(close?.opcode, CLOSE_FRAME);
@@ -262,13 +262,13 @@ describe('In the turn of a fault', () => {
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))].map((sent) =>
       assert.rejects(sent, failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY')),
     );
-    await settle();
+    await passTurns();
     h.clock.advance(9_999);
     assert.equal(h.socket.destroyed, false);
     h.clock.advance(1);
     await Promise.all(sends);
     assert.equal(h.socket.destroyed, true);
-    await settle();
+    await passTurns();
     assert.equal(h.clock.pending, 0);
   });
 
@@ -276,11 +276,11 @@ describe('In the turn of a fault', () => {
     const h = new Harness(t);
     h.socket.stall();
     await h.send('x');
-    await settle();
+    await passTurns();
     h.arrive({ opcode: PING_FRAME, payload: 'p' }, bad);
-    await settle();
+    await passTurns();
     h.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(
       h.socket.sent.map(({ opcode }) => opcode),
       [1, PONG_FRAME, CLOSE_FRAME],
@@ -310,7 +310,7 @@ describe('In the turn of a fault', () => {
       h.arrive(bad);
       leave(h);
       await read;
-      await settle();
+      await passTurns();
       assert.equal(h.connection.state, 6);
       assert.deepEqual(sentOf(h), sent);
       assert.equal(h.socket.destroyed, true);
@@ -322,7 +322,7 @@ describe('In the turn of a fault', () => {
     const closing = new Harness(t);
     closing.arrive(bad);
     const closed = assert.rejects(closing.close(1000), failure('ERR_WEBSOCKET_FAULTED'));
-    await settle();
+    await passTurns();
     await closed;
     assert.deepEqual(sentOf(closing), ['8 \x03\xe8']);
 
@@ -331,7 +331,7 @@ describe('In the turn of a fault', () => {
     const sends = [queued.send(Buffer.alloc(LARGE)), queued.send(Buffer.alloc(LARGE))];
     queued.arrive(bad);
     const half = queued.closeOutput(1000);
-    await settle();
+    await passTurns();
     assert.equal(queued.connection.state, 6);
     queued.socket.unstall();
     await Promise.all([...sends, half]);
@@ -340,7 +340,7 @@ describe('In the turn of a fault', () => {
     const aborted = new Harness(t);
     aborted.arrive(bad);
     aborted.connection.abort();
-    await settle();
+    await passTurns();
     assert.deepEqual(sentOf(aborted), []);
     assert.equal(aborted.terminated, 1);
   });
@@ -353,7 +353,7 @@ describe('In the turn of a fault', () => {
     const rejected = assert.rejects(answers, failure('ERR_WEBSOCKET_FAULTED'));
     h.arrive({ rsv: 4, payload: deflated('one') }, { rsv: 4, payload: deflated('two') }, bad);
     await rejected;
-    await settle();
+    await passTurns();
     assert.deepEqual(sentOf(h), ['1 one', '1 two', FAULT]);
   });
 
@@ -365,7 +365,7 @@ describe('In the turn of a fault', () => {
     const rejected = assert.rejects(answers, failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
     h.arrive('small', { opcode: BINARY_FRAME, payload: Buffer.alloc(1001) });
     await rejected;
-    await settle();
+    await passTurns();
     assert.deepEqual(sentOf(h), ['1 small', '8 \x03\xf1']);
   });
 });

@@ -5,7 +5,7 @@ import { deflateRawSync } from 'node:zlib';
 import { WebSocket } from 'ws';
 import { WebSocketState } from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
-import { failure, watch } from './support/connections.js';
+import { failure, observe } from './support/connections.js';
 import {
   BINARY_FRAME,
   CONTINUATION,
@@ -240,7 +240,7 @@ describe('a client that reads slowly', options, () => {
     client.raw.socket.pause();
     const growth = watchMemory();
     const piece = Buffer.alloc(64 * 1024, 1);
-    const sending = watch(
+    const sending = observe(
       (async () => {
         for (;;) await socket.sendAsync(piece);
       })(),
@@ -260,7 +260,7 @@ describe('a client that reads slowly', options, () => {
       sendBufferLimit: Number.POSITIVE_INFINITY,
     });
     client.raw.socket.pause();
-    const sends = Array.from({ length: 24 }, () => watch(socket.sendAsync(Buffer.alloc(MIB))));
+    const sends = Array.from({ length: 24 }, () => observe(socket.sendAsync(Buffer.alloc(MIB))));
     await assert.rejects(socket.closeAsync(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
 
     assert.ok(req.socket.destroyed);

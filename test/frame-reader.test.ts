@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import {
   ASCII,
   COMPRESSED,
+  type FrameEvents,
   FrameReader,
-  type FrameSink,
   MESSAGE_END,
   MESSAGE_START,
   TEXT,
@@ -104,14 +104,14 @@ describe('FrameReader: messages', () => {
   /** Of each piece that `chunks` bring, whether it comes with the hint that it is ASCII. */
   function hints(...chunks: Buffer[]): boolean[] {
     const given: boolean[] = [];
-    const sink: FrameSink = {
+    const events: FrameEvents = {
       onData: (_chunk, _start, _end, flags) => given.push((flags & ASCII) !== 0),
       onPing: () => {},
       onPong: () => {},
       onClose: () => {},
       onFault: () => {},
     };
-    const reader = new FrameReader(sink, { maxPayload: 1e6, compression: false });
+    const reader = new FrameReader(events, { maxPayload: 1e6, compression: false });
     for (const chunk of chunks) reader.read(chunk);
     return given;
   }
@@ -199,7 +199,7 @@ describe('FrameReader: cuts', () => {
   it('passes on pieces of the chunk itself instead of copying', () => {
     const chunk = clientFrame({ payload: 'abc' });
     let same = false;
-    const sink: FrameSink = {
+    const events: FrameEvents = {
       onData: (piece) => {
         same = piece === chunk;
       },
@@ -208,7 +208,7 @@ describe('FrameReader: cuts', () => {
       onClose: () => {},
       onFault: () => {},
     };
-    new FrameReader(sink, { maxPayload: 100, compression: false }).read(chunk);
+    new FrameReader(events, { maxPayload: 100, compression: false }).read(chunk);
     assert.ok(same);
   });
 });

@@ -5,7 +5,7 @@ import { makeFrame, payloadOf } from '../src/framing/frame.js';
 import { FrameRun } from '../src/framing/frame-run.js';
 import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
 import { BINARY_FRAME, FIN, RSV1, TEXT_FRAME } from '../src/framing/opcodes.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { parseFrames } from './support/frames.js';
 
 const run = (text: string): FrameRun => new FrameRun(makeFrame(FIN | TEXT_FRAME, text));
@@ -21,7 +21,7 @@ describe('FrameRun', () => {
     assert.notEqual(a.followedBy(c), first);
     assert.deepEqual(texts(first.frames), ['a', 'b', 'c']);
     assert.equal(first.byteLength, 9);
-    await settle();
+    await passTurns();
     assert.notEqual(a.followedBy(b).followedBy(c), first);
   });
 

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
 import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from '../src/framing/deflate-options.js';
 import { negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
-import { settle, until } from './support/fake-socket.js';
+import { passTurns, until } from './support/fake-socket.js';
 import type { ParsedFrame } from './support/frames.js';
 import { type FakeMember, Hall } from './support/members.js';
 
@@ -55,7 +55,7 @@ describe('Groups with compression', () => {
     const [plain] = hall.enterGroup('room', 1) as [FakeMember];
     const message = text(1);
     assert.equal((await hall.group('room').sendAsync(message)).members, 5);
-    await settle();
+    await passTurns();
     assert.equal(compress.callCount(), 2);
     for (const { socket } of members) {
       assert.equal(socket.sent.length, 1);
@@ -74,7 +74,7 @@ describe('Groups with compression', () => {
     await room.sendAsync('short', { compress: true });
     await room.sendAsync(text(1), { compress: false });
     await room.sendAsync(Buffer.from(text(2)));
-    await settle();
+    await passTurns();
     assert.deepEqual(
       member.socket.sent.map(({ rsv }) => rsv),
       [0, RSV1, 0, RSV1],
@@ -140,13 +140,13 @@ describe('Groups with compression', () => {
       },
     );
     void room.sendAsync('first', { latest: 'key', compress: true });
-    await settle();
+    await passTurns();
     void room.sendAsync('second', { latest: 'key', compress: true });
     void member.context.sendAsync('behind');
-    await settle();
+    await passTurns();
     assert.equal(waiting.length, 2);
     waiting.shift()?.();
-    await settle(10);
+    await passTurns(10);
     assert.deepEqual(member.socket.sentText, []);
     waiting.shift()?.();
     await until(() => member.socket.sent.length === 2);
@@ -165,7 +165,7 @@ describe('Groups with compression', () => {
       const hall = new Hall(t);
       const member = enter(hall, NO_TAKEOVER);
       await hall.group('room').sendAsync('message', { compress: true });
-      await settle();
+      await passTurns();
       assert.deepEqual(member.socket.sentText, ['1 message']);
       t.mock.restoreAll();
     }

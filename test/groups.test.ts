@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupMessage, NO_BACKPLANE } from '../src/groups/group-backplane.js';
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 import { CLOSE_FRAME, clientClose, clientFrame } from './support/frames.js';
 import { type FakeMember, Hall } from './support/members.js';
 
@@ -22,7 +22,7 @@ async function slowDown(...members: FakeMember[]): Promise<void> {
     socket.stall();
     await context.sendAsync('.');
   }
-  await settle();
+  await passTurns();
 }
 
 /** A backplane that records what it is asked, and says what it is told to. */
@@ -141,7 +141,7 @@ describe('Groups, membership', () => {
     aborted.context.abort();
     lost.socket.reset();
     faulty.socket.arrive(Buffer.from('not a frame at all'));
-    await settle();
+    await passTurns();
     assert.deepEqual([...hall.group('room').members], [stays.context]);
     assert.equal(hall.group('other').size, 0);
     for (const { context } of [closing, aborted, lost, faulty]) {
@@ -157,7 +157,7 @@ describe('Groups, membership', () => {
     const [member] = hall.enterGroup('room', 1) as [FakeMember];
     void member.context.receiveMessageAsync();
     member.socket.arrive(clientClose(1000));
-    await settle();
+    await passTurns();
     assert.equal(member.context.state, WebSocketState.CloseReceived);
     assert.equal((await hall.group('room').sendAsync('late')).members, 1);
     assert.equal(hall.all.size, 0);
@@ -203,7 +203,7 @@ describe('Groups, membership', () => {
       const { context } = hall.enter();
       return context.addToGroupAsync('room').then(() => order.push(`member ${at}`));
     });
-    await settle();
+    await passTurns();
     assert.deepEqual(order, []);
     assert.equal(hall.group('room').size, 2);
     reached?.();
@@ -286,7 +286,7 @@ describe('Groups, sending', () => {
     await Promise.all(sent);
     for (const { socket } of members) {
       socket.unstall();
-      await settle(10);
+      await passTurns(10);
       assert.deepEqual(socket.sentText.slice(0, 2), ['1 .', '2 before']);
       assert.deepEqual(socket.sent[2]?.payload, Buffer.alloc(LARGE, 1));
     }
@@ -304,7 +304,7 @@ describe('Groups, sending', () => {
     void a.context.sendAsync(Buffer.alloc(LARGE - 1));
     void b.context.sendAsync('5');
     await room.sendAsync('6');
-    await settle(10);
+    await passTurns(10);
     assert.deepEqual(got(a, b), [
       ['1', '2', '3', `${LARGE}`, '4', `${LARGE - 1}`, '6'],
       ['1', '3', `${LARGE}`, '5', '6'],
@@ -323,7 +323,7 @@ describe('Groups, sending', () => {
       });
     }
     for (const data of ['1', '22', '333']) void hall.group('room').sendAsync(data);
-    await settle();
+    await passTurns();
     assert.equal(written.length, 3);
     assert.ok(written.every(({ buffer }) => buffer === written[0]?.buffer));
     assert.deepEqual(got(...members), [
@@ -341,11 +341,11 @@ describe('Groups, sending', () => {
     assert.equal((await hall.group('room').sendAsync('slot', { latest: 'key' })).members, 1);
     await member.context.sendAsync('b', { endOfMessage: false });
     await hall.group('room').sendAsync('newer', { latest: 'key' });
-    await settle();
+    await passTurns();
     assert.deepEqual(member.socket.sentText, ['1+ a', '0+ b']);
     await member.context.sendAsync('c');
     await member.context.sendAsync('next');
-    await settle();
+    await passTurns();
     assert.deepEqual(member.socket.sentText, ['1+ a', '0+ b', '0 c', '1 whole', '1 newer', '1 next']);
   });
 
@@ -355,7 +355,7 @@ describe('Groups, sending', () => {
     await member.context.sendAsync('a', { endOfMessage: false });
     await hall.group('room').sendAsync('whole');
     await member.context.closeOutputAsync(1000);
-    await settle();
+    await passTurns();
     assert.deepEqual(
       member.socket.sent.map(({ opcode }) => opcode),
       [1, CLOSE_FRAME],
@@ -388,7 +388,7 @@ describe('Groups, sending', () => {
     member.context.cancelOutstandingIO();
     await direct;
     member.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(got(member), [['.', 'for all']]);
   });
 
@@ -418,7 +418,7 @@ describe('Groups, sending', () => {
       });
     }
     await assert.rejects(room.sendAsync('a', { messageType: 2 as never }), { name: 'RangeError' });
-    await settle();
+    await passTurns();
     assert.deepEqual(member.socket.sent, []);
   });
 });
@@ -434,7 +434,7 @@ describe('Groups, slow members', () => {
     assert.equal(slow.context.bufferedAmount, 3 * 4);
     assert.deepEqual(got(fast), [['1', '2', '3']]);
     slow.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(got(slow), [['.', '1', '2', '3']]);
   });
 
@@ -448,7 +448,7 @@ describe('Groups, slow members', () => {
       backplane: 'none',
     });
     slow.socket.unstall();
-    await settle();
+    await passTurns();
     assert.equal((await hall.group('room').sendAsync('2', { volatile: true })).members, 2);
     assert.deepEqual(got(slow, fast), [
       ['.', '2'],
@@ -473,12 +473,12 @@ describe('Groups, slow members', () => {
     assert.equal(slow.context.bufferedAmount, 3 + waiting.reduce((sum, text) => sum + text.length + 2, 0));
     assert.deepEqual(got(fast)[0]?.length, 10);
     slow.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(got(slow), [['.', ...waiting]]);
     await slowDown(slow);
     await room.sendAsync('EUR 1.4', { latest: 'EUR' });
     slow.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(got(slow)[0]?.at(-1), 'EUR 1.4');
   });
 
@@ -498,7 +498,7 @@ describe('Groups, slow members', () => {
     assert.equal((await room.sendAsync('more')).members, 1);
     assert.deepEqual(seen, [WebSocketState.Aborted]);
     assert.equal(room.size, 1);
-    await settle();
+    await passTurns();
     assert.deepEqual(got(fast), [[`${LARGE}`, 'more', 'gone']]);
   });
 
@@ -509,7 +509,7 @@ describe('Groups, slow members', () => {
     const sent = Array.from({ length: 10 }, () => room.sendAsync(Buffer.alloc(50_000)));
     for (const { members } of await Promise.all(sent)) assert.equal(members, 1);
     assert.equal(member.context.state, WebSocketState.Open);
-    await settle();
+    await passTurns();
     assert.equal(member.socket.sent.length, 10);
   });
 
@@ -532,7 +532,7 @@ describe('Groups, slow members', () => {
     const count = 150_000;
     for (let at = 0; at < count; at++) void hall.group('room').sendAsync('');
     await member.context.sendAsync('b');
-    while (member.context.bufferedAmount > 0) await settle();
+    while (member.context.bufferedAmount > 0) await passTurns();
     assert.equal(member.socket.sent.length, count + 2);
   });
 });
@@ -567,7 +567,7 @@ describe('Groups, closing', () => {
     assert.equal((await hall.all.closeAsync()).members, 2);
     assert.equal((await hall.all.sendAsync('too late')).members, 0);
     slow.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(slow.socket.sentText, ['1 .', '1 waits', '8 \x03\xe8']);
     assert.deepEqual(fast.socket.sentText, ['1 waits', '8 \x03\xe8']);
   });
@@ -621,14 +621,14 @@ describe('Groups and other processes', () => {
     hall.groups.onMessage('room', { text: true, data: Buffer.from('from afar') });
     hall.groups.onMessage(ALL, { text: false, data: Buffer.from('to all') });
     hall.groups.onMessage('empty', { text: true, data: Buffer.from('to nobody') });
-    await settle();
+    await passTurns();
     assert.deepEqual(got(a, b, stranger), [['from afar', 'to all'], ['from afar', 'to all'], ['to all']]);
     await slowDown(a);
     hall.groups.onMessage('room', { text: true, data: Buffer.from('skips'), volatile: true });
     hall.groups.onMessage('room', { text: true, data: Buffer.from('old'), latest: 'key' });
     hall.groups.onMessage('room', { text: true, data: Buffer.from('new'), latest: 'key' });
     a.socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(got(a)[0]?.slice(2), ['.', 'new']);
     assert.equal(hall.groups.onCount('room'), 2);
     assert.equal(hall.groups.onCount(ALL), 3);

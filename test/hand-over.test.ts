@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { WebSocket } from 'ws';
 import { handOver } from '../src/connection/hand-over.js';
 import { Transport } from '../src/connection/transport.js';
-import { FakeSocket, settle } from './support/fake-socket.js';
+import { FakeSocket, passTurns } from './support/fake-socket.js';
 
 describe('handOver() of a connection', () => {
   it('gives the socket and what came from it to ws, and reports what comes and how it ends', async () => {
@@ -33,11 +33,11 @@ describe('handOver() of a connection', () => {
     assert.equal(returned, ws);
     assert.deepEqual(opened, [socket, true, 'early']);
     socket.arrive(Buffer.from('a'));
-    await settle();
+    await passTurns();
     ws.emit('error', new Error('nobody else listens'));
     ws.emit('close', 1000, Buffer.from('bye'));
     socket.destroy();
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['heard', '1000 bye']);
   });
 });

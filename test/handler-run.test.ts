@@ -422,7 +422,7 @@ for (const [name, create] of Object.entries(frameworks)) {
   });
 }
 
-describe('settle', () => {
+describe('whenDone', () => {
   const outcomes = (start: () => unknown): unknown[] => {
     const events: unknown[] = [];
     whenDone(

@@ -17,11 +17,11 @@ describe('Http2Sessions', { timeout: 20_000 }, () => {
     const [added] = (await before) as [Http2Session];
     sessions.add(added);
     sessions.add(added);
-    sessions.watch();
-    const watched = await http2Session(t, server);
-    sessions.unwatch();
+    sessions.start();
+    const noticed = await http2Session(t, server);
+    sessions.stop();
     const late = await http2Session(t, server);
-    const closed = Promise.all([once(early, 'close'), once(watched, 'close')]);
+    const closed = Promise.all([once(early, 'close'), once(noticed, 'close')]);
     sessions.goAway();
     await closed;
     assert.equal(late.closed, false);

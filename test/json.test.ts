@@ -14,7 +14,7 @@ import {
   type WebSockets,
 } from '../src/index.js';
 import { anyFramework, eventually, serveApp, type TestApp } from './support/apps.js';
-import { failure, rejectsWith, watch } from './support/connections.js';
+import { failure, observe, rejectsWith } from './support/connections.js';
 import { connectWs, nextClose, nextMessage, openRaw } from './support/open-pair.js';
 import { unhandledIn } from './support/rejections.js';
 
@@ -247,7 +247,7 @@ describe('a JSON read that is cancelled', { timeout: 20_000 }, () => {
     await eventually(() => finish !== undefined);
     controller.abort('enough');
     await rejectsWith(read, 'enough');
-    const next = watch(json.receiveAsync());
+    const next = observe(json.receiveAsync());
     await turn();
     assert.equal(next.outcome, 'pending');
     finish?.();

@@ -12,7 +12,7 @@ import { FakeSocket } from './support/fake-socket.js';
 function enter(socket: FakeSocket, onTerminated: (member: Member) => void = () => {}): Member {
   const host: MemberHost = {
     requestedProtocols: () => [],
-    failed: () => {},
+    onCallbackError: () => {},
     groups: {
       join: (member, name) => {
         member.groups = [...member.groups, { name }];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure, Harness, rejectsWith } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 
 const LARGE = 200 * 1024;
 
@@ -21,7 +21,7 @@ describe('OurClose', () => {
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
     h.arrive('unread');
-    await settle();
+    await passTurns();
     const closed = h.close(1000, controller.signal);
     controller.abort('no');
     await rejectsWith(closed, 'no');
@@ -29,7 +29,7 @@ describe('OurClose', () => {
     await Promise.all(sends);
     await h.send('still open');
     assert.equal(await h.receiveText(), 'unread');
-    await settle();
+    await passTurns();
     assert.deepEqual(
       socket.sent.map(({ opcode }) => opcode),
       [2, 2, 1],
@@ -43,7 +43,7 @@ describe('OurClose', () => {
     const [first, third] = [new AbortController(), new AbortController()];
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
-    await settle();
+    await passTurns();
     const cancelled = h.close(4000, first.signal);
     const closed = h.close(4001);
     const alsoCancelled = h.close(4002, third.signal);
@@ -62,7 +62,7 @@ describe('OurClose', () => {
     const { socket, connection, ...h } = new Harness(t);
     const controller = new AbortController();
     const closed = h.close(1000, controller.signal);
-    await settle();
+    await passTurns();
     controller.abort('no');
     await rejectsWith(closed, 'no');
     assert.equal(connection.state, 6);
@@ -74,7 +74,7 @@ describe('OurClose', () => {
     const { socket, ...h } = new Harness(t);
     await rejectsWith(h.close(1000, AbortSignal.abort('no')), 'no');
     await rejectsWith(h.closeOutput(1000, AbortSignal.abort('no')), 'no');
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, []);
     assert.equal(h.connection.state, 2);
   });
@@ -84,40 +84,40 @@ describe('OurClose', () => {
     const [first, second] = [new AbortController(), new AbortController()];
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
-    await settle();
+    await passTurns();
     const withdrawn = h.closeOutput(1000, first.signal);
     first.abort('first');
     await rejectsWith(withdrawn, 'first');
     socket.takeWaiting();
-    await settle();
+    await passTurns();
     const rejected = h.closeOutput(1000, second.signal);
     assert.equal(connection.state, 3);
     second.abort('second');
     await rejectsWith(rejected, 'second');
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.equal(socket.sent.at(-1)?.opcode, 8);
   });
 
   it('aborts when the peer does not acknowledge within closeTimeout', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
     const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT', { hresult: 0x800705b4 }));
-    await settle();
+    await passTurns();
     h.clock.advance(9_999);
     assert.equal(connection.state, 3);
     h.clock.advance(1);
     await rejected;
     assert.equal(connection.state, 6);
     assert.equal(socket.destroyed, true);
-    await settle();
+    await passTurns();
     assert.equal(h.clock.pending, 0);
   });
 
   it('destroys the socket after closeTimeout if the peer does not end TCP after closeTcp', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
     connection.closeTcp();
-    await settle();
+    await passTurns();
     h.clock.advance(9_999);
     assert.equal(socket.destroyed, false);
     h.clock.advance(1);
@@ -143,7 +143,7 @@ describe('OurClose', () => {
       await h.readFirst();
       h.arrive('a');
       h.arriveClose(...given);
-      await settle();
+      await passTurns();
       h.clock.advance(60);
       await h.receive();
       h.clock.advance(60);
@@ -156,7 +156,7 @@ describe('OurClose', () => {
       assert.equal(connection.state, 4);
       h.clock.advance(40);
       assert.equal(connection.state, 5);
-      await settle();
+      await passTurns();
       assert.deepEqual(socket.sentText, ['1 x', '1 y', sent]);
       assert.equal(socket.finSent, true);
     });
@@ -170,7 +170,7 @@ describe('OurClose', () => {
       assert.rejects(sent, failure('ERR_WEBSOCKET_CLOSE_TIMEOUT')),
     );
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     h.clock.advance(100);
     assert.equal(connection.state, 4);
     h.clock.advance(100);
@@ -182,18 +182,18 @@ describe('OurClose', () => {
     const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
-    await settle();
+    await passTurns();
     const closed = h.closeOutput();
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 4);
     h.clock.advance(60);
     socket.takeWaiting();
-    await settle();
+    await passTurns();
     h.clock.advance(60);
     socket.unstall();
     await Promise.all([...sends, closed]);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, 5);
     assert.equal(socket.sent.filter(({ opcode }) => opcode === 8).length, 1);
   });
@@ -205,7 +205,7 @@ describe('OurClose', () => {
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     const closed = h.closeOutput(1000, controller.signal);
     controller.abort('no');
     await rejectsWith(closed, 'no');
@@ -222,17 +222,17 @@ describe('OurClose', () => {
     const { socket, ...h } = new Harness(t);
     await h.readFirst();
     h.arriveClose(1001);
-    await settle();
+    await passTurns();
     socket.stall();
     const sent = assert.rejects(h.send(Buffer.alloc(50_000)), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
     const closed = h.close();
-    await settle();
+    await passTurns();
     assert.equal(h.connection.state, 5);
     socket.reset();
     await closed;
     await sent;
     assert.equal(h.connection.state, 5);
-    await settle();
+    await passTurns();
     assert.equal(h.clock.pending, 0);
   });
 });

@@ -9,7 +9,7 @@ function start(): PendingSend {
     endOfMessage: true,
     compress: false,
     close: false,
-    whole: false,
+    ownMessage: false,
     size: 1,
   });
 }

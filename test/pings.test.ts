@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Pings } from '../src/connection/pings.js';
-import { rejectsWith, watch } from './support/connections.js';
+import { observe, rejectsWith } from './support/connections.js';
 
 describe('Pings', () => {
   const ping = (payload: string) => Buffer.from(payload);
@@ -30,7 +30,7 @@ describe('Pings', () => {
     let now = 0;
     const pings = new Pings(() => now);
     const [first, second] = [pings.wait(ping('1'), undefined), pings.wait(ping('2'), new AbortController().signal)];
-    const third = watch(pings.wait(ping('3'), undefined));
+    const third = observe(pings.wait(ping('3'), undefined));
     now = 7;
     pings.ponged(ping('2'));
     assert.deepEqual(await Promise.all([first, second]), [7, 7]);

@@ -6,7 +6,7 @@ import { wholeMessage } from '../src/context/messages.js';
 import { WebSocketError } from '../src/errors.js';
 import { failure, rejectsWith } from './support/connections.js';
 import { deflated, negotiated, noise } from './support/deflate.js';
-import { settle, until } from './support/fake-socket.js';
+import { passTurns, until } from './support/fake-socket.js';
 import { clientClose, clientFrame, type FrameInit, PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 const fragment: ReadKind<string> = {
@@ -103,7 +103,7 @@ describe('Receiver', () => {
     aborted.push({ opcode: 3 });
     aborted.receiver.abort(lost());
     aborted.receiver.whenInflated(() => aborted.calls.push('afterwards'));
-    await settle();
+    await passTurns();
     assert.deepEqual([failed.calls, aborted.calls], [[], []]);
   });
 
@@ -158,7 +158,7 @@ describe('Receiver', () => {
       const { calls, push } = start();
       push({ payload: euro.subarray(0, 1), fin: false }, last);
       assert.deepEqual(calls, []);
-      await settle(1);
+      await passTurns(1);
       assert.deepEqual(calls, ['fault 1007']);
     }
     const binary = start();
@@ -235,7 +235,7 @@ describe('Receiver, compressed', () => {
     const { calls, receiver, push } = start(20_000, compression());
     push({ opcode: 2, payload: deflated(Buffer.alloc(1_000_000)), rsv: 4 });
     await until(() => calls.length > 0);
-    await settle(10);
+    await passTurns(10);
     assert.ok(receiver.bytesHeld < 200_000);
     let length = 0;
     while (length < 1_000_000) length += (await receiver.read({ ...fragment, take: takeLength }, undefined)).length;
@@ -258,7 +258,7 @@ describe('Receiver, compressed', () => {
     const { calls, receiver, push } = start(100_000, compression());
     push({ payload: deflated('x'), rsv: 4 });
     receiver.abort(lost());
-    await settle(10);
+    await passTurns(10);
     assert.deepEqual([calls, receiver.messages], [[], 0]);
   });
 });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Outgoing, Sender, type SendTicket } from '../src/connection/sending/sender.js';
 import type { Batch } from '../src/framing/batch.js';
-import { failure, rejectsWith, watch } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { failure, observe, rejectsWith } from './support/connections.js';
+import { passTurns } from './support/fake-socket.js';
 import { parseFrames } from './support/frames.js';
 
 class Owner {
@@ -41,7 +41,7 @@ const message = (data: string | Uint8Array, more: Partial<Outgoing> = {}): Outgo
   text: typeof data === 'string',
   endOfMessage: true,
   compress: undefined,
-  whole: false,
+  ownMessage: false,
   ...more,
 });
 
@@ -59,7 +59,7 @@ describe('Sender', () => {
     sender.sendControl(9, Buffer.from('p'));
     assert.equal(sender.isIdle, false);
     assert.equal(sender.bufferedAmount, 9);
-    await settle();
+    await passTurns();
     assert.equal(owner.batches.length, 1);
     assert.deepEqual(owner.frames, ['1 a', '2 b', '9 p']);
     assert.equal(sender.isIdle, true);
@@ -71,9 +71,9 @@ describe('Sender', () => {
     const { owner, sender } = start();
     owner.takes = false;
     sender.trySend('a', true, true, undefined);
-    await settle();
+    await passTurns();
     sender.trySend('b', true, true, undefined);
-    await settle();
+    await passTurns();
     assert.equal(sender.isWriting, true);
     assert.deepEqual(owner.frames, ['1 a']);
     sender.written();
@@ -97,7 +97,7 @@ describe('Sender', () => {
     owner.takes = false;
     const first = sender.send(message(Buffer.alloc(20_000)));
     assert.equal(sender.trySend('a', true, true, undefined), false);
-    await settle();
+    await passTurns();
     assert.equal(sender.trySend('a', true, true, undefined), false);
     sender.written();
     await first;
@@ -108,12 +108,12 @@ describe('Sender', () => {
   it('counts the bytes of text, not its characters', async () => {
     const { owner, sender } = start();
     owner.takes = false;
-    const sends = [sender.send(message(Buffer.alloc(200_000))), sender.send(message('€'.repeat(20_000)))].map(watch);
-    await settle();
+    const sends = [sender.send(message(Buffer.alloc(200_000))), sender.send(message('€'.repeat(20_000)))].map(observe);
+    await passTurns();
     assert.equal(sender.bufferedAmount, 200_010 + 60_000);
     sender.written();
     sender.written();
-    await settle();
+    await passTurns();
     assert.deepEqual(
       sends.map(({ outcome }) => outcome),
       [undefined, undefined],
@@ -128,7 +128,7 @@ describe('Sender', () => {
       tickets.push(ticket);
     };
     const sends = [200_000, 20_000, 30_000].map((size) => sender.send(message(Buffer.alloc(size)), keep));
-    await settle();
+    await passTurns();
     const [first, second] = tickets as [SendTicket, SendTicket];
     assert.equal(sender.withdraw(second, 'no'), true);
     assert.equal(sender.withdraw(second, 'again'), false);
@@ -151,7 +151,7 @@ describe('Sender', () => {
     const closed = sender.sendClose(Buffer.alloc(0), (given) => {
       ticket = given;
     });
-    await settle();
+    await passTurns();
     sender.letGo(ticket ?? assert.fail(), 'no');
     await rejectsWith(closed, 'no');
     for (let i = 0; i < 3; i++) sender.written();
@@ -165,7 +165,7 @@ describe('Sender', () => {
     owner.takes = false;
     const sends = [sender.send(message(Buffer.alloc(200_000))), sender.send(message('x'.repeat(20_000)))];
     const closed = sender.sendClose(Buffer.alloc(0));
-    await settle();
+    await passTurns();
     sender.withdrawAll('no');
     for (const sent of sends) await rejectsWith(sent, 'no');
     for (let i = 0; i < 2; i++) sender.written();
@@ -178,14 +178,14 @@ describe('Sender', () => {
     sender.trySend('a', true, false, undefined);
     assert.equal(sender.insideMessage, true);
     const waiting = [
-      sender.send(message('held', { whole: true })),
+      sender.send(message('held', { ownMessage: true })),
       sender.send(message(Buffer.alloc(20_000))),
       sender.sendClose(Buffer.alloc(0)),
     ];
     sender.rejectAll('over');
     for (const one of waiting) await rejectsWith(one, 'over');
     sender.destroy();
-    await settle();
+    await passTurns();
     assert.deepEqual(owner.frames, ['1+ a']);
     assert.equal(sender.bufferedAmount, 0);
   });
@@ -194,9 +194,12 @@ describe('Sender', () => {
     const { owner, sender } = start();
     owner.takes = false;
     const sends = [sender.send(message(Buffer.alloc(200_000), { endOfMessage: false }))];
-    const held = assert.rejects(sender.send(message('held', { whole: true })), failure('ERR_WEBSOCKET_INVALID_STATE'));
+    const held = assert.rejects(
+      sender.send(message('held', { ownMessage: true })),
+      failure('ERR_WEBSOCKET_INVALID_STATE'),
+    );
     sends.push(sender.sendClose(Buffer.alloc(0)));
-    await settle();
+    await passTurns();
     sender.written();
     sender.written();
     await Promise.all([...sends, held]);
@@ -208,7 +211,7 @@ describe('Sender', () => {
     owner.takes = false;
     const sends = Array.from({ length: 3000 }, (_, i) => sender.send(message(`${i}`)));
     for (let i = 0; i < 10; i++) {
-      await settle(1);
+      await passTurns(1);
       sender.written();
     }
     await Promise.all(sends);
@@ -222,7 +225,7 @@ describe('Sender', () => {
     const { owner, sender } = start();
     owner.takes = false;
     sender.trySend('a', true, true, undefined);
-    await settle();
+    await passTurns();
     sender.trySend('b', true, true, undefined);
     assert.equal(sender.writeAll(), true);
     assert.deepEqual(owner.frames, ['1 a', '1 b']);

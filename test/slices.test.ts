@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { flushInSlices, whenSlicesAreDone } from '../src/connection/sending/slices.js';
 import { eventLoop } from '../src/event-loop.js';
-import { settle } from './support/fake-socket.js';
+import { passTurns } from './support/fake-socket.js';
 
 /** The callbacks that have been asked for, to be called by the test, and a clock of its own. */
 function takeOver(t: TestContext) {
@@ -85,13 +85,13 @@ describe('whenSlicesAreDone', () => {
     void whenSlicesAreDone().then(() => events.push('first'));
     for (let at = 0; at < 16; at++) flushInSlices(slow);
     void whenSlicesAreDone().then(() => events.push('second'));
-    await settle();
+    await passTurns();
     assert.deepEqual(events, ['nobody waited']);
     ticks.shift()?.();
-    await settle();
+    await passTurns();
     assert.deepEqual(events, ['nobody waited', 'first']);
     turns.shift()?.();
-    await settle();
+    await passTurns();
     assert.deepEqual(events, ['nobody waited', 'first', 'second']);
   });
 });

@@ -19,7 +19,7 @@ import {
 import { connect, HandshakeRefusedError } from '../src/testing/index.js';
 import { type ServerFrame, ServerFrames } from '../src/testing/server-frames.js';
 import { anyFramework, eventually, frameworks, type TestApp } from './support/apps.js';
-import { failure, rejectsWith, watch } from './support/connections.js';
+import { failure, observe, rejectsWith } from './support/connections.js';
 import { serverFrame } from './support/frames.js';
 import { unhandledIn } from './support/rejections.js';
 import { certificate } from './support/servers.js';
@@ -501,7 +501,7 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
     );
     await using client = await connect(app, '/socket');
     await client.sendAsync('first');
-    const sent = watch(client.sendAsync(Buffer.alloc(1_000_000)));
+    const sent = observe(client.sendAsync(Buffer.alloc(1_000_000)));
     await eventually(() => go !== undefined);
     for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(sent.outcome, 'pending');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Transport } from '../src/connection/transport.js';
 import { FakeClock } from './support/fake-clock.js';
-import { FakeSocket, settle } from './support/fake-socket.js';
+import { FakeSocket, passTurns } from './support/fake-socket.js';
 
 const NO_HEAD = Buffer.alloc(0);
 
@@ -29,13 +29,13 @@ describe('Transport', () => {
     const { socket, reports, transport, open } = start(Buffer.from('head'), 1000);
     assert.equal(open, true);
     socket.arrive(Buffer.from('more'));
-    await settle();
+    await passTurns();
     assert.equal(transport.isPeerConnected, true);
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(transport.isPeerConnected, false);
     transport.linger(1000);
-    await settle();
+    await passTurns();
     assert.equal(socket.destroyed, true);
     assert.deepEqual(reports, ['received head', 'received more', 'ended']);
     assert.equal(transport.error, undefined);
@@ -45,13 +45,13 @@ describe('Transport', () => {
     const gone = new FakeSocket();
     gone.destroy();
     assert.equal(start(NO_HEAD, 1000, gone).open, false);
-    assert.equal(gone.keepAlive, undefined);
+    assert.equal(gone.tcpKeepAlive, undefined);
   });
 
   it('keeps the error with which TCP fails', async () => {
     const { socket, reports, transport } = start();
     socket.reset();
-    await settle();
+    await passTurns();
     assert.match(String(transport.error), /ECONNRESET/);
     assert.deepEqual(reports, ['closed']);
   });
@@ -59,16 +59,16 @@ describe('Transport', () => {
   it('lets TCP look for the peer as soon as it is not read from, or is somebody else’s', () => {
     for (const stop of ['pause', 'leave'] as const) {
       const { socket, transport } = start(NO_HEAD, 1000);
-      assert.equal(socket.keepAlive, undefined);
+      assert.equal(socket.tcpKeepAlive, undefined);
       transport[stop]();
-      assert.equal(socket.keepAlive, 1000);
-      socket.keepAlive = undefined;
+      assert.equal(socket.tcpKeepAlive, 1000);
+      socket.tcpKeepAlive = undefined;
       transport.pause();
-      assert.equal(socket.keepAlive, undefined);
+      assert.equal(socket.tcpKeepAlive, undefined);
     }
     const { socket, transport } = start(NO_HEAD, 0);
     transport.pause();
-    assert.equal(socket.keepAlive, undefined);
+    assert.equal(socket.tcpKeepAlive, undefined);
   });
 
   it('stops and starts the flow', async () => {
@@ -76,11 +76,11 @@ describe('Transport', () => {
     transport.pause();
     assert.equal(transport.isPaused, true);
     socket.arrive(Buffer.from('a'));
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, []);
     transport.resume();
     assert.equal(transport.isPaused, false);
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['received a']);
   });
 
@@ -88,14 +88,14 @@ describe('Transport', () => {
     const { socket, reports, transport } = start();
     assert.equal(transport.write(batch('\x81\x01', 'a', '\x81\x00')), true);
     assert.deepEqual([socket.writes, socket.sentText], [1, ['1 a', '1 ']]);
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['flushed']);
     socket.stall();
     assert.equal(transport.write(batch('\x81\x00')), false);
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['flushed']);
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['flushed', 'flushed']);
   });
 
@@ -105,10 +105,10 @@ describe('Transport', () => {
     transport.write(batch('a'));
     transport.write(batch('b'));
     socket.takeWaiting();
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, []);
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['flushed']);
   });
 
@@ -121,7 +121,7 @@ describe('Transport', () => {
       socket.stall();
       transport.write(batch('a'));
       end(socket);
-      await settle();
+      await passTurns();
       assert.deepEqual(reports, ['closed']);
       assert.equal(transport.write(batch('b')), false);
       assert.equal(socket.writes, 1);
@@ -135,10 +135,10 @@ describe('Transport', () => {
     transport.linger(1000);
     assert.equal(transport.write(batch('a')), false);
     socket.arrive(Buffer.from('late'));
-    await settle();
+    await passTurns();
     assert.deepEqual([socket.finSent, socket.destroyed, socket.readableLength], [true, false, 0]);
     socket.arriveEnd();
-    await settle();
+    await passTurns();
     assert.equal(socket.destroyed, true);
     assert.deepEqual(reports, []);
     assert.equal(clock.pending, 0);
@@ -152,7 +152,7 @@ describe('Transport', () => {
     assert.equal(socket.destroyed, false);
     clock.advance(1);
     assert.equal(socket.destroyed, true);
-    await settle();
+    await passTurns();
     transport.linger(1000);
     assert.equal(clock.pending, 0);
   });
@@ -170,12 +170,12 @@ describe('Transport', () => {
       socket.stall();
       transport.write(batch('\x81\x01a'));
       socket.arriveEnd();
-      await settle();
+      await passTurns();
       transport.linger(1000);
-      await settle();
+      await passTurns();
       assert.equal(socket.destroyed, false);
       socket.unstall();
-      await settle();
+      await passTurns();
       assert.equal(socket.destroyed, true);
       assert.deepEqual(socket.sentText, ['1 a']);
 
@@ -196,7 +196,7 @@ describe('Transport', () => {
       assert.equal(socket.listenerCount(event), before.listenerCount(event), event);
     }
     socket.unstall();
-    await settle();
+    await passTurns();
     assert.deepEqual(reports, ['flushed']);
   });
 

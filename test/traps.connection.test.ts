@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
-import { failure, watch } from './support/connections.js';
+import { failure, observe } from './support/connections.js';
 import { BINARY_FRAME, CONTINUATION, clientFrame } from './support/frames.js';
 import { watchMemory } from './support/memory.js';
 import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
@@ -98,7 +98,7 @@ describe('a connection', { timeout: 20_000 }, () => {
 
   it('refuses a message that never ends where whole messages are read', async (t) => {
     const { socket, client } = await openRaw(t, { receiveBufferLimit: 64 * 1024 });
-    const message = watch(socket.receiveMessageAsync());
+    const message = observe(socket.receiveMessageAsync());
     client.send({ fin: false, payload: 'x'.repeat(32 * 1024) });
     client.send({ fin: false, opcode: CONTINUATION, payload: 'x'.repeat(32 * 1024) });
     client.send({ fin: false, opcode: CONTINUATION, payload: 'x' });
@@ -125,8 +125,8 @@ describe('a connection', { timeout: 20_000 }, () => {
     const { socket, client } = await openRaw(t, { sendBufferLimit: Number.POSITIVE_INFINITY });
     client.raw.socket.pause();
     // More than the kernels take, so that the system has not taken all of it.
-    const send = watch(socket.sendAsync(Buffer.alloc(64 * MIB)));
-    const queued = watch(socket.sendAsync('behind it'));
+    const send = observe(socket.sendAsync(Buffer.alloc(64 * MIB)));
+    const queued = observe(socket.sendAsync('behind it'));
     await eventually(() => socket.bufferedAmount > 0);
     socket.abort();
     await eventually(() => send.outcome !== 'pending' && queued.outcome !== 'pending');

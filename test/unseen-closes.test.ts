@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type WebSocketContext, WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { anyFramework, eventually, type Middleware, serveApp } from './support/apps.js';
-import { Harness, watch } from './support/connections.js';
-import { settle } from './support/fake-socket.js';
+import { Harness, observe } from './support/connections.js';
+import { passTurns } from './support/fake-socket.js';
 import { connectWs, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -256,7 +256,7 @@ describe('The close of a client', { timeout: 60_000 }, () => {
       if (seen === LATE) assert.ok(performance.now() - began >= closeTimeout - 20);
       const answers: unknown[] = [];
       for (;;) {
-        const next = watch(nextMessage(client));
+        const next = observe(nextMessage(client));
         await Promise.resolve();
         if (next.outcome === 'pending') break;
         if (next.outcome !== 'tick') answers.push(next.outcome);
@@ -282,7 +282,7 @@ describe('A close that nobody can see', () => {
     const { connection, socket, ...h } = new Harness(t);
     h.arrive('a', 'b');
     h.arriveClose(4001, 'why');
-    await settle();
+    await passTurns();
     assert.equal(connection.state, WebSocketState.Closed);
     assert.deepEqual(socket.sentText, ['8 \x0f\xa1why']);
     assert.deepEqual([await h.message(), await h.receiveText(), await h.message()], ['a', 'b', undefined]);
@@ -291,7 +291,7 @@ describe('A close that nobody can see', () => {
   it('is acknowledged without a status if it had none', async (t) => {
     const { socket, ...h } = new Harness(t);
     h.arriveClose();
-    await settle();
+    await passTurns();
     assert.deepEqual(socket.sentText, ['8 ']);
   });
 
@@ -300,7 +300,7 @@ describe('A close that nobody can see', () => {
     h.arrive('a');
     h.arriveClose(4001);
     assert.equal(await h.message(), 'a');
-    await settle();
+    await passTurns();
     assert.equal(connection.state, WebSocketState.CloseReceived);
     await h.send('answer');
     assert.equal(await h.receiveText(), 4001);
@@ -312,7 +312,7 @@ describe('A close that nobody can see', () => {
       const { connection, socket, ...h } = new Harness(t);
       h.arriveClose(4001);
       await h[answer](4002);
-      await settle();
+      await passTurns();
       assert.equal(connection.state, WebSocketState.Closed);
       assert.deepEqual(socket.sentText, ['8 \x0f\xa2']);
     }
@@ -323,12 +323,12 @@ describe('A close that nobody can see', () => {
     socket.stall();
     const sends = [h.send(Buffer.alloc(200_000)), h.send(Buffer.alloc(200_000))];
     h.arriveClose(4001);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, WebSocketState.CloseReceived);
     await assert.rejects(h.send('late'), /a close frame has been queued/);
     socket.unstall();
     await Promise.all(sends);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, WebSocketState.Closed);
     assert.deepEqual(
       socket.sent.map(({ opcode }) => opcode),
@@ -342,7 +342,7 @@ describe('A close that nobody can see', () => {
       const { connection, socket } = h;
       h.arriveClose(4001);
       socket[leave]();
-      await settle();
+      await passTurns();
       assert.equal(connection.state, leave === 'reset' ? WebSocketState.Aborted : WebSocketState.Closed);
       assert.equal(socket.destroyed, true);
       assert.equal(h.terminated, 1);
@@ -360,7 +360,7 @@ describe('A close that nobody can see', () => {
       const { connection, ...h } = new Harness(t, { closeTimeout: 100 });
       await h.readFirst();
       h.arriveClose(4001);
-      await settle();
+      await passTurns();
       for (let at = 0; at < 9; at++) {
         h.clock.advance(10);
         await h.send('tick');
@@ -369,7 +369,7 @@ describe('A close that nobody can see', () => {
       assert.equal(connection.state, WebSocketState.CloseReceived);
       h.clock.advance(10);
       assert.equal(connection.state, WebSocketState.Closed);
-      await settle();
+      await passTurns();
     }
     assert.equal(warnings.length, 1);
     const { name, code } = warnings[0] as NodeJS.ErrnoException;
@@ -396,7 +396,7 @@ describe('Whoever has been told of the close', () => {
     const { connection, ...h } = new Harness(t, { closeTimeout: 100 });
     connection.listenForClose();
     h.arriveClose(4001);
-    await settle();
+    await passTurns();
     for (let at = 0; at < 20; at++) {
       h.clock.advance(99);
       connection.trySend('still here');
@@ -489,7 +489,7 @@ describe('closing', { timeout: 20_000 }, () => {
     const { connection, socket } = h;
     socket.stall();
     const sends = [h.send(Buffer.alloc(200_000)), h.send(Buffer.alloc(200_000))];
-    await settle();
+    await passTurns();
     const controller = new AbortController();
     const withdrawn = assert.rejects(h.close(1000, controller.signal), (reason) => reason === 'no');
     assert.deepEqual([h.closing, connection.isClosing], [0, false]);
@@ -500,7 +500,7 @@ describe('closing', { timeout: 20_000 }, () => {
     socket.unstall();
     await Promise.all(sends);
     h.arriveClose(1000);
-    await settle();
+    await passTurns();
     assert.equal(connection.state, WebSocketState.Closed);
   });
 
@@ -509,7 +509,7 @@ describe('closing', { timeout: 20_000 }, () => {
     socket.stall();
     void h.send(Buffer.alloc(200_000));
     void h.send(Buffer.alloc(200_000));
-    await settle();
+    await passTurns();
     const first = h.closeOutput(1000, new AbortController().signal);
     assert.equal(connection.isClosing, false);
     await h.closeOutput(1001);

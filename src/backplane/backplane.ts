@@ -13,7 +13,7 @@ import { groupChannel, inboxChannel, NODES_CHANNEL } from './channels.js';
 import type { BackplaneDriver, BackplaneInfo, BackplaneStatus } from './driver.js';
 import { type Content, decode, type Envelope, encode, messageSize, NODE_ID_BYTES } from './envelope.js';
 import { Nodes } from './nodes.js';
-import { attempt, Subscriptions } from './subscriptions.js';
+import { asPromise, Subscriptions } from './subscriptions.js';
 import { LIMIT, within } from './within.js';
 
 /** What the backplane reports. None of it may throw. */
@@ -115,7 +115,7 @@ export class Backplane implements GroupBackplane {
     void this.#subscriptions.join(NODES_CHANNEL);
     void this.#subscriptions.join(inboxChannel(this.#id));
     this.#heartbeat = this.#beatLater();
-    attempt(() =>
+    asPromise(() =>
       driver.open({
         received: (channel, bytes) => this.#receive(channel, bytes),
         status: (status, error) => this.#driverStatus(status, error),
@@ -214,7 +214,7 @@ export class Backplane implements GroupBackplane {
     this.#isDriverReady = false;
     this.#subscriptions.close();
     await within(
-      attempt(() => this.#driver.close()).catch(() => undefined),
+      asPromise(() => this.#driver.close()).catch(() => undefined),
       LIMIT,
       undefined,
     );
@@ -233,7 +233,7 @@ export class Backplane implements GroupBackplane {
   }
 
   async #transmit(channel: string, content: Content): Promise<boolean> {
-    const transmission = attempt(() => this.#driver.publish(channel, encode(this.#id, Date.now(), content)));
+    const transmission = asPromise(() => this.#driver.publish(channel, encode(this.#id, Date.now(), content)));
     transmission.then((taken) => taken && this.#answered(), ignore);
     try {
       const outcome = await within(transmission, LIMIT, 'late');
@@ -290,7 +290,7 @@ export class Backplane implements GroupBackplane {
   }
 
   #interrupt(error: unknown): void {
-    this.#subscriptions.release();
+    this.#subscriptions.stopWaiting();
     if (this.#status !== 'interrupted') this.#become('interrupted', error);
   }
 
@@ -326,7 +326,7 @@ export class Backplane implements GroupBackplane {
   /** Notes that a process is there, and asks one that was not known for its time. */
   #meet({ node, kind }: Envelope): void {
     if (kind === 'goodbye') this.#nodes.gone(node);
-    else if (this.#nodes.heard(node, this.#now())) void this.#send(inboxChannel(node), { kind: 'hello' });
+    else if (this.#nodes.noteActivity(node, this.#now())) void this.#send(inboxChannel(node), { kind: 'hello' });
   }
 
   #take(channel: string, envelope: Envelope): void {

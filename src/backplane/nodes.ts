@@ -1,7 +1,7 @@
 /** Another process, as far as this one knows. */
 interface Node {
   /** When it was last heard of, on the monotonic clock. */
-  heard: number;
+  lastActivity: number;
   /** Its clock minus ours, in ms; `undefined` until measured. */
   offset: number | undefined;
 }
@@ -32,13 +32,13 @@ export class Nodes {
    * @param now the monotonic clock
    * @returns true if it was not known
    */
-  heard(id: string, now: number): boolean {
+  noteActivity(id: string, now: number): boolean {
     const node = this.#nodes.get(id);
     if (node !== undefined) {
-      node.heard = now;
+      node.lastActivity = now;
       return false;
     }
-    this.#nodes.set(id, { heard: now, offset: undefined });
+    this.#nodes.set(id, { lastActivity: now, offset: undefined });
     return true;
   }
 
@@ -61,6 +61,6 @@ export class Nodes {
 
   /** Forgets the processes that have been silent for 15 s. */
   forgetSilent(now: number): void {
-    for (const [id, { heard }] of this.#nodes) if (now - heard > GONE_AFTER) this.#nodes.delete(id);
+    for (const [id, { lastActivity }] of this.#nodes) if (now - lastActivity > GONE_AFTER) this.#nodes.delete(id);
   }
 }

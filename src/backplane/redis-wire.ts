@@ -2,7 +2,7 @@ import { typeOf } from '../arguments.js';
 import { missingMethods } from './driver-options.js';
 
 /**
- * Two connections to Redis, one to publish and one to subscribe, used once: after `failed` or `destroy` nothing that was
+ * Two connections to Redis, one to publish and one to subscribe, used once: after `onError` or `destroy` nothing that was
  * asked of them happens any more, and what was asked may stay unanswered for ever.
  */
 export interface RedisWire {
@@ -15,9 +15,9 @@ export interface RedisWire {
 
 /** What a wire reports. */
 interface RedisWireEvents {
-  received(channel: string, bytes: Uint8Array): void;
+  onMessage(channel: string, bytes: Uint8Array): void;
   /** Something is wrong with a connection, or a client has begun to look for a way around. */
-  failed(error: unknown): void;
+  onError(error: unknown): void;
 }
 
 /** Makes wires, each with duplicates of one client. */
@@ -122,16 +122,16 @@ class NodeRedisWire implements RedisWire {
   readonly #isSharded: boolean;
   readonly #listener: NodeRedisListener;
 
-  constructor(client: NodeRedis, isSharded: boolean, { received, failed }: RedisWireEvents) {
+  constructor(client: NodeRedis, isSharded: boolean, { onMessage, onError }: RedisWireEvents) {
     this.#isSharded = isSharded;
-    this.#listener = (message, channel) => received(channel.toString(), message);
+    this.#listener = (message, channel) => onMessage(channel.toString(), message);
     this.#publisher = client.duplicate();
     this.#subscriber = client.duplicate();
     for (const each of [this.#publisher, this.#subscriber]) {
       // A client reconnects by itself, and sends what it still holds then; it is to be gone before.
-      each.on('error', failed);
-      each.on('node-error', failed);
-      each.on('end', () => failed(new Error('The connection to Redis has ended')));
+      each.on('error', onError);
+      each.on('node-error', onError);
+      each.on('end', () => onError(new Error('The connection to Redis has ended')));
     }
   }
 
@@ -180,17 +180,17 @@ class IoRedisWire implements RedisWire {
   readonly #subscriber: IoRedis;
   readonly #isSharded: boolean;
 
-  constructor(client: IoRedis, isSharded: boolean, { received, failed }: RedisWireEvents) {
+  constructor(client: IoRedis, isSharded: boolean, { onMessage, onError }: RedisWireEvents) {
     this.#isSharded = isSharded;
     this.#publisher = duplicate(client);
     this.#subscriber = duplicate(client);
     for (const each of [this.#publisher, this.#subscriber]) {
-      each.on('error', failed);
-      each.on('node error', failed);
-      each.on('close', () => failed(new Error('The connection to Redis has been closed')));
+      each.on('error', onError);
+      each.on('node error', onError);
+      each.on('close', () => onError(new Error('The connection to Redis has been closed')));
     }
     this.#subscriber.on(isSharded ? 'smessageBuffer' : 'messageBuffer', (channel, message) =>
-      received(channel.toString(), message),
+      onMessage(channel.toString(), message),
     );
   }
 

@@ -14,8 +14,8 @@ export async function reportStatus(
     if (onBackplane !== undefined) await onBackplane(status, error);
     else if (status === 'interrupted')
       warn(`The backplane is interrupted: ${error?.message ?? 'the cause is not known'}`);
-  } catch (fault) {
-    warn(`The onBackplane option of webSockets() failed: ${inspect(fault)}`);
+  } catch (thrown) {
+    warn(`The onBackplane option of webSockets() failed: ${inspect(thrown)}`);
   }
 }
 

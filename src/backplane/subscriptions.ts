@@ -17,7 +17,7 @@ interface Subscription {
   leaving: NodeJS.Timeout | undefined;
   /** Resolves when the channel is live, or when there is no point in waiting for it. */
   readonly reached: Promise<void>;
-  readonly release: () => void;
+  readonly stopWaiting: () => void;
 }
 
 /** A channel is left so long after its last member, in ms: members that reconnect come back at once. */
@@ -60,8 +60,8 @@ export class Subscriptions {
       return known.reached;
     }
     const reached = new Deferred<void>();
-    const release = (): void => reached.resolve();
-    const subscription = { live: false, leaving: undefined, reached: reached.promise, release };
+    const stopWaiting = (): void => reached.resolve();
+    const subscription = { live: false, leaving: undefined, reached: reached.promise, stopWaiting };
     this.#channels.set(channel, subscription);
     this.#missing.add(channel);
     if (this.#epoch > 0) this.#subscribe(channel, subscription);
@@ -75,7 +75,7 @@ export class Subscriptions {
     clearTimeout(subscription.leaving);
     subscription.leaving = setTimeout(() => {
       this.#forget(channel, subscription);
-      if (this.#epoch > 0) void attempt(() => this.#driver.unsubscribe(channel)).catch(ignore);
+      if (this.#epoch > 0) void asPromise(() => this.#driver.unsubscribe(channel)).catch(ignore);
     }, LINGER);
     subscription.leaving.unref();
   }
@@ -98,14 +98,14 @@ export class Subscriptions {
   }
 
   /** Nobody is to wait any longer for what is not live. */
-  release(): void {
-    for (const channel of this.#missing) this.#channels.get(channel)?.release();
+  stopWaiting(): void {
+    for (const channel of this.#missing) this.#channels.get(channel)?.stopWaiting();
   }
 
   /** Wants nothing any more. */
   close(): void {
     this.disconnected();
-    this.release();
+    this.stopWaiting();
     for (const { leaving } of this.#channels.values()) clearTimeout(leaving);
     this.#channels.clear();
     this.#missing.clear();
@@ -122,7 +122,7 @@ export class Subscriptions {
     const epoch = this.#epoch;
     const isCurrent = (): boolean =>
       epoch === this.#epoch && !subscription.live && this.#channels.get(channel) === subscription;
-    const subscribing = attempt(() => this.#driver.subscribe(channel));
+    const subscribing = asPromise(() => this.#driver.subscribe(channel));
     // One that comes late is as good as one in time.
     subscribing.then(() => isCurrent() && this.#live(channel, subscription), ignore);
     void within(
@@ -142,20 +142,20 @@ export class Subscriptions {
 
   #live(channel: string, subscription: Subscription): void {
     subscription.live = true;
-    subscription.release();
+    subscription.stopWaiting();
     this.#missing.delete(channel);
     if (this.complete) this.#events.onComplete();
   }
 
   #forget(channel: string, subscription: Subscription): void {
-    subscription.release();
+    subscription.stopWaiting();
     this.#channels.delete(channel);
     if (this.#missing.delete(channel) && this.#epoch > 0 && this.complete) this.#events.onComplete();
   }
 }
 
 /** Calls a method of a driver, at once; whatever it does is a promise. */
-export async function attempt<T>(method: () => T | Promise<T>): Promise<T> {
+export async function asPromise<T>(method: () => T | Promise<T>): Promise<T> {
   return method();
 }
 

@@ -200,7 +200,7 @@ export class Connection
 
   /** Sends a fragment in its turn. Resolves when its data may be reused and there is room for more. */
   send(request: SendRequest): Promise<void> {
-    const { data, text, endOfMessage, compress, whole, signal } = request;
+    const { data, text, endOfMessage, compress, ownMessage, signal } = request;
     if (!this.canSend) return rejected(this.notOpenFor('send'));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#sender.bufferedAmount > this.#settings.sendBufferLimit) {
@@ -210,9 +210,9 @@ export class Connection
       if (waiting > this.#settings.sendBufferLimit) return rejected(this.slowConsumer(waiting));
     }
     this.#ourClose?.sending();
-    if (!(whole && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
+    if (!(ownMessage && this.#sender.insideMessage) && this.#sender.trySend(data, text, endOfMessage, compress))
       return settled;
-    const outgoing = { data, text, endOfMessage, compress, whole };
+    const outgoing = { data, text, endOfMessage, compress, ownMessage };
     if (signal === undefined) return this.#sender.send(outgoing);
     let ticket: SendTicket = outgoing;
     const sent = this.#sender.send(outgoing, (pending) => {
@@ -304,7 +304,7 @@ export class Connection
 
   /** Ends the connection without a close handshake, for a reason of ours: by default because the application wants it. */
   abort(error: WebSocketError = failures.operationAborted('the connection was aborted')): void {
-    this.#drop(error, () => this.#receiver.abort(error));
+    this.#endAbruptly(error, () => this.#receiver.abort(error));
   }
 
   /** Does not wait any longer for a peer that has not let go of TCP yet, though the connection is over. */
@@ -506,10 +506,10 @@ export class Connection
 
   /** The peer, or TCP, is gone. What it had sent before can still be read. */
   #lose(error: WebSocketError): void {
-    this.#drop(error, () => this.#receiver.fail(error));
+    this.#endAbruptly(error, () => this.#receiver.fail(error));
   }
 
-  #drop(error: WebSocketError, endInput: () => void): void {
+  #endAbruptly(error: WebSocketError, endInput: () => void): void {
     if (isTerminal(this.#state)) return;
     this.#ws?.terminate();
     this.#sender.rejectAll(error);

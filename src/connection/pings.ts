@@ -7,7 +7,7 @@ interface Ping {
   readonly sentAt: number;
   readonly answered: Deferred<number>;
   /** Stops listening for cancellation. */
-  release: (() => void) | undefined;
+  stopListening: (() => void) | undefined;
 }
 
 /** Pings of the application and the pongs that answer them (RFC 6455, section 5.5.3). */
@@ -30,10 +30,10 @@ export class Pings {
   /** Resolves with the round trip in ms when the pong with this payload comes. */
   wait(payload: Buffer, signal: AbortSignal | undefined): Promise<number> {
     const answered = new Deferred<number>();
-    const ping: Ping = { payload, sentAt: this.#now(), answered, release: undefined };
+    const ping: Ping = { payload, sentAt: this.#now(), answered, stopListening: undefined };
     this.#waiting.push(ping);
     if (signal !== undefined) {
-      ping.release = onAbort(signal, () => {
+      ping.stopListening = onAbort(signal, () => {
         this.#waiting = this.#waiting.filter((one) => one !== ping);
         answered.reject(signal.reason);
       });
@@ -49,7 +49,7 @@ export class Pings {
     const at = this.#waiting.findIndex((ping) => ping.payload.equals(payload));
     const now = this.#now();
     for (const ping of this.#waiting.splice(0, at + 1)) {
-      ping.release?.();
+      ping.stopListening?.();
       ping.answered.resolve(now - ping.sentAt);
     }
   }
@@ -59,7 +59,7 @@ export class Pings {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const ping of waiting) {
-      ping.release?.();
+      ping.stopListening?.();
       ping.answered.reject(reason);
     }
   }

@@ -104,7 +104,7 @@ export class JsonChannel {
   /** A function of the application is dealing with an invalid message. */
   #answering: Promise<void> | undefined;
   /** We have closed because of an invalid message. */
-  #refused = false;
+  #closedInvalid = false;
 
   constructor(connection: LiveConnection, socket: WebSocketContext) {
     this.#connection = connection;
@@ -121,7 +121,7 @@ export class JsonChannel {
   ): WebSocketJson<SchemaOutput<Receive>, SchemaInput<Send>> {
     const { receive, send, invalid = 'close' } = checkJsonOptions(options);
     const sender = new JsonSender(send, this.#turns, (text, { compress, signal }: JsonSendOptions) =>
-      this.#connection.send({ data: text, text: true, endOfMessage: true, compress, whole: true, signal }),
+      this.#connection.send({ data: text, text: true, endOfMessage: true, compress, ownMessage: true, signal }),
     );
     const next = (signal?: AbortSignal): Promise<Step> => this.#read(receive, invalid, signal);
     return {
@@ -147,12 +147,12 @@ export class JsonChannel {
     try {
       for (;;) {
         await this.#answered(signal);
-        if (this.#refused) return DONE;
+        if (this.#closedInvalid) return DONE;
         const raw = this.#kept?.raw ?? (await this.#connection.read(wholeMessage, signal));
         if (raw === undefined) return DONE;
         const result = await this.#judge(raw, receive, signal);
         if (result.issues === undefined) return { value: result.value, done: false };
-        if (invalid === 'close') throw this.#refuse(result.issues);
+        if (invalid === 'close') throw this.#closeInvalid(result.issues);
         if (invalid !== 'skip') this.#answering = answer(invalid, result.issues, raw, this.#socket);
       }
     } finally {
@@ -187,8 +187,8 @@ export class JsonChannel {
   }
 
   /** Closes because of an invalid message. */
-  #refuse(issues: readonly StandardIssue[]): WebSocketError {
-    this.#refused = true;
+  #closeInvalid(issues: readonly StandardIssue[]): WebSocketError {
+    this.#closedInvalid = true;
     const found = describeIssues(issues);
     const payload = closePayload(WebSocketCloseStatus.InvalidPayloadData, fitDescription(found));
     // Whoever wants to know how the connection ends has other means than this read.
@@ -389,9 +389,9 @@ function stringify(value: unknown): string {
 /** Waits until `operation` has an outcome, whichever. Rejects only if `signal` fires before. */
 function outcomeOrCancel(operation: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const release = signal && onAbort(signal, () => reject(signal.reason));
+    const stopListening = signal && onAbort(signal, () => reject(signal.reason));
     function done(): void {
-      release?.();
+      stopListening?.();
       resolve();
     }
     operation.then(done, done);

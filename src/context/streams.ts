@@ -29,24 +29,31 @@ export function readableOf(connection: LiveConnection): ReadableStream<WebSocket
 }
 
 /**
- * A stream each of whose chunks is sent as a message of its own. It fails when `over` fires, as a send would: whoever pipes
+ * A stream each of whose chunks is sent as a message of its own. It fails when `end` fires, as a send would: whoever pipes
  * into it need not tell a client that has left from other failures by himself.
  */
 export function writableOf(
   connection: LiveConnection,
-  over: AbortSignal,
+  end: AbortSignal,
 ): WritableStream<string | ArrayBuffer | ArrayBufferView> {
   return new WritableStream<string | ArrayBuffer | ArrayBufferView>(
     {
       start(controller) {
         const fail = (): void => controller.error(connection.notOpenFor('send'));
-        if (over.aborted) fail();
-        else over.addEventListener('abort', fail, { once: true });
+        if (end.aborted) fail();
+        else end.addEventListener('abort', fail, { once: true });
       },
       write(chunk) {
         const data = outgoingBytes(chunk, 'write');
         const text = typeof data === 'string';
-        return connection.send({ data, text, endOfMessage: true, compress: undefined, whole: true, signal: undefined });
+        return connection.send({
+          data,
+          text,
+          endOfMessage: true,
+          compress: undefined,
+          ownMessage: true,
+          signal: undefined,
+        });
       },
       close() {
         return connection.closeOutput(normalClosure(), undefined);

@@ -71,7 +71,7 @@ export interface CloseStatus {
 export interface ContextHost {
   requestedProtocols(req: IncomingMessage): readonly string[];
   /** Gets what a completion callback of the application throws. */
-  failed(context: WebSocketContext, error: unknown): void;
+  onCallbackError(context: WebSocketContext, error: unknown): void;
 }
 
 /** Who has made a context and its connection, and sees to what is not a matter of this connection alone. @internal */
@@ -237,7 +237,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
       const signal = checkSignal(options?.signal, 'send');
       const { messageType, endOfMessage = true, compress } = options ?? {};
       const text = isText(messageType, payload);
-      return this.#connection.send({ data: payload, text, endOfMessage, compress, whole: false, signal });
+      return this.#connection.send({ data: payload, text, endOfMessage, compress, ownMessage: false, signal });
     });
   }
 
@@ -382,7 +382,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
         text: utf8Encoded,
         endOfMessage: finalFragment,
         compress: undefined,
-        whole: false,
+        ownMessage: false,
         signal: undefined,
       });
       return derive(sent, () => bytes);
@@ -773,7 +773,9 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   ): Promise<T> | undefined {
     // What is not callable has been refused, and the refusal is in the promise.
     if (typeof completion !== 'function') return operation;
-    complete(operation, completion, completionContext, report, (error) => this.#parts.host.failed(this, error));
+    complete(operation, completion, completionContext, report, (error) =>
+      this.#parts.host.onCallbackError(this, error),
+    );
     return undefined;
   }
 }

@@ -62,13 +62,13 @@ export abstract class WsHabits {
   static {
     const { prototype } = WsHabits;
     for (const [name, instead] of Object.entries(methods)) {
-      define(prototype, name, { writable: true, value: () => refuse(`call socket.${name}`, instead) });
+      define(prototype, name, { writable: true, value: () => notThere(`call socket.${name}`, instead) });
     }
     for (const name of handlers) {
-      define(prototype, name, { get: () => undefined, set: () => refuse(`set socket.${name}`, LISTEN) });
+      define(prototype, name, { get: () => undefined, set: () => notThere(`set socket.${name}`, LISTEN) });
     }
     define(prototype, 'readyState', {
-      get: () => refuse('read socket.readyState', 'use `socket.state`, which is a WebSocketState: Open is 2'),
+      get: () => notThere('read socket.readyState', 'use `socket.state`, which is a WebSocketState: Open is 2'),
     });
   }
 }
@@ -77,6 +77,6 @@ function define(prototype: object, name: string, property: PropertyDescriptor): 
   Object.defineProperty(prototype, name, { configurable: true, enumerable: false, ...property });
 }
 
-function refuse(what: string, instead: string): never {
+function notThere(what: string, instead: string): never {
   throw new TypeError(`Cannot ${what}: this is a WebSocketContext, ${instead}`);
 }

@@ -19,26 +19,26 @@ const DEFAULT_THRESHOLD = 1024;
 const MOST_IDLE_CONTEXTS = 64;
 
 /** Whoever uses an {@link InflateCodec}. */
-export interface InflateOwner {
+export interface InflateEvents {
   /** The next piece of output. */
-  inflated(chunk: Buffer): void;
+  onInflated(chunk: Buffer): void;
   /** zlib has taken all input; its last output may still wait in the stream if that is paused. */
-  consumed(): void;
+  onConsumed(): void;
   /** The input is not a DEFLATE stream. */
-  failed(error: Error): void;
+  onError(error: Error): void;
 }
 
 /** A zlib stream that reports to whoever has it at the moment. */
 export class InflateCodec {
   readonly stream: InflateRaw;
-  owner: InflateOwner | undefined;
+  owner: InflateEvents | undefined;
   #written = 0;
   #takenBefore = 0;
 
   constructor(stream: InflateRaw) {
     this.stream = stream;
-    stream.on('data', (chunk: Buffer) => this.owner?.inflated(chunk));
-    stream.on('error', (error) => this.owner?.failed(error));
+    stream.on('data', (chunk: Buffer) => this.owner?.onInflated(chunk));
+    stream.on('error', (error) => this.owner?.onError(error));
   }
 
   /** Whether the stream was ended by a final block, so that zlib has left input and takes no more. */
@@ -55,7 +55,7 @@ export class InflateCodec {
     this.#takenBefore = this.stream.bytesWritten;
     this.#written += input.length;
     this.stream.write(input, (error) => {
-      if (!error) this.owner?.consumed();
+      if (!error) this.owner?.onConsumed();
     });
   }
 
@@ -66,7 +66,7 @@ export class InflateCodec {
 }
 
 /** Something that can do without its zlib context when others need the memory. */
-export interface ContextOwner {
+export interface ZlibContextOwner {
   dropContext(): void;
 }
 
@@ -75,10 +75,10 @@ export interface ContextOwner {
  * timer, and the memory has a bound however many connections there are.
  */
 export class IdleContexts {
-  readonly #owners: Set<ContextOwner> = new Set();
+  readonly #owners: Set<ZlibContextOwner> = new Set();
 
   /** The context of `owner` is idle from now on and may be dropped at any time. */
-  keep(owner: ContextOwner): void {
+  keep(owner: ZlibContextOwner): void {
     this.#owners.add(owner);
     // A Set is in the order of insertion, so that the first one has been idle longest.
     const [oldest] = this.#owners;
@@ -89,7 +89,7 @@ export class IdleContexts {
   }
 
   /** The context of `owner` is in use, or gone. */
-  take(owner: ContextOwner): void {
+  take(owner: ZlibContextOwner): void {
     this.#owners.delete(owner);
   }
 }

@@ -27,7 +27,7 @@ export const COMPRESSED = 8;
 export const ASCII = 16;
 
 /** What a {@link FrameReader} reports to, always synchronously from within `read`. */
-export interface FrameSink {
+export interface FrameEvents {
   /**
    * A piece of a data message: `chunk[start, end)`, already unmasked in place. It is one frame or a part of one, never
    * more. It is empty only if it is the end of a message and nothing precedes it in the same frame. `rest` bytes of the
@@ -83,7 +83,7 @@ export function isCloseCode(code: number): boolean {
  */
 export class FrameReader {
   // Not #fields: with those a chunk of one small frame takes 40 ns longer (Node 20), which is more than half as much again.
-  private readonly sink: FrameSink;
+  private readonly events: FrameEvents;
   private readonly limit: number;
   private readonly compression: boolean;
 
@@ -110,8 +110,8 @@ export class FrameReader {
   private control: Buffer | undefined;
   private controlLength = 0;
 
-  constructor(sink: FrameSink, options: FrameReaderOptions) {
-    this.sink = sink;
+  constructor(events: FrameEvents, options: FrameReaderOptions) {
+    this.events = events;
     // Beyond this a sum of lengths would lose bytes.
     this.limit = Math.min(options.maxPayload, Number.MAX_SAFE_INTEGER);
     this.compression = options.compression;
@@ -123,12 +123,12 @@ export class FrameReader {
   }
 
   /**
-   * Reads the next bytes, calling the sink for everything that they complete. The payload within `chunk` is unmasked in
-   * place. Must not be called from within a sink callback.
+   * Reads the next bytes, telling `events` of everything that they complete. The payload within `chunk` is unmasked in
+   * place. Must not be called from within one of them.
    */
   read(chunk: Buffer): void {
     const end = chunk.length;
-    const { sink, compression, limit } = this;
+    const { events, compression, limit } = this;
     let view: DataView | undefined;
     let pos = 0;
     if (this.headLength > 0 && !this.stopped) pos = this.resumeHeader(chunk, end);
@@ -170,7 +170,7 @@ export class FrameReader {
               (opcode & TEXT) |
               ((first & RSV1) >>> 3) |
               (isAscii(bits) ? MESSAGE_START | MESSAGE_END | ASCII : MESSAGE_START | MESSAGE_END);
-            sink.onData(chunk, start, stop, flags, 0);
+            events.onData(chunk, start, stop, flags, 0);
             pos = stop;
             continue;
           }
@@ -190,7 +190,7 @@ export class FrameReader {
 
   private fault(closeCode: number, message: string): typeof FAULTY {
     this.stop();
-    this.sink.onFault(closeCode, message);
+    this.events.onFault(closeCode, message);
     return FAULTY;
   }
 
@@ -330,7 +330,7 @@ export class FrameReader {
       this.open = false;
       flags |= MESSAGE_END;
     }
-    this.sink.onData(chunk, start, end, flags, this.remaining);
+    this.events.onData(chunk, start, end, flags, this.remaining);
   }
 
   /** Collects the payload of a control frame that chunks cut; it is only reported as a whole. */
@@ -351,15 +351,15 @@ export class FrameReader {
   }
 
   private deliverControl(payload: Buffer): void {
-    if (this.opcode === PING_FRAME) this.sink.onPing(payload);
-    else if (this.opcode === PONG_FRAME) this.sink.onPong(payload);
+    if (this.opcode === PING_FRAME) this.events.onPing(payload);
+    else if (this.opcode === PONG_FRAME) this.events.onPong(payload);
     else this.deliverClose(payload);
   }
 
   private deliverClose(payload: Buffer): void {
     if (payload.length === 0) {
       this.stop();
-      this.sink.onClose(1005, '');
+      this.events.onClose(1005, '');
       return;
     }
     const code = payload.readUInt16BE(0);
@@ -370,7 +370,7 @@ export class FrameReader {
     } else {
       const reason = payload.toString('utf8', 2);
       this.stop();
-      this.sink.onClose(code, reason);
+      this.events.onClose(code, reason);
     }
   }
 }

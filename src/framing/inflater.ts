@@ -1,6 +1,6 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import { DeflatePool, type InflateCodec, type InflateOwner, idleContexts } from './deflate-pool.js';
+import { DeflatePool, type InflateCodec, type InflateEvents, idleContexts } from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -41,7 +41,7 @@ type Waiting =
  * from turning 64 KiB into 64 MiB. Here zlib's output is taken 16 KiB at a time, and the next 16 KiB are only made when
  * the reader has room for them and the limit allows them.
  */
-export class MessageInflater implements InflateOwner {
+export class MessageInflater implements InflateEvents {
   readonly #options: MessageInflaterOptions;
   readonly #pool: DeflatePool;
   readonly #windowBits: number;
@@ -64,7 +64,7 @@ export class MessageInflater implements InflateOwner {
   #again: Buffer | undefined;
 
   // The message under way. A piece is held back until it is known whether another one follows.
-  #held: Buffer | undefined;
+  #unreported: Buffer | undefined;
   #total = 0;
   #flags = 0;
   #begun = false;
@@ -126,7 +126,7 @@ export class MessageInflater implements InflateOwner {
     this.#waiting = [];
     this.#next = 0;
     this.#bytes = 0;
-    this.#held = undefined;
+    this.#unreported = undefined;
     this.#again = undefined;
     idleContexts.take(this);
     this.dropContext();
@@ -139,27 +139,27 @@ export class MessageInflater implements InflateOwner {
     this.#codec = undefined;
   }
 
-  // InflateOwner
+  // InflateEvents
 
-  inflated(chunk: Buffer): void {
+  onInflated(chunk: Buffer): void {
     this.#total += chunk.length;
     if (this.#total > this.#options.maxPayload) {
       this.#fault(1009, `A message inflates to more than the limit of ${this.#options.maxPayload} bytes`);
       return;
     }
-    const held = this.#held;
-    this.#held = chunk;
+    const unreported = this.#unreported;
+    this.#unreported = chunk;
     if (this.#takeover) this.#remember(chunk);
-    if (held !== undefined) this.#emit(held, 0);
+    if (unreported !== undefined) this.#emit(unreported, 0);
     this.#endJobIfDone();
   }
 
-  consumed(): void {
+  onConsumed(): void {
     this.#consumed = true;
     this.#endJobIfDone();
   }
 
-  failed(error: Error): void {
+  onError(error: Error): void {
     this.#fault(1007, `A compressed message cannot be inflated: ${error.message}`);
   }
 
@@ -256,17 +256,17 @@ export class MessageInflater implements InflateOwner {
   }
 
   #endJob(): void {
-    const held = this.#held;
-    this.#held = undefined;
+    const unreported = this.#unreported;
+    this.#unreported = undefined;
     if (!this.#endsMessage) {
-      if (held !== undefined) this.#emit(held, 0);
+      if (unreported !== undefined) this.#emit(unreported, 0);
       return;
     }
     this.#total = 0;
     this.#finished = false;
     if (this.#takeover) idleContexts.keep(this);
     else this.#giveBack();
-    this.#emit(held ?? EMPTY, MESSAGE_END);
+    this.#emit(unreported ?? EMPTY, MESSAGE_END);
   }
 
   #giveBack(): void {

@@ -79,7 +79,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.subProtocol = headers['sec-websocket-protocol'];
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
-        this.#over();
+        this.#end();
         resolve(this.#closeInfo);
       });
     });
@@ -178,7 +178,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   /** Cuts the connection without a close frame; the server sees 1006. No effect on one that is over. */
   terminate(): void {
     this.#socket.destroy();
-    this.#over();
+    this.#end();
   }
 
   /** Takes in nothing more until `resume`, so that the server feels a client that does not read. */
@@ -284,7 +284,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   }
 
   /** Nothing comes or goes any more. */
-  #over(): void {
+  #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const sending of this.#sends) sending.reject(this.#cut('send'));

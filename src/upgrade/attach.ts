@@ -16,12 +16,12 @@ import { serveAsPlainHttp } from './plain-http.js';
 import { emitRequest } from './request-event.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
-import { ignoreError, refuse, WaitingRequest } from './waiting-request.js';
+import { answerWithError, ignoreError, WaitingRequest } from './waiting-request.js';
 
 /** A server that applications can be attached to. */
 export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
 
-export interface AttachOptions {
+export interface AttachSettings {
   /** Which requests are the application's business; the others are left to other upgrade listeners. Default: all. */
   readonly filter?: ((req: IncomingMessage) => boolean) | undefined;
   /** Whether no other upgrade listener sees the requests that {@link filter} accepts. Default: false. */
@@ -32,7 +32,7 @@ export interface AttachOptions {
 
 /** One call of `attach`. */
 interface Attachment extends Application {
-  readonly filter: AttachOptions['filter'];
+  readonly filter: AttachSettings['filter'];
   readonly exclusive: boolean;
 }
 
@@ -114,7 +114,7 @@ class Attachments implements Claims {
     if (typeof server.updateSettings === 'function') this.#sessions = new Http2Sessions(server);
   }
 
-  add(app: AppFunction, { filter, exclusive = false, handshakeTimeout }: AttachOptions): () => void {
+  add(app: AppFunction, { filter, exclusive = false, handshakeTimeout }: AttachSettings): () => void {
     if (this.#list.length === 0) this.#listen();
     const attachment: Attachment = { app, filter, exclusive, handshakeTimeout };
     this.#list.push(attachment);
@@ -123,7 +123,7 @@ class Attachments implements Claims {
     return () => {
       if (detached) return;
       detached = true;
-      this.#release(attachment);
+      this.#remove(attachment);
     };
   }
 
@@ -131,13 +131,13 @@ class Attachments implements Claims {
     return this.#list.length === 0;
   }
 
-  #release(attachment: Attachment): void {
+  #remove(attachment: Attachment): void {
     this.#list.splice(this.#list.indexOf(attachment), 1);
     this.#guard();
     if (this.#list.length > 0) return;
     const server = this.#server;
     server.removeListener('upgrade', this.#listener);
-    this.#sessions?.unwatch();
+    this.#sessions?.stop();
     // Otherwise somebody else has put theirs around ours, which stays and lets everything pass
     if (this.#shouldUpgrade !== undefined && server.shouldUpgradeCallback === this.#decideUpgrade) {
       server.shouldUpgradeCallback = this.#shouldUpgrade;
@@ -149,7 +149,7 @@ class Attachments implements Claims {
     const server = this.#server;
     // First, so that what another listener writes at once is seen, see unlessTaken()
     server.prependListener('upgrade', this.#listener);
-    this.#sessions?.watch();
+    this.#sessions?.start();
     if (typeof server.shouldUpgradeCallback !== 'function' || this.#shouldUpgrade !== undefined) return;
     this.#shouldUpgrade = server.shouldUpgradeCallback;
     server.shouldUpgradeCallback = this.#decideUpgrade;
@@ -246,7 +246,11 @@ class Attachments implements Claims {
   ): void {
     if (hasBody(req)) {
       // Up to Node 24 the body is in `head`, where it would be taken for frames
-      refuse(req, socket, createError(400, 'Cannot accept the WebSocket request: it has a body, must have none'));
+      answerWithError(
+        req,
+        socket,
+        createError(400, 'Cannot accept the WebSocket request: it has a body, must have none'),
+      );
       return;
     }
     const res = createUpgradeResponse(req);
@@ -334,7 +338,7 @@ function leaveToOthers(socket: Duplex, timeout: number): void {
  *
  * @returns detaches; attaching the same application with the same filter again counts, and needs as many detachments
  */
-export function attach(server: AttachableServer, app: AppFunction, options: AttachOptions): () => void {
+export function attach(server: AttachableServer, app: AppFunction, options: AttachSettings): () => void {
   const target = server as Target;
   if (typeof target?.on !== 'function' || typeof target.listenerCount !== 'function' || typeof target === 'function') {
     throw new TypeError(

@@ -32,22 +32,22 @@ interface Traces {
 export class Chain {
   readonly #applications: readonly Application[];
   readonly #upgrade: UpgradeRequest;
-  readonly #watch: WaitingRequest;
+  readonly #waiting: WaitingRequest;
   readonly #url: string | undefined;
   /** Whether somebody outside of the chain may answer what nobody in it has. */
   readonly #hasCompany: () => boolean;
   #position = -1;
-  #watched = false;
+  #isWaiting = false;
 
   constructor(
     applications: readonly Application[],
     upgrade: UpgradeRequest,
-    watch: WaitingRequest,
+    waiting: WaitingRequest,
     hasCompany: () => boolean,
   ) {
     this.#applications = applications;
     this.#upgrade = upgrade;
-    this.#watch = watch;
+    this.#waiting = waiting;
     this.#url = upgrade.req.url;
     this.#hasCompany = hasCompany;
   }
@@ -59,9 +59,9 @@ export class Chain {
     } catch (error) {
       this.#ended(error);
     }
-    this.#watched = true;
+    this.#isWaiting = true;
     const { handshakeTimeout } = this.#applications[Math.max(0, this.#position)] as Application;
-    this.#watch.start(handshakeTimeout);
+    this.#waiting.start(handshakeTimeout);
   }
 
   /** Asks the first application; once, however often the request comes. */
@@ -73,7 +73,7 @@ export class Chain {
   #proceed(): void {
     const position = ++this.#position;
     const { app, handshakeTimeout } = this.#applications[position] as Application;
-    if (this.#watched && this.#upgrade.phase === 'waiting') this.#watch.limit(handshakeTimeout);
+    if (this.#isWaiting && this.#upgrade.phase === 'waiting') this.#waiting.limit(handshakeTimeout);
     const { req, res } = this.#upgrade;
     const next = (error?: unknown): void => this.#left(position, error);
     try {
@@ -127,7 +127,7 @@ export class Chain {
       return;
     }
     if (!error && !res.headersSent && this.#hasCompany()) {
-      this.#watch.unmatched = true;
+      this.#waiting.unmatched = true;
       return;
     }
     if (isFarewell(error)) bidFarewell(req, res, error);

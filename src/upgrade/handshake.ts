@@ -76,7 +76,7 @@ function forbidden(origin: string | undefined): Error {
   );
 }
 
-function failed(what: string, cause: unknown): Error {
+function failure(what: string, cause: unknown): Error {
   return createError(500, `Cannot accept the WebSocket request: ${what} failed`, { cause });
 }
 
@@ -131,7 +131,7 @@ export function performHandshake<T>(req: IncomingMessage, terms: HandshakeTerms<
   try {
     allowed = isOriginAllowed(req, terms.options.origin);
   } catch (error) {
-    throw failed('the origin function', error);
+    throw failure('the origin function', error);
   }
   if (isPromise(allowed)) return decideLater(upgrade, key, allowed, terms);
   if (allowed !== true) throw forbidden(req.headers.origin);
@@ -146,7 +146,7 @@ async function decideLater<T>(
 ): Promise<T> {
   const allowed = await upgrade.whileWaiting(
     decision.then(undefined, (error: unknown) => {
-      throw failed('the origin function', error);
+      throw failure('the origin function', error);
     }),
     terms.options.handshakeTimeout,
   );
@@ -166,7 +166,7 @@ function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: Ha
   try {
     subProtocol = selectSubProtocol(requestedProtocols(req), options.subProtocols, req);
   } catch (error) {
-    throw failed('the choice of the subprotocol', error);
+    throw failure('the choice of the subprotocol', error);
   }
   // The application's functions may have answered, or accepted, by themselves
   assertAcceptable(upgrade);

@@ -13,12 +13,12 @@ export class Http2Sessions {
   }
 
   /** Begins to notice sessions. */
-  watch(): void {
+  start(): void {
     this.#server.on('session', this.#listener);
   }
 
   /** Notices no further ones. */
-  unwatch(): void {
+  stop(): void {
     this.#server.removeListener('session', this.#listener);
   }
 

@@ -111,7 +111,7 @@ export class UpgradeRequest {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number = Date.now();
   events: AcceptedRequestEvents | undefined = undefined;
-  watch: UpgradeRequestEvents | undefined = undefined;
+  waiting: UpgradeRequestEvents | undefined = undefined;
   /** What became of the end of the response, if somebody had something to do at it. */
   conclusion: Conclusion | undefined = undefined;
   /** What the application has done to the response since that is over. */
@@ -205,9 +205,9 @@ export class UpgradeRequest {
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
-    this.watch?.onPhase(phase);
+    this.waiting?.onPhase(phase);
     // A connection lives long and keeps its request
-    this.watch = undefined;
+    this.waiting = undefined;
     this.#interrupt?.(this.notAcceptable());
   }
 
@@ -227,7 +227,7 @@ export class UpgradeRequest {
           return;
         }
         this.#interrupt = reject;
-        this.watch?.limit(timeout);
+        this.waiting?.limit(timeout);
       });
     } finally {
       this.#interrupt = undefined;

@@ -41,14 +41,14 @@ export function callBack(args: readonly unknown[]): void {
 }
 
 /** Whether the application is being told of the end of a response, which makes it look at that. */
-let announcing = false;
+let tellingOfEnd = false;
 
-function announce(res: ServerResponse, event: 'finish' | 'close'): void {
-  announcing = true;
+function tellOfEnd(res: ServerResponse, event: 'finish' | 'close'): void {
+  tellingOfEnd = true;
   try {
     res.emit(event);
   } finally {
-    announcing = false;
+    tellingOfEnd = false;
   }
 }
 
@@ -56,7 +56,7 @@ function announce(res: ServerResponse, event: 'finish' | 'close'): void {
 export function emitClose(res: ServerResponse): void {
   if (res.destroyed) return;
   res.destroyed = true;
-  announce(res, 'close');
+  tellOfEnd(res, 'close');
 }
 
 /**
@@ -70,7 +70,7 @@ export function finishSilently(res: ServerResponse): void {
   eventLoop.nextTick(() => {
     // Newer versions of Node keep it in a field that only the way through a socket sets
     if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });
-    announce(res, 'finish');
+    tellOfEnd(res, 'finish');
     emitClose(res);
   });
 }
@@ -128,7 +128,7 @@ export function isEndedBy(res: ServerResponse): boolean {
 
 function examine(res: ServerResponse, property: 'headersSent' | 'writableEnded'): unknown {
   const upgrade = upgradeOf(res);
-  if (upgrade.afterlife === 'untouched' && !announcing) upgrade.afterlife = 'examined';
+  if (upgrade.afterlife === 'untouched' && !tellingOfEnd) upgrade.afterlife = 'examined';
   return Reflect.get(Object.getPrototypeOf(res), property, res);
 }
 

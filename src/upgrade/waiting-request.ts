@@ -38,7 +38,7 @@ function limitDelivery(socket: Socket): void {
 }
 
 /** Answers a request with an error, past the application and all that it may have done to its own response. */
-export function refuse(req: IncomingMessage, socket: Duplex, error: Error): void {
+export function answerWithError(req: IncomingMessage, socket: Duplex, error: Error): void {
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket as Socket);
@@ -78,7 +78,7 @@ export class WaitingRequest implements UpgradeRequestEvents {
     this.#upgrade = upgrade;
     this.#server = server;
     this.#hasCompany = hasCompany;
-    upgrade.watch = this;
+    upgrade.waiting = this;
   }
 
   /** Begins to notice that the client leaves. Not needed for what is answered at once. */
@@ -188,7 +188,7 @@ export class WaitingRequest implements UpgradeRequestEvents {
     res.detachSocket(socket as Socket);
     silenceResponse(res);
     upgrade.enter('gone');
-    refuse(req, socket, createError(503, 'The WebSocket handshake was not completed in time'));
+    answerWithError(req, socket, createError(503, 'The WebSocket handshake was not completed in time'));
     emitClose(res);
   }
 }

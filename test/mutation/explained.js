@@ -255,7 +255,7 @@ const explained = [
       },
       {
         file: 'src/framing/deflate-pool.ts',
-        line: 'if (!error) this.owner?.consumed();',
+        line: 'if (!error) this.owner?.onConsumed();',
         changes: [['!error', 'true']],
       },
       {
@@ -295,13 +295,13 @@ const explained = [
       },
       {
         file: 'src/upgrade/upgrade-request.ts',
-        line: 'this.watch?.settled(phase);',
-        changes: [['this.watch?.settled', 'this.watch.settled']],
+        line: 'this.waiting?.onPhase(phase);',
+        changes: [['this.waiting?.onPhase', 'this.waiting.onPhase']],
       },
       {
         file: 'src/upgrade/upgrade-request.ts',
-        line: 'this.watch?.limit(timeout);',
-        changes: [['this.watch?.limit', 'this.watch.limit']],
+        line: 'this.waiting?.limit(timeout);',
+        changes: [['this.waiting?.limit', 'this.waiting.limit']],
       },
       {
         file: 'src/framing/deflate-pool.ts',
@@ -310,13 +310,13 @@ const explained = [
       },
       {
         file: 'src/framing/deflate-pool.ts',
-        line: "stream.on('data', (chunk: Buffer) => this.owner?.inflated(chunk));",
-        changes: [['this.owner?.inflated', 'this.owner.inflated']],
+        line: "stream.on('data', (chunk: Buffer) => this.owner?.onInflated(chunk));",
+        changes: [['this.owner?.onInflated', 'this.owner.onInflated']],
       },
       {
         file: 'src/framing/deflate-pool.ts',
-        line: "stream.on('error', (error) => this.owner?.failed(error));",
-        changes: [['this.owner?.failed', 'this.owner.failed']],
+        line: "stream.on('error', (error) => this.owner?.onError(error));",
+        changes: [['this.owner?.onError', 'this.owner.onError']],
       },
       {
         file: 'src/framing/frame-writer.ts',

@@ -1,7 +1,7 @@
 import { declareValuePlugin, PluginKind } from '@stryker-mutator/api/plugin';
 
 /** Calls whose strings are words for people: an error, a fault that closes, a refusal. */
-const SPEAKS = /^(?:createError|fault|failed|log\w*)$|Error$|Refused$/;
+const SPEAKS = /^(?:createError|fault|failure|log\w*)$|Error$|Refused$/;
 
 const nameOf = (callee) => callee.name ?? callee.property?.name ?? callee.property?.id?.name ?? '';
 

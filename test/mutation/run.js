@@ -3,7 +3,7 @@
  *
  *     npm run mutation                          both rooms
  *     npm run mutation -- upgrade utf8          a room, a file
- *     npm run mutation -- watch:40-60           some lines of a file
+ *     npm run mutation -- frame:40-50           some lines of a file
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';

@@ -75,11 +75,11 @@ export class Harness {
 
   readonly send = (
     data: string | Uint8Array,
-    options: { more?: boolean; whole?: boolean; signal?: AbortSignal } = {},
+    options: { more?: boolean; ownMessage?: boolean; signal?: AbortSignal } = {},
   ): Promise<void> => {
-    const { more = false, whole = false, signal } = options;
+    const { more = false, ownMessage = false, signal } = options;
     const text = typeof data === 'string';
-    return this.connection.send({ data, text, endOfMessage: !more, compress: undefined, whole, signal });
+    return this.connection.send({ data, text, endOfMessage: !more, compress: undefined, ownMessage, signal });
   };
 
   readonly receive = (into?: Uint8Array, signal?: AbortSignal): Promise<ReceiveResult> => {
@@ -118,17 +118,17 @@ export function failure(code: WebSocketErrorCode, more: object = {}): object {
 }
 
 /** What has become of a promise: `'pending'`, its value, or what it was rejected with. */
-export function watch<T>(promise: Promise<T>): { outcome: unknown } {
-  const watched: { outcome: unknown } = { outcome: 'pending' };
+export function observe<T>(promise: Promise<T>): { outcome: unknown } {
+  const observed: { outcome: unknown } = { outcome: 'pending' };
   promise.then(
     (value) => {
-      watched.outcome = value;
+      observed.outcome = value;
     },
     (error) => {
-      watched.outcome = error;
+      observed.outcome = error;
     },
   );
-  return watched;
+  return observed;
 }
 
 /** Asserts that a promise rejects with the very reason. */

@@ -15,7 +15,7 @@ export class FakeSocket extends Duplex {
   writes = 0;
   /** Our FIN is out. */
   finSent = false;
-  keepAlive: number | undefined;
+  tcpKeepAlive: number | undefined;
 
   constructor() {
     super({ allowHalfOpen: true });
@@ -28,7 +28,7 @@ export class FakeSocket extends Duplex {
   setNoDelay(): void {}
 
   setKeepAlive(_on: boolean, initialDelay: number): void {
-    this.keepAlive = initialDelay;
+    this.tcpKeepAlive = initialDelay;
   }
 
   destroySoon(): void {
@@ -84,10 +84,10 @@ export class FakeSocket extends Duplex {
   /** The write that waits fails. */
   failWrite(error: Error): void {
     this.#pending = undefined;
-    this.#failed?.(error);
+    this.#writeDone?.(error);
   }
 
-  #failed: WriteCallback | undefined;
+  #writeDone: WriteCallback | undefined;
 
   /** The frames that the system has taken. */
   get sent(): ParsedFrame[] {
@@ -132,7 +132,7 @@ export class FakeSocket extends Duplex {
 
   takeNothing(): void {
     this.#pending = undefined;
-    this.#failed?.(null);
+    this.#writeDone?.(null);
   }
 
   #take(chunks: Buffer[], callback: WriteCallback): void {
@@ -143,28 +143,28 @@ export class FakeSocket extends Duplex {
     }, callback);
   }
 
-  #whenTaken(take: () => void, failed: WriteCallback): void {
+  #whenTaken(take: () => void, callback: WriteCallback): void {
     if (!this.#stalled) {
       take();
       return;
     }
-    this.#failed = (error) => {
-      this.#failed = undefined;
-      failed(error);
+    this.#writeDone = (error) => {
+      this.#writeDone = undefined;
+      callback(error);
     };
     this.#pending = () => {
-      this.#failed = undefined;
+      this.#writeDone = undefined;
       take();
     };
   }
 }
 
 /** Lets everything run that is due: microtasks, ticks and immediates of several generations. */
-export async function settle(turns = 4): Promise<void> {
+export async function passTurns(turns = 4): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Waits for what other threads have a part in, such as compression. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await settle(1);
+  while (!condition()) await passTurns(1);
 }

@@ -50,7 +50,7 @@ export class Hall {
             this.#members.delete(gone.context);
             this.groups.connectionsChanged();
           },
-          failed: () => {},
+          onCallbackError: () => {},
           groups: this.groups,
         },
         request: { socket } as unknown as IncomingMessage,

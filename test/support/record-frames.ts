@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ASCII, FrameReader, type FrameSink, MESSAGE_END, MESSAGE_START } from '../../src/framing/frame-reader.js';
+import { ASCII, type FrameEvents, FrameReader, MESSAGE_END, MESSAGE_START } from '../../src/framing/frame-reader.js';
 import { clientFrame, type FrameInit } from './frames.js';
 
 export type Call =
@@ -22,7 +22,7 @@ export function record(options: RecordOptions = {}): { reader: FrameReader; call
     calls.push(call);
     options.onCall?.(call, reader);
   };
-  const sink: FrameSink = {
+  const events: FrameEvents = {
     onData: (chunk, start, end, flags) => {
       const piece = chunk.subarray(start, end);
       if ((flags & ASCII) !== 0) assert.ok(piece.every((byte) => byte < 0x80));
@@ -33,7 +33,7 @@ export function record(options: RecordOptions = {}): { reader: FrameReader; call
     onClose: (code, reason) => add(['close', code, reason]),
     onFault: (code, message) => add(['fault', code, message]),
   };
-  const reader = new FrameReader(sink, { maxPayload, compression });
+  const reader = new FrameReader(events, { maxPayload, compression });
   return { reader, calls };
 }
 

@@ -14,7 +14,7 @@ export interface CloseWaitEvents {
   onFlushTimeout(): void;
 }
 
-type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'flushing' | 'over';
+type Phase = 'idle' | 'awaitingPeer' | 'awaitingApplication' | 'flushing' | 'ended';
 
 /** How long TCP may take to end where `closeTimeout` is 0: no peer may hold a socket that nobody uses any more. */
 export const LONGEST_LINGER = 10_000;
@@ -75,7 +75,7 @@ export class CloseWait {
 
   /** TCP is gone, or lingers by itself. */
   stop(): void {
-    this.#enter('over');
+    this.#enter('ended');
   }
 
   /** Resolves when the handshake is complete, rejects when it fails. `onWaiting` gets a function that stops waiting. */
@@ -99,7 +99,7 @@ export class CloseWait {
     this.#timer?.clear();
     this.#timer = undefined;
     this.#phase = phase;
-    if (phase === 'idle' || phase === 'over') return;
+    if (phase === 'idle' || phase === 'ended') return;
     const timeout = phase === 'flushing' ? this.#timeout || LONGEST_LINGER : this.#timeout;
     if (timeout === 0) return;
     // The peer's close frame may wait behind a lot of data.

@@ -47,7 +47,7 @@ export class PendingRead<T> implements Reader {
     this.resolve(this.kind.atClose);
   }
 
-  failed(reason: unknown): void {
+  fail(reason: unknown): void {
     this.stopListening?.();
     this.reject(reason);
   }

@@ -2,7 +2,7 @@ import type { PerMessageDeflateOptions } from 'ws';
 import { WebSocketError } from '../../errors.js';
 import { eventLoop } from '../../event-loop.js';
 import type { NegotiatedDeflate } from '../../framing/deflate-options.js';
-import { ASCII, FrameReader, type FrameSink, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
+import { ASCII, type FrameEvents, FrameReader, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
 import { MessageInflater } from '../../framing/inflater.js';
 import { Utf8Validator } from '../../framing/utf8.js';
 import { onAbort } from '../cancellation.js';
@@ -44,7 +44,7 @@ type InputEnd = 'close' | WebSocketError;
 const NOTHING = Buffer.alloc(0);
 
 /** The receiving half of a connection: chunks of the socket in, fragments and messages out, at the reader's pace. */
-export class Receiver implements FrameSink, UnreadPiecesEvents {
+export class Receiver implements FrameEvents, UnreadPiecesEvents {
   readonly #events: ReceiverEvents;
   readonly #frames: FrameReader;
   readonly #pieces: UnreadPieces;
@@ -172,7 +172,7 @@ export class Receiver implements FrameSink, UnreadPiecesEvents {
 
   /** Lets go of a pending read; not a byte is lost. */
   cancelRead(reason: unknown): void {
-    this.#unpend()?.failed(reason);
+    this.#unpend()?.fail(reason);
   }
 
   /** Runs `callback` when all input before now has been inflated, unless there has been a fault in it. */
@@ -208,10 +208,10 @@ export class Receiver implements FrameSink, UnreadPiecesEvents {
     this.#pieces.clear();
     this.#end = error;
     this.#endReported = true;
-    this.#unpend()?.failed(error);
+    this.#unpend()?.fail(error);
   }
 
-  // FrameSink
+  // FrameEvents
 
   onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     this.#sawData = true;
@@ -358,7 +358,7 @@ export class Receiver implements FrameSink, UnreadPiecesEvents {
       pending.closed();
       this.#events.onCloseRead();
     } else {
-      pending.failed(end);
+      pending.fail(end);
     }
   }
 

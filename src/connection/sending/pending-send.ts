@@ -9,7 +9,7 @@ export interface PendingSendParts {
   /** A close frame: `data` is its payload. */
   readonly close: boolean;
   /** A message of its own. */
-  readonly whole: boolean;
+  readonly ownMessage: boolean;
   readonly size: number;
 }
 
@@ -20,7 +20,7 @@ export class PendingSend extends Deferred<void> {
   readonly endOfMessage: boolean;
   compress: boolean;
   readonly close: boolean;
-  readonly whole: boolean;
+  readonly ownMessage: boolean;
   readonly size: number;
   phase: 'queued' | 'compressing' | 'compressed' | 'committed' = 'queued';
 
@@ -36,7 +36,7 @@ export class PendingSend extends Deferred<void> {
     this.endOfMessage = parts.endOfMessage;
     this.compress = parts.compress;
     this.close = parts.close;
-    this.whole = parts.whole;
+    this.ownMessage = parts.ownMessage;
     this.size = parts.size;
   }
 

@@ -46,7 +46,7 @@ export interface Outgoing {
   /** `undefined` leaves it to size. */
   readonly compress: boolean | undefined;
   /** Sends a message of its own, and therefore waits until a message begun by somebody else has ended. */
-  readonly whole: boolean;
+  readonly ownMessage: boolean;
 }
 
 /** Handle of a pending send, for {@link Sender.withdraw}. */
@@ -149,7 +149,7 @@ export class Sender implements SliceTarget, FrameWaiter {
    * @param onPending gets the ticket with which it can be withdrawn
    */
   send(outgoing: Outgoing, onPending?: (ticket: SendTicket) => void): Promise<void> {
-    const { data, text, endOfMessage, compress, whole } = outgoing;
+    const { data, text, endOfMessage, compress, ownMessage } = outgoing;
     const pending = new PendingSend({
       // A view of its own: one of the application may grow with its buffer.
       data: typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
@@ -157,7 +157,7 @@ export class Sender implements SliceTarget, FrameWaiter {
       endOfMessage,
       compress: this.#deflater !== undefined && isWorthCompressing(this.#deflater, data, endOfMessage, compress),
       close: false,
-      whole,
+      ownMessage,
       size: byteLength(data),
     });
     this.#enqueue(pending);
@@ -221,7 +221,7 @@ export class Sender implements SliceTarget, FrameWaiter {
       endOfMessage: true,
       compress: false,
       close: true,
-      whole: false,
+      ownMessage: false,
       size: payload.length,
     });
     if (this.#first === this.#queue.length) {
@@ -581,5 +581,5 @@ function isPendingSend(waiting: Waiting): waiting is PendingSend {
 
 /** Whether it has to wait until a message begun by somebody else has ended. */
 function isMessageOfItsOwn(waiting: Waiting): boolean {
-  return waiting.shared !== undefined || waiting.whole;
+  return waiting.shared !== undefined || waiting.ownMessage;
 }
