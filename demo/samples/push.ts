@@ -4,8 +4,8 @@ import { webSockets } from 'websocket-context';
 const app = express();
 const sockets = webSockets();
 
-// As fast as this client takes them, and no faster: sendAsync resolves when the connection is ready for more. Until
-// either side begins to close: returning acknowledges the client's close.
+// As fast as this client reads, and no faster: sendAsync resolves when the connection is ready for more. The loop ends
+// when either side begins to close; returning then acknowledges the client's close.
 app.get(
   '/numbers',
   sockets.handler(async (socket) => {

@@ -13,7 +13,7 @@ app.get(
     try {
       for await (const message of socket) await room.sendAsync(message, { except: socket });
     } finally {
-      // Behind a close of the client, and when it has vanished: then the loop throws.
+      // After the client's close, and also when it has vanished: then the loop throws.
       await socket.removeFromGroupAsync(room.name);
       await room.sendAsync(`somebody left, we are ${room.size}`);
     }
