@@ -105,6 +105,7 @@ describe('FrameReader: messages', () => {
   function hints(...chunks: Buffer[]): boolean[] {
     const given: boolean[] = [];
     const events: FrameEvents = {
+      placeFor: () => undefined,
       onData: (_chunk, _start, _end, flags) => given.push((flags & ASCII) !== 0),
       onPing: () => {},
       onPong: () => {},
@@ -200,6 +201,7 @@ describe('FrameReader: cuts', () => {
     const chunk = clientFrame({ payload: 'abc' });
     let same = false;
     const events: FrameEvents = {
+      placeFor: () => undefined,
       onData: (piece) => {
         same = piece === chunk;
       },
@@ -210,6 +212,46 @@ describe('FrameReader: cuts', () => {
     };
     new FrameReader(events, { maxPayload: 100, compression: false }).read(chunk);
     assert.ok(same);
+  });
+
+  it('puts long pieces of a frame where they are wanted, the first of it and short ones aside', () => {
+    const sizes = [700, 600, 511, 512, 77];
+    const payload = Buffer.from(Array.from({ length: sizes.reduce((sum, size) => sum + size) }, (_, i) => i % 251));
+    const bytes = clientFrame({ payload });
+    const target = Buffer.alloc(payload.length + 3);
+    const asked: number[][] = [];
+    const reported: string[] = [];
+    let end = 3;
+    const events: FrameEvents = {
+      placeFor: (size, rest) => {
+        asked.push([size, rest]);
+        return asked.length === 1 ? undefined : { chunk: target, end };
+      },
+      onData: (chunk, from, to) => {
+        reported.push(chunk === target ? `${from}` : 'in its chunk');
+        chunk.copy(target, end, from, to);
+        end += to - from;
+      },
+      onPing: () => {},
+      onPong: () => {},
+      onClose: () => {},
+      onFault: () => {},
+    };
+    const reader = new FrameReader(events, { maxPayload: 1e6, compression: false });
+    let at = 0;
+    for (const [index, size] of sizes.entries()) {
+      const next = index === 0 ? bytes.length - payload.length + size : at + size;
+      reader.read(Buffer.from(bytes.subarray(at, next)));
+      at = next;
+    }
+
+    assert.ok(target.subarray(3).equals(payload));
+    assert.deepEqual(asked, [
+      [700, 1700],
+      [600, 1100],
+      [512, 77],
+    ]);
+    assert.deepEqual(reported, ['in its chunk', '703', 'in its chunk', '1814', 'in its chunk']);
   });
 });
 

@@ -82,6 +82,19 @@ describe('unmaskLong', () => {
     }
   });
 
+  it('unmasks into another place, and leaves the chunk and all around that place as they were', () => {
+    const key = readKey(KEY, 0);
+    for (const size of [0, 1, 63, 64, 65, 1000, PAGE + 70]) {
+      const plain = sample(size);
+      const chunk = Buffer.concat([Buffer.from('x'), mask(plain, KEY), Buffer.from('y')]);
+      const before = Buffer.from(chunk);
+      const target = Buffer.alloc(size + 5, 'z');
+      unmaskLong(chunk, 1, size + 1, key, target, 3);
+      assert.ok(target.equals(Buffer.concat([Buffer.from('zzz'), plain, Buffer.from('zz')])), `${size} bytes`);
+      assert.ok(chunk.equals(before));
+    }
+  });
+
   it('reports a byte that is not ASCII wherever it is, and not those of the piece before', () => {
     const size = 2 * PAGE + 64;
     for (const at of [0, 15, 16, 31, 32, 47, 48, 63, 64, PAGE - 1, PAGE, size - 1]) {
@@ -137,5 +150,8 @@ describe('unmaskLong', () => {
     const chunk = Buffer.concat([Buffer.from('x'), mask(plain, KEY), Buffer.from('y')]);
     assert.equal(fresh.isAscii(fresh.unmaskLong(chunk, 1, 1025, readKey(KEY, 0))), true);
     assert.ok(chunk.equals(Buffer.concat([Buffer.from('x'), plain, Buffer.from('y')])));
+    const target = Buffer.alloc(1026, 'z');
+    fresh.unmaskLong(mask(plain, KEY), 0, 1024, readKey(KEY, 0), target, 1);
+    assert.ok(target.equals(Buffer.concat([Buffer.from('z'), plain, Buffer.from('z')])));
   });
 });

@@ -212,6 +212,34 @@ describe('UnreadPieces, a large frame that a reader of messages waits for', () =
     assert.equal(pieces.bytesHeld, 0);
   });
 
+  it('has a place for what follows in its frame, and for nothing else', () => {
+    const { pieces, messages, read } = startWaiting();
+    const whole = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 253));
+    assert.equal(pieces.placeFor(40_000, 60_000), undefined);
+    pieces.add(Buffer.from(whole.subarray(0, 40_000)), 0, 40_000, 0, 60_000);
+    for (const [start, end] of [
+      [40_000, 70_000],
+      [70_000, 100_000],
+    ] as const) {
+      const place = pieces.placeFor(end - start, 100_000 - end);
+      assert.ok(place !== undefined);
+      const at = place.end;
+      whole.copy(place.chunk, at, start, end);
+      pieces.add(place.chunk, at, at + end - start, end === 100_000 ? MESSAGE_END : 0, 100_000 - end);
+    }
+
+    assert.deepEqual(messages, [whole]);
+    assert.equal(pieces.bytesHeld, 0);
+    assert.equal(pieces.placeFor(1000, 0), undefined, 'no frame is arriving');
+    pieces.add(Buffer.alloc(1000), 0, 1000, 0, 1000);
+    assert.notEqual(pieces.placeFor(500, 500), undefined, 'who has got a message will read another');
+    read();
+    pieces.unwait();
+    assert.equal(pieces.placeFor(500, 500), undefined, 'the reader has given up');
+    pieces.wait({ wake: () => {} }, false);
+    assert.equal(pieces.placeFor(500, 500), undefined, 'fragments are wanted');
+  });
+
   it('reserves no more for what is announced than sixteen times what has arrived', () => {
     const { pieces } = startWaiting();
     const before = process.memoryUsage().arrayBuffers;

@@ -26,12 +26,23 @@ export const COMPRESSED = 8;
 /** Bit of the `flags` of a piece: every byte of it is below 0x80. Its absence says nothing. */
 export const ASCII = 16;
 
+/** Bytes may be put into `chunk` from `end` on. */
+export interface Place {
+  readonly chunk: Buffer;
+  readonly end: number;
+}
+
 /** What a {@link FrameReader} reports to, always synchronously from within `read`. */
 export interface FrameEvents {
   /**
-   * A piece of a data message: `chunk[start, end)`, already unmasked in place. It is one frame or a part of one, never
-   * more. It is empty only if it is the end of a message and nothing precedes it in the same frame. `rest` bytes of the
-   * same frame are still to come.
+   * Asked before a long piece is unmasked, behind which `rest` bytes of the same frame are to come: where its `size` bytes
+   * are wanted. `undefined`: where they are. What is put there is reported at once by `onData`.
+   */
+  placeFor(size: number, rest: number): Place | undefined;
+  /**
+   * A piece of a data message: `chunk[start, end)`, already unmasked, in place or where `placeFor` said. It is one frame or
+   * a part of one, never more. It is empty only if it is the end of a message and nothing precedes it in the same frame.
+   * `rest` bytes of the same frame are still to come.
    */
   onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void;
   /** A ping. `payload` may be a view of the chunk being pushed: copy what has to outlive the call. */
@@ -311,9 +322,16 @@ export class FrameReader {
     const size = Math.min(this.remaining, end - pos);
     const stop = pos + size;
     const { key } = this;
-    const bits = size < LONG_FROM ? unmaskBytes(chunk, pos, stop, key) : unmaskLong(chunk, pos, stop, key);
     this.remaining -= size;
     if (this.remaining > 0) this.key = advanceKey(key, size);
+    if (size >= LONG_FROM) {
+      // Longer than any control frame.
+      const { chunk: target, end: at } = this.events.placeFor(size, this.remaining) ?? { chunk, end: pos };
+      const bits = unmaskLong(chunk, pos, stop, key, target, at);
+      this.deliverData(target, at, at + size, bits);
+      return stop;
+    }
+    const bits = unmaskBytes(chunk, pos, stop, key);
     if (this.opcode < CLOSE_FRAME) this.deliverData(chunk, pos, stop, bits);
     else this.collectControl(chunk, pos, stop);
     return stop;

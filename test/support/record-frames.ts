@@ -23,6 +23,7 @@ export function record(options: RecordOptions = {}): { reader: FrameReader; call
     options.onCall?.(call, reader);
   };
   const events: FrameEvents = {
+    placeFor: () => undefined,
     onData: (chunk, start, end, flags) => {
       const piece = chunk.subarray(start, end);
       if ((flags & ASCII) !== 0) assert.ok(piece.every((byte) => byte < 0x80));

@@ -2,7 +2,7 @@ import type { PerMessageDeflateOptions } from 'ws';
 import { WebSocketError } from '../../errors.js';
 import { eventLoop } from '../../event-loop.js';
 import type { NegotiatedDeflate } from '../../framing/deflate-options.js';
-import { ASCII, type FrameEvents, FrameReader, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
+import { ASCII, type FrameEvents, FrameReader, MESSAGE_END, type Place, TEXT } from '../../framing/frame-reader.js';
 import { MessageInflater } from '../../framing/inflater.js';
 import { Utf8Validator } from '../../framing/utf8.js';
 import { onAbort } from '../cancellation.js';
@@ -212,6 +212,10 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
   }
 
   // FrameEvents
+
+  placeFor(size: number, rest: number): Place | undefined {
+    return this.#inflater === undefined ? this.#pieces.placeFor(size, rest) : undefined;
+  }
 
   onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     this.#sawData = true;

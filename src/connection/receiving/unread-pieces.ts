@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { markAsUntransferable } from 'node:worker_threads';
-import { ASCII, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
+import { ASCII, MESSAGE_END, type Place, TEXT } from '../../framing/frame-reader.js';
 import { isDetached } from '../detached.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
@@ -82,6 +82,7 @@ export class UnreadPieces {
   /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
   #dropsBeyondLimit = false;
   #reader: Reader | undefined;
+  /** Whether that reader wants a whole message; while there is none, whether the last one got one, as the next one will. */
   #readerWantsMessage = false;
 
   constructor(events: UnreadPiecesEvents, limit: number) {
@@ -108,6 +109,17 @@ export class UnreadPieces {
     return this.#bytesHeld;
   }
 
+  /**
+   * Where the next `size` bytes of the frame that is arriving are to be put before they are added, so that they are not
+   * copied again: behind those that are read as one message. `undefined`: they may stay where they are.
+   */
+  placeFor(size: number, rest: number): Place | undefined {
+    const piece = this.#frame;
+    if (piece === undefined || !this.#readerWantsMessage) return undefined;
+    this.#makeRoom(piece, size, rest);
+    return piece;
+  }
+
   /** Adds a piece, behind which `rest` bytes of the same frame are to come; a waiting reader is told at once. */
   add(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     if (this.#discarding) return;
@@ -116,7 +128,7 @@ export class UnreadPieces {
       return;
     }
     const last = (flags & MESSAGE_END) !== 0;
-    if (this.#frame !== undefined && this.#reader !== undefined && this.#readerWantsMessage) {
+    if (this.#frame !== undefined && this.#readerWantsMessage) {
       this.#extend(this.#frame, chunk, start, end, flags, rest);
     } else {
       this.#append(chunk, start, end, flags, rest);
@@ -245,6 +257,7 @@ export class UnreadPieces {
   unwait(): Reader | undefined {
     const reader = this.#reader;
     this.#reader = undefined;
+    this.#readerWantsMessage = false;
     if (this.#discardNext) this.discard();
     return reader;
   }
@@ -292,22 +305,30 @@ export class UnreadPieces {
    */
   #extend(piece: Piece, chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
     const size = end - start;
-    if (piece.next !== undefined || piece.chunk.length - piece.end < size) this.#reserve(piece, size, rest);
-    chunk.copy(piece.chunk, piece.end, start, end);
+    if (chunk !== piece.chunk) {
+      this.#makeRoom(piece, size, rest);
+      chunk.copy(piece.chunk, piece.end, start, end);
+    }
     piece.end += size;
     piece.flags = (piece.flags & (flags | ~ASCII)) | (flags & MESSAGE_END);
     this.#bytesHeld += size;
     if (rest === 0) this.#frame = undefined;
   }
 
+  #makeRoom(piece: Piece, size: number, rest: number): void {
+    if (piece.next !== undefined || piece.chunk.length - piece.end < size) this.#reserve(piece, size, rest);
+  }
+
   /**
    * Moves `piece` and all behind it to one buffer, with room for `more` bytes and for the `rest` that the peer has
-   * announced, as far as it is trusted.
+   * announced, as far as it is trusted and within the limit.
    */
   #reserve(piece: Piece, more: number, rest: number): void {
     let size = 0;
     for (let part: Piece | undefined = piece; part !== undefined; part = part.next) size += part.end - part.start;
-    const own = allocate(size + more + Math.min(rest, (size + more) * MOST_RESERVED_PER_BYTE));
+    const needed = size + more;
+    const room = Math.min(rest, needed * MOST_RESERVED_PER_BYTE, Math.max(this.#limit - needed, 0));
+    const own = allocate(needed + room);
     let at = 0;
     for (let part: Piece | undefined = piece; part !== undefined; part = part.next) {
       at += part.chunk.copy(own, at, part.start, part.end);
