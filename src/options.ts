@@ -186,13 +186,13 @@ const milliseconds = integer(0, MAX_TIMEOUT, `an integer from 0 to ${MAX_TIMEOUT
 
 const ORIGINS = "'same-origin', 'any', a list of origins such as ['https://example.com'], or a function";
 
-const resolveOrigin: Resolve<ResolvedRouteOptions['origin']> = (name, value) => {
+function resolveOrigin(name: string, value: unknown): ResolvedRouteOptions['origin'] {
   if (value === 'same-origin' || value === 'any') return value;
   if (isFunction<OriginPolicyFunction>(value)) return value;
   if (typeof value === 'string') throw new RangeError(complaint(name, value, ORIGINS));
   if (!Array.isArray(value)) throw new TypeError(complaint(name, value, ORIGINS));
   return new Set(value.map((item: unknown, index) => resolveOriginItem(`${name}[${index}]`, item)));
-};
+}
 
 function resolveOriginItem(name: string, value: unknown): string {
   const accepted = "a scheme and a host, perhaps a port, such as 'https://example.com'";
@@ -204,7 +204,7 @@ function resolveOriginItem(name: string, value: unknown): string {
 
 const SUB_PROTOCOLS = 'a list of subprotocol names or a function';
 
-const resolveSubProtocols: Resolve<ResolvedRouteOptions['subProtocols']> = (name, value) => {
+function resolveSubProtocols(name: string, value: unknown): ResolvedRouteOptions['subProtocols'] {
   if (isFunction<SubProtocolChooser>(value)) return value;
   if (!Array.isArray(value)) throw new TypeError(complaint(name, value, SUB_PROTOCOLS));
   const protocols = value.map((item: unknown, index) => {
@@ -214,18 +214,18 @@ const resolveSubProtocols: Resolve<ResolvedRouteOptions['subProtocols']> = (name
     return item;
   });
   return Object.freeze(protocols);
-};
+}
 
-const boolean: Resolve<boolean> = (name, value) => {
+function boolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new TypeError(complaint(name, value, 'true or false'));
   return value;
-};
+}
 
-const object: Resolve<object> = (name, value) => {
+function object(name: string, value: unknown): object {
   if (typeof value !== 'object' || value === null)
     throw new TypeError(complaint(name, value, 'an object of zlib options'));
   return value;
-};
+}
 
 // RFC 7692 section 7.1.2: 8 to 15, of which zlib does not really have 8
 const windowBits = integer(9, 15, 'an integer from 9 to 15');
@@ -241,7 +241,7 @@ const deflateResolvers: Resolvers<Required<PerMessageDeflateOptions>> = {
   concurrencyLimit: size,
 };
 
-const resolveDeflate: Resolve<ResolvedRouteOptions['perMessageDeflate']> = (name, value) => {
+function resolveDeflate(name: string, value: unknown): ResolvedRouteOptions['perMessageDeflate'] {
   if (value === false) return false;
   if (value === true) return DEFLATE_DEFAULTS;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -250,7 +250,7 @@ const resolveDeflate: Resolve<ResolvedRouteOptions['perMessageDeflate']> = (name
   const resolved = resolve(DEFLATE_DEFAULTS, value, deflateResolvers, `${name}.`);
   checkDeflateOptions(resolved);
   return resolved;
-};
+}
 
 const resolvers: Resolvers<ResolvedRouteOptions> = {
   origin: resolveOrigin,
@@ -274,14 +274,14 @@ const resolvers: Resolvers<ResolvedRouteOptions> = {
 
 const DRIVER_METHODS = ['open', 'subscribe', 'unsubscribe', 'publish', 'close'];
 
-const resolveBackplane: Resolve<BackplaneDriver> = (name, value) => {
+function resolveBackplane(name: string, value: unknown): BackplaneDriver {
   const accepted = 'a driver, such as redis({ client }) makes';
   if (typeof value !== 'object' || value === null) throw new TypeError(complaint(name, value, accepted));
   if (isDriver(value)) return value;
   const missing = missingMethods(value, DRIVER_METHODS).map((method) => `${method}()`);
   const found = missing.length > 0 ? `an object without ${missing.join(', ')}` : 'an object without maxMessageSize';
   throw new TypeError(`Cannot use the option ${name}: it is ${found}, must be ${accepted}`);
-};
+}
 
 function isDriver(value: object): value is BackplaneDriver {
   return (
@@ -310,7 +310,9 @@ const attachResolvers: Resolvers<AttachOptions> = {
   exclusive: boolean,
 };
 
-const isFunction = <T extends (...args: never[]) => unknown>(value: unknown): value is T => typeof value === 'function';
+function isFunction<T extends (...args: never[]) => unknown>(value: unknown): value is T {
+  return typeof value === 'function';
+}
 
 /** Fills in from `base` what `given` does not say. */
 function resolve<T extends object>(base: T, given: object, known: Resolvers<T>, prefix = ''): T {

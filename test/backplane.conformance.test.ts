@@ -52,7 +52,7 @@ for (const kind of driverNames) {
       prefix: string,
       members?: number,
     ): Promise<BackplaneNode> {
-      return localNode(t, name, broker?.port ?? 0, prefix, members);
+      return localNode(t, name, broker?.port ?? 0, { prefix, members });
     }
 
     function makeProcess(t: TestContext, prefix: string, members?: number): Promise<RemoteNode> {

@@ -194,16 +194,16 @@ describe('complete', () => {
       const errors: unknown[] = [];
       let calls = 0;
       const thrown = new Error('callback');
-      complete(
-        operation(),
-        () => {
-          calls++;
-          throw thrown;
-        },
-        undefined,
+      const completion = (): void => {
+        calls++;
+        throw thrown;
+      };
+      complete(operation(), {
+        completion,
+        completionContext: undefined,
         report,
-        (error) => errors.push(error),
-      );
+        onError: (error) => errors.push(error),
+      });
       await eventually(() => errors.length > 0);
       assert.deepEqual([calls, errors], [1, [thrown]]);
     }
@@ -211,7 +211,12 @@ describe('complete', () => {
 
   it('gives what an asynchronous callback rejects with to onError', async () => {
     const errors: unknown[] = [];
-    complete(Promise.resolve(), (() => Promise.reject('late')) as () => void, undefined, report, (e) => errors.push(e));
+    complete(Promise.resolve(), {
+      completion: (() => Promise.reject('late')) as () => void,
+      completionContext: undefined,
+      report,
+      onError: (error) => errors.push(error),
+    });
     await eventually(() => errors.length > 0);
     assert.deepEqual(errors, ['late']);
   });

@@ -85,14 +85,14 @@ async function conversation(client: RawClient): Promise<{ messages: string[]; cl
   return { messages, close };
 }
 
-async function serveAsPlainHttp(
+/** Has a connection of its own send a case, cut into pieces. */
+async function play(
   t: TestContext,
   { server }: Site,
   path: string,
-  pieces: Iterable<Buffer>,
-  one: FrameCase,
+  { pieces, compressed }: Pick<FrameCase, 'compressed'> & { readonly pieces: Iterable<Buffer> },
 ) {
-  const headers = one.compressed ? { 'Sec-WebSocket-Extensions': 'permessage-deflate' } : {};
+  const headers = compressed ? { 'Sec-WebSocket-Extensions': 'permessage-deflate' } : {};
   const client = await rawUpgrade(t, server, { path, headers });
   assert.equal((await client.readHead()).status, 101);
   await sendPieces(client, pieces);
@@ -108,7 +108,7 @@ describe('hostile input', { timeout: 60_000 }, () => {
         const site = await serveEchoes(t);
         const bystander = await connectWs(t, `${site.url}/`);
         for (const one of frameCases) {
-          const { messages, close } = await serveAsPlainHttp(t, site, path, cut(one.bytes), one);
+          const { messages, close } = await play(t, site, path, { pieces: cut(one.bytes), compressed: one.compressed });
           assert.equal(close, one.close, one.name);
           assert.deepEqual(messages, one.echoed, one.name);
           bystander.send(one.name);

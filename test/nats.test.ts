@@ -153,7 +153,7 @@ describe('nats()', () => {
       watcher.subscribe('>', { callback: (_error, { subject }) => void subjects.push(subject) });
       await watcher.flush();
       for (const prefix of ['shop.eu', 'shop.', '']) {
-        const node = localNode(t, 'nats() with nats.js 3', port, prefix);
+        const node = localNode(t, 'nats() with nats.js 3', port, { prefix });
         await node.until(({ statuses }) => statuses.includes('ready'));
         while ((await node.publish('a b', 'x')) !== 'sent') await sleep(10);
       }

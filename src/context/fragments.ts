@@ -99,13 +99,21 @@ export function fragmentKind(into: Uint8Array | undefined): ReadKind<FragmentRea
   };
 }
 
-/** Calls `completion` with the outcome of `operation`. What it throws goes to `onError`. */
+/** Who is told of the outcome of an operation, and what. */
+interface Completion<T, C> {
+  readonly completion: CompletionCallback<C>;
+  readonly completionContext: C;
+  readonly report: (
+    result: T,
+  ) => readonly [bytes: number, utf8Encoded: boolean, finalFragment: boolean, close: boolean];
+  /** Gets what `completion` throws. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Calls `completion` with the outcome of `operation`. */
 export function complete<T, C>(
   operation: Promise<T>,
-  completion: CompletionCallback<C>,
-  completionContext: C,
-  report: (result: T) => readonly [bytes: number, utf8Encoded: boolean, finalFragment: boolean, close: boolean],
-  onError: (error: unknown) => void,
+  { completion, completionContext, report, onError }: Completion<T, C>,
 ): void {
   operation
     .then(

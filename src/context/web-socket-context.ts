@@ -773,9 +773,8 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   ): Promise<T> | undefined {
     // What is not callable has been refused, and the refusal is in the promise.
     if (typeof completion !== 'function') return operation;
-    complete(operation, completion, completionContext, report, (error) =>
-      this.#parts.host.onCallbackError(this, error),
-    );
+    const onError = (error: unknown): void => this.#parts.host.onCallbackError(this, error);
+    complete(operation, { completion, completionContext, report, onError });
     return undefined;
   }
 }

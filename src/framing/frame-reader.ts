@@ -42,7 +42,8 @@ export interface FrameEvents {
   /**
    * A piece of a data message: `chunk[start, end)`, already unmasked, in place or where `placeFor` said. It is one frame or
    * a part of one, never more. It is empty only if it is the end of a message and nothing precedes it in the same frame.
-   * `rest` bytes of the same frame are still to come.
+   * `rest` bytes of the same frame are still to come. Five arguments all the way to those who keep it: a record would be a
+   * third more to allocate for each small frame, 85 bytes instead of 64.
    */
   onData(chunk: Buffer, start: number, end: number, flags: number, rest: number): void;
   /** A ping. `payload` may be a view of the chunk being pushed: copy what has to outlive the call. */

@@ -12,7 +12,7 @@ import { type AppFunction, type Application, Chain, logError } from './chain.js'
 import { isWebSocketRequest } from './handshake.js';
 import { isWebSocketStream, upgradeRequestOf } from './http2-request.js';
 import { Http2Sessions } from './http2-sessions.js';
-import { serveAsPlainHttp } from './plain-http.js';
+import { serveAsPlainHttp, type UpgradeArrival } from './plain-http.js';
 import { emitRequest } from './request-event.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
@@ -191,7 +191,7 @@ class Attachments implements Claims {
       return false;
     }
     socket.on('error', ignoreError);
-    inTurn(this.#server, socket, () => this.#serve(wanting, req, socket, head, () => false));
+    inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => false));
     return true;
   }
 
@@ -215,35 +215,30 @@ class Attachments implements Claims {
     const hasCompany = this.#hasCompany();
     const wanting = this.#asked.get(req) ?? this.#wanting(req);
     if (wanting.length === 0) {
-      if (!hasCompany) this.#serveWithoutUpgrade(req, socket, head);
+      if (!hasCompany) this.#serveWithoutUpgrade({ req, socket, head });
       else if (!isWebSocketRequest(req)) leaveToOthers(socket, longest(this.#list));
       return;
     }
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
     const serve = (): void =>
-      inTurn(this.#server, socket, () => this.#serve(wanting, req, socket, head, () => this.#hasCompany()));
+      inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => this.#hasCompany()));
     if (hasCompany) unlessTaken(socket, serve);
     else serve();
   }
 
-  #serveWithoutUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #serveWithoutUpgrade(arrival: UpgradeArrival): void {
+    const { socket } = arrival;
     socket.on('error', ignoreError);
     inTurn(this.#server, socket, () => {
       const replays = (this.#replays.get(socket) ?? 0) + 1;
       this.#replays.set(socket, replays);
       socket.removeListener('error', ignoreError);
-      serveAsPlainHttp(this.#server, req, socket, head, replays >= REPLAYS);
+      serveAsPlainHttp(this.#server, arrival, replays >= REPLAYS);
     });
   }
 
-  #serve(
-    applications: readonly Application[],
-    req: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    hasCompany: () => boolean,
-  ): void {
+  #serve(applications: readonly Application[], { req, socket, head }: UpgradeArrival, hasCompany: () => boolean): void {
     if (hasBody(req)) {
       // Up to Node 24 the body is in `head`, where it would be taken for frames
       answerWithError(

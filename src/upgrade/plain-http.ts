@@ -2,6 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 
+/** What comes with the event 'upgrade' of Node. */
+export interface UpgradeArrival {
+  readonly req: IncomingMessage;
+  readonly socket: Duplex;
+  /** What had arrived behind the request: its body, requests that follow it, or frames. */
+  readonly head: Buffer;
+}
+
 /** Headers that only make sense together with the `Upgrade` that is taken away (RFC 7540 section 3.2.1). */
 const ofUpgrade: ReadonlySet<string> = new Set(['upgrade', 'http2-settings']);
 
@@ -32,17 +40,10 @@ function serializeHead(req: IncomingMessage, close: boolean): string {
  * `Upgrade`, and without an upgrade listener Node does; but once there is one, Node gives up parsing every request that
  * mentions another protocol, body and all.
  *
- * @param head what had arrived behind the request: its body, and requests that follow it
  * @param close whether the connection ends with the response
  */
-export const serveAsPlainHttp = (
-  server: Server,
-  req: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  close: boolean,
-): void => {
+export function serveAsPlainHttp(server: Server, { req, socket, head }: UpgradeArrival, close: boolean): void {
   socket.unshift(Buffer.concat([Buffer.from(serializeHead(req, close), 'latin1'), head]));
   // Node's own way to put a connection into a server
   server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);
-};
+}

@@ -137,8 +137,7 @@ export function localNode(
   t: TestContext,
   kind: DriverName,
   port: number,
-  prefix?: string,
-  members?: number,
+  { prefix, members }: { readonly prefix?: string | undefined; readonly members?: number | undefined } = {},
 ): LocalNode {
   const node = new LocalNode(kind, port, prefix, members);
   t.after(() => node.close());

@@ -129,7 +129,7 @@ export class UnreadPieces {
     }
     const last = (flags & MESSAGE_END) !== 0;
     if (this.#frame !== undefined && this.#readerWantsMessage) {
-      this.#extend(this.#frame, chunk, start, end, flags, rest);
+      this.#extend(chunk, start, end, flags, rest);
     } else {
       this.#append(chunk, start, end, flags, rest);
     }
@@ -300,10 +300,11 @@ export class UnreadPieces {
   }
 
   /**
-   * Adds what follows in the frame that begins with `piece`, which takes over all that is there of it: while the processor
-   * still has the bytes at hand, and the chunk that they came in is free at once.
+   * Adds what follows in the frame that is under way. Its first piece takes over all that is there of it: while the
+   * processor still has the bytes at hand, and the chunk that they came in is free at once.
    */
-  #extend(piece: Piece, chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+  #extend(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
+    const piece = this.#frame as Piece;
     const size = end - start;
     if (chunk !== piece.chunk) {
       this.#makeRoom(piece, size, rest);
@@ -342,7 +343,7 @@ export class UnreadPieces {
     piece.start = 0;
     piece.end = at;
     piece.next = undefined;
-    // All that is unread has been settled before the chunk was parsed that goes on with the frame.
+    // All that is unread has been copied before the chunk was parsed that goes on with the frame.
     this.#tail = this.#copied = piece;
   }
 
