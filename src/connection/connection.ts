@@ -398,7 +398,9 @@ export class Connection
   // SenderEvents
 
   onBatch(batch: Batch): boolean {
-    return this.#transport.write(batch);
+    const isTaken = this.#transport.write(batch);
+    if (isTaken) this.#ourClose?.handshake.noteProgress();
+    return isTaken;
   }
 
   onCloseFrame(): void {
