@@ -69,6 +69,12 @@ function examplesIn(file: string): Example[] {
   );
 }
 
+/** What the examples in the docstrings of a source file belong to. */
+function membersIn(file: string): string[] {
+  const declarations = /@example[\s\S]*?\*\/\n *(?:(?:export|async|function|class|get|readonly) )*([\w[\].]+)/g;
+  return [...readFileSync(file, 'utf8').matchAll(declarations)].map(([, name = '']) => name);
+}
+
 /**
  * The pieces of code on a page that are no files of their own, which `readme.test.ts` looks at. A comment before them says
  * what they take as known, beside what all do.
@@ -135,6 +141,22 @@ describe('the examples in the docstrings and on the pages', () => {
   for (const { name, errors } of [...docstrings, ...pages]) {
     it(`${name} compiles`, () => assert.deepEqual(errors, []));
   }
+
+  it('are there for what everybody uses', () => {
+    const shown = new Set(filesIn('src', '.ts').flatMap(membersIn));
+    const wanted = [
+      ...['webSockets', 'handler', 'accept', 'attach', 'group', 'all', 'wsServer', 'close', 'connect'],
+      ...['WebSocketContext', 'WebSocketGroup', 'WebSocketError', '[Symbol.asyncIterator]', 'receiveMessageAsync'],
+      ...['receiveAsync', 'sendAsync', 'closeAsync', 'closeOutputAsync', 'ping', 'closing', 'closed', 'signal', 'ws'],
+      ...['readFragment', 'writeFragment', 'sendConnectionClose', 'readable', 'writable', 'json'],
+      ...['addToGroupAsync', 'countAsync', 'redis', 'nats', 'cluster', 'relay', 'workers'],
+    ];
+
+    assert.deepEqual(
+      wanted.filter((member) => !shown.has(member)),
+      [],
+    );
+  });
 
   it('would not compile with a mistake', () => {
     assert.equal(wrong.errors.length, 1);

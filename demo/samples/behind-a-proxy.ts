@@ -1,4 +1,4 @@
-import express, { type Request } from 'express';
+import express from 'express';
 import { webSockets } from 'websocket-context';
 
 const app = express();
@@ -12,7 +12,7 @@ const sockets = webSockets({
 
 app.get(
   '/address',
-  sockets.handler(async (socket, req: Request) => {
+  sockets.handler(async (socket, req) => {
     await socket.sendAsync(`${req.protocol}://${req.hostname} for ${req.ip}`);
   }),
 );

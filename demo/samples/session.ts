@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import express, { type Request } from 'express';
+import express from 'express';
 import session from 'express-session';
 import { webSockets } from 'websocket-context';
 
@@ -21,7 +21,7 @@ app.use((req, _res, next) => {
 // What stands above has run when the handshake is made: its cookie is on the 101, and the session is stored.
 app.get(
   '/visits',
-  sockets.handler(async (socket, req: Request) => {
+  sockets.handler(async (socket, req) => {
     await socket.sendAsync(`Visit ${req.session.visits}`);
   }),
 );
