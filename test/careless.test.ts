@@ -3,21 +3,22 @@ import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/index.js';
 import { WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { FAULTY_FRAME } from './support/frames.js';
 import { type FramePeer, openRaw } from './support/open-pair.js';
 import { unhandledIn } from './support/rejections.js';
 import type { TestContext } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
-const LARGE = Buffer.alloc(1 << 20);
+const PAYLOAD = Buffer.alloc(1 << 20);
 
 /** Everything that may fail for the connection's sake, with nobody who awaits it. */
 function doEverything(socket: WebSocketContext, signal?: AbortSignal): void {
   void socket.sendAsync('small');
-  void socket.sendAsync(LARGE);
-  void socket.sendAsync(LARGE, { signal });
+  void socket.sendAsync(PAYLOAD);
+  void socket.sendAsync(PAYLOAD, { signal });
   void socket.writeFragment('small');
-  void socket.writeFragment(LARGE);
+  void socket.writeFragment(PAYLOAD);
   void socket.ping();
   void socket.ping('x', { signal });
   void socket.sendConnectionClose(1000);
@@ -35,7 +36,7 @@ const ends: Readonly<Record<string, End>> = {
   'is reset by its client': (_socket, client) => client.raw.reset(),
   'is left without a close': (_socket, client) => void client.raw.socket.end(),
   'is closed by its client': (_socket, client) => client.close(4001),
-  'breaks on a fault of its client': (_socket, client) => client.send({ opcode: 7 }),
+  'breaks on a fault of its client': (_socket, client) => client.send(FAULTY_FRAME),
   'is ended by closeTcpConnection': (socket) => socket.closeTcpConnection(),
   'has its operations cancelled': (socket) => {
     socket.cancelOutstandingIO();
@@ -70,7 +71,7 @@ describe('an application that awaits nothing', { timeout: 20_000 }, () => {
     const { socket } = await open(t);
     const unhandled = await unhandledIn(async () => {
       for (let i = 0; i < 50; i++) {
-        void socket.sendAsync(LARGE);
+        void socket.sendAsync(PAYLOAD);
         await new Promise(setImmediate);
       }
     });
@@ -96,7 +97,7 @@ describe('an application that awaits nothing', { timeout: 20_000 }, () => {
       void socket.sendConnectionClose(999);
       void socket.ping('x'.repeat(126));
       const { signal } = controller;
-      for (let i = 0; i < 4; i++) void socket.sendAsync(LARGE, { signal });
+      for (let i = 0; i < 4; i++) void socket.sendAsync(PAYLOAD, { signal });
       void socket.ping(undefined, { signal });
       void socket.closeOutputAsync(1000, '', { signal });
       void socket.closeAsync(1000, '', { signal });

@@ -10,6 +10,7 @@ import {
   webSockets,
 } from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
+import { BINARY_FRAME } from './support/frames.js';
 import { connectWs, FramePeer, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
 import { webSocketUrlOf } from './support/servers.js';
@@ -160,7 +161,7 @@ describe('close', { timeout: 20_000 }, () => {
     const { sockets, client } = await openRaw(t, { receiveBufferLimit: 1000 });
     const drained = sockets.close();
     await client.nextClose();
-    for (let i = 0; i < 100; i++) client.send({ opcode: 2, payload: Buffer.alloc(1000) });
+    for (let i = 0; i < 100; i++) client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(1000) });
     client.close(1001);
     assert.deepEqual(await drained, { closed: 1, aborted: 0 });
   });

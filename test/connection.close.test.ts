@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, observe } from './support/connections.js';
+import { WebSocketState } from '../src/connection/state.js';
+import { failure, Harness, LARGE, observe } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
+import { BINARY_FRAME, CONTINUATION } from './support/frames.js';
 
-const LARGE = 200 * 1024;
 const OK = '\x03\xe8';
 
 describe('Connection, closing from our side', () => {
@@ -12,7 +13,7 @@ describe('Connection, closing from our side', () => {
     const { socket, connection } = h;
     h.arrive('unread');
     const closed = observe(h.close());
-    assert.equal(connection.state, 3);
+    assert.equal(connection.state, WebSocketState.CloseSent);
     await passTurns();
     h.arrive('late');
     await passTurns();
@@ -21,9 +22,9 @@ describe('Connection, closing from our side', () => {
     h.arriveClose(1001, 'bye');
     await passTurns();
     assert.equal(closed.outcome, undefined);
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     assert.deepEqual(connection.closeInfo, { code: 1001, reason: 'bye', wasClean: true });
-    assert.deepEqual(socket.sentText, [`8 ${OK}`]);
+    assert.deepEqual(socket.sentText, [`close ${OK}`]);
     assert.equal(h.terminated, 1);
     assert.deepEqual([socket.finSent, socket.destroyed], [true, false]);
     socket.arriveEnd();
@@ -37,7 +38,7 @@ describe('Connection, closing from our side', () => {
     connection.abort();
     connection.closeTcp();
     connection.closeGracefully(1001, '');
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
   });
 
   it('gives a pending read what still arrives, then the close', async (t) => {
@@ -59,7 +60,7 @@ describe('Connection, closing from our side', () => {
     h.arrive({ payload: 'begin', fin: false });
     await passTurns();
     const closed = h.close();
-    h.arrive({ opcode: 0, payload: 'ning', fin: false }, { opcode: 0, payload: ', end' });
+    h.arrive({ opcode: CONTINUATION, payload: 'ning', fin: false }, { opcode: CONTINUATION, payload: ', end' });
     assert.equal(await read, 'beginning, end');
     const next = h.message();
     h.arrive('more');
@@ -81,20 +82,20 @@ describe('Connection, closing from our side', () => {
     const read = assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
     h.clock.advance(60);
     await Promise.all([closed, read]);
-    assert.equal(h.connection.state, 6);
+    assert.equal(h.connection.state, WebSocketState.Aborted);
   });
 
   it('closes a connection whose input is paused', async (t) => {
     const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
     const read = h.receive();
-    h.arrive('x', { payload: Buffer.alloc(2000), opcode: 2 });
+    h.arrive('x', { payload: Buffer.alloc(2000), opcode: BINARY_FRAME });
     await read;
     h.arriveClose(1000);
     await passTurns();
     assert.equal(connection.inputPaused, true);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     await h.close();
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     assert.equal(socket.finSent, true);
   });
 
@@ -102,9 +103,9 @@ describe('Connection, closing from our side', () => {
     const { socket, connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
     socket.stall();
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
-    h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
+    h.arrive({ payload: Buffer.alloc(2000), opcode: BINARY_FRAME });
     await passTurns();
-    h.arrive({ payload: Buffer.alloc(2000), opcode: 2 });
+    h.arrive({ payload: Buffer.alloc(2000), opcode: BINARY_FRAME });
     assert.equal(connection.inputPaused, true);
     const closed = h.close();
     assert.equal(connection.inputPaused, false);
@@ -127,7 +128,7 @@ describe('Connection, closing from our side', () => {
     await passTurns();
     await read;
     assert.equal(await h.message(), undefined);
-    assert.equal(h.connection.state, 5);
+    assert.equal(h.connection.state, WebSocketState.Closed);
   });
 
   it('drains: lets readers finish, drops what nobody reads beyond the limit, and sees the peer close', async (t) => {
@@ -141,7 +142,7 @@ describe('Connection, closing from our side', () => {
     h.arrive('w');
     h.arriveClose(1001);
     await passTurns();
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     await assert.rejects(h.message(), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
     await assert.rejects(h.message(), failure('ERR_WEBSOCKET_INVALID_STATE'));
   });
@@ -153,7 +154,7 @@ describe('Connection, closing from our side', () => {
     await passTurns();
     socket.reset();
     await passTurns();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
   });
 
@@ -161,12 +162,12 @@ describe('Connection, closing from our side', () => {
     const { connection, ...h } = new Harness(t, { receiveBufferLimit: 1000 });
     await assert.doesNotReject(h.closeOutput());
     connection.closeGracefully(1005, 'ignored');
-    h.arrive({ payload: 'a'.repeat(400), fin: false }, { opcode: 0, payload: 'b'.repeat(500), fin: false });
-    h.arrive({ opcode: 0, payload: 'lost', fin: false });
+    h.arrive({ payload: 'a'.repeat(400), fin: false }, { opcode: CONTINUATION, payload: 'b'.repeat(500), fin: false });
+    h.arrive({ opcode: CONTINUATION, payload: 'lost', fin: false });
     await passTurns();
     assert.equal((await h.receiveText()) as string, `${'a'.repeat(400)}+`);
     assert.equal((await h.receiveText()) as string, `${'b'.repeat(500)}+`);
-    h.arrive({ opcode: 0, payload: 'end' });
+    h.arrive({ opcode: CONTINUATION, payload: 'end' });
     h.arriveClose(1000);
     assert.equal(await h.receiveText(), 1000);
   });
@@ -180,8 +181,8 @@ describe('Connection, closing from our side', () => {
     const end = h.receiveText();
     h.arriveClose(4000);
     assert.equal(await end, 4000);
-    assert.equal(connection.state, 5);
-    assert.deepEqual(socket.sentText, ['8 \x0f\xa0']);
+    assert.equal(connection.state, WebSocketState.Closed);
+    assert.deepEqual(socket.sentText, ['close \x0f\xa0']);
   });
 
   it('completes when both sides close at once', async (t) => {
@@ -189,7 +190,7 @@ describe('Connection, closing from our side', () => {
     h.arriveClose(1001);
     const closed = h.close();
     await closed;
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     assert.equal(connection.closeStatus, 1001);
   });
 
@@ -204,12 +205,12 @@ describe('Connection, closing from our side', () => {
     socket.takeWaiting();
     await passTurns();
     h.clock.advance(9_000);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     h.clock.advance(1_000);
     await closed;
     await passTurns();
     assert.equal(sends[0]?.outcome, undefined);
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
   });
 
   it('ends TCP without a close frame on closeTcp, once what was sent is out', async (t) => {
@@ -224,11 +225,11 @@ describe('Connection, closing from our side', () => {
     connection.closeTcp();
     connection.closeTcp();
     await Promise.all(pending);
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(socket.finSent, false);
     socket.unstall();
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1 first', '1 second']);
+    assert.deepEqual(socket.sentText, ['text first', 'text second']);
     assert.equal(socket.finSent, true);
     assert.equal(socket.destroyed, false);
     h.arrive('ignored');
@@ -243,7 +244,7 @@ describe('Connection, closing from our side', () => {
     h.arriveClose(1000);
     await passTurns();
     const closed = h.close();
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     h.clock.advance(10_000);
     assert.equal(socket.destroyed, true);
     await closed;
@@ -253,7 +254,7 @@ describe('Connection, closing from our side', () => {
     const { connection, ...h } = new Harness(t, { closeTimeout: 0 });
     const closed = h.close();
     h.clock.advance(1e9);
-    assert.equal(connection.state, 3);
+    assert.equal(connection.state, WebSocketState.CloseSent);
     h.arriveClose();
     await closed;
   });

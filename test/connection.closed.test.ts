@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { WebSocketState } from '../src/connection/state.js';
 import { failure, Harness } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
 
@@ -9,15 +10,15 @@ describe('Connection, closed by the peer', () => {
     const read = h.receiveText();
     h.arriveClose(4001, 'why');
     assert.equal(await read, 4001);
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, WebSocketState.CloseReceived);
     assert.equal(connection.closeStatusDescription, 'why');
     await h.send('more');
     assert.equal(connection.trySend('and more'), true);
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1 more', '1 and more']);
+    assert.deepEqual(socket.sentText, ['text more', 'text and more']);
     await h.close(4002);
-    assert.deepEqual(socket.sentText.slice(2), ['8 \x0f\xa2']);
-    assert.equal(connection.state, 5);
+    assert.deepEqual(socket.sentText.slice(2), ['close \x0f\xa2']);
+    assert.equal(connection.state, WebSocketState.Closed);
     assert.equal(socket.finSent, true);
   });
 
@@ -27,7 +28,7 @@ describe('Connection, closed by the peer', () => {
     h.arriveClose();
     await passTurns();
     await h.closeOutput();
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
     assert.deepEqual(connection.closeInfo, { code: 1005, reason: '', wasClean: true });
   });
 
@@ -46,10 +47,10 @@ describe('Connection, closed by the peer', () => {
     h.arriveClose(1000);
     socket.arriveEnd();
     await passTurns();
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, WebSocketState.CloseReceived);
     await h.close();
     assert.equal(socket.sent.length, 1);
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
   });
 
   it('is Aborted when the peer resets before we have acknowledged; the close can still be received', async (t) => {
@@ -60,7 +61,7 @@ describe('Connection, closed by the peer', () => {
     await passTurns();
     socket.reset();
     await passTurns();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(await h.receiveText(), 'last');
     assert.equal(await h.receiveText(), 1000);
     await assert.rejects(h.close(), failure('ERR_WEBSOCKET_INVALID_STATE'));

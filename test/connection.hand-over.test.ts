@@ -3,13 +3,12 @@ import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import type { OpenWs } from '../src/connection/hand-over.js';
+import { WebSocketState } from '../src/connection/state.js';
 import { openAsWs } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions } from './support/bridging.js';
-import { failure, Harness, observe } from './support/connections.js';
+import { failure, Harness, LARGE, observe } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
-import { PING_FRAME, PONG_FRAME } from './support/frames.js';
-
-const LARGE = 200 * 1024;
+import { BINARY_FRAME, FAULTY_FRAME, PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 describe('Connection, hand-over to ws', () => {
   const open: OpenWs = (socket, head, owner) =>
@@ -57,7 +56,7 @@ describe('Connection, hand-over to ws', () => {
     h.arrive('three');
     await passTurns(10);
     assert.deepEqual(messages, ['one', 'two', 'three']);
-    assert.deepEqual(socket.sentText, ['1 before', '1 also before', '1 from ws']);
+    assert.deepEqual(socket.sentText, ['text before', 'text also before', 'text from ws']);
     assert.equal(connection.bufferedAmount, 0);
     await assert.rejects(h.receive(), /it has been handed over to ws/);
     await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -113,11 +112,11 @@ describe('Connection, hand-over to ws', () => {
       refused = () => assert.throws(() => connection.handOver(open), /the peer has broken the protocol/);
       refused();
     });
-    h.arrive({ opcode: 3 });
+    h.arrive(FAULTY_FRAME);
     await passTurns();
     assert.ok(refused);
     refused();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
   });
 
   it('asks ws to close, to ping and to terminate', async (t) => {
@@ -131,7 +130,7 @@ describe('Connection, hand-over to ws', () => {
     h.arrive('a sign of life');
     await passTurns();
     h.clock.advance(20_000);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     connection.closeTcp();
     connection.abort();
     assert.deepEqual(ws.calls, ['close 1001 going', 'close undefined undefined', 'ping', 'terminate']);
@@ -139,7 +138,7 @@ describe('Connection, hand-over to ws', () => {
 
   it('keeps data for ws and stops the sender meanwhile, until somebody reads', async (t) => {
     const { connection, ...h } = new Harness(t);
-    h.arrive({ opcode: 2, payload: Buffer.alloc(70_000) });
+    h.arrive({ opcode: BINARY_FRAME, payload: Buffer.alloc(70_000) });
     await passTurns();
     assert.equal(connection.inputPaused, true);
     const { count } = await h.receive();
@@ -158,7 +157,7 @@ describe('Connection, hand-over to ws', () => {
     assert.throws(() => connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
     h.arriveClose(1000);
     await passTurns();
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
   });
 
   it('can be handed over after any number of control frames', async (t) => {

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, rejectsWith } from './support/connections.js';
+import { failure, Harness, LARGE, rejectsWith } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
 import { PING_FRAME, PONG_FRAME } from './support/frames.js';
-
-const LARGE = 200 * 1024;
 
 describe('Connection, pings', () => {
   it('answers pings with their payload', async (t) => {
     const { socket, ...h } = new Harness(t);
     h.arrive({ opcode: PING_FRAME, payload: 'a' }, { opcode: PING_FRAME });
     await passTurns();
-    assert.deepEqual(socket.sentText, ['10 a', '10 ']);
+    assert.deepEqual(socket.sentText, ['pong a', 'pong ']);
   });
 
   it('answers only the latest ping of a peer that floods and does not read', async (t) => {
@@ -24,7 +22,7 @@ describe('Connection, pings', () => {
     assert.ok(h.connection.bufferedAmount < 200);
     socket.unstall();
     await passTurns();
-    assert.deepEqual(socket.sentText, ['10 first', '10 999']);
+    assert.deepEqual(socket.sentText, ['pong first', 'pong 999']);
   });
 
   it('answers pings while its close frame waits behind data', async (t) => {

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, observe, rejectsWith } from './support/connections.js';
+import { WebSocketState } from '../src/connection/state.js';
+import { failure, Harness, LARGE, observe, rejectsWith } from './support/connections.js';
 import { negotiated, noise } from './support/deflate.js';
 import { passTurns } from './support/fake-socket.js';
-import { PING_FRAME } from './support/frames.js';
-
-const LARGE = 200 * 1024;
+import { CLOSE_FRAME, PING_FRAME } from './support/frames.js';
 
 describe('Connection, sending', () => {
   it('sends in the order of the calls, whatever the size', async (t) => {
@@ -35,7 +34,7 @@ describe('Connection, sending', () => {
     assert.deepEqual(socket.sentText, []);
     socket.unstall();
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1 first', '1 second']);
+    assert.deepEqual(socket.sentText, ['text first', 'text second']);
   });
 
   it('settles a large message when the system has taken it', async (t) => {
@@ -129,7 +128,7 @@ describe('Connection, sending', () => {
     await rejectsWith(h.send('x', { signal: AbortSignal.abort('no') }), 'no');
     await h.send('y', { signal: new AbortController().signal });
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1 y']);
+    assert.deepEqual(socket.sentText, ['text y']);
   });
 
   it('continues a message with the next fragment, lets control frames between, and keeps whole messages out', async (t) => {
@@ -141,7 +140,13 @@ describe('Connection, sending', () => {
     await h.send(Buffer.from('two '), { more: true });
     await h.send('three');
     await Promise.all(whole);
-    assert.deepEqual(socket.sentText.slice(0, 5), ['1+ one ', '10 ping', '0+ two ', '0 three', '1 whole']);
+    assert.deepEqual(socket.sentText.slice(0, 5), [
+      'text+ one ',
+      'pong ping',
+      'continuation+ two ',
+      'continuation three',
+      'text whole',
+    ]);
     assert.equal(socket.sent[5]?.payload.length, LARGE);
   });
 
@@ -178,7 +183,7 @@ describe('Connection, sending', () => {
     await rejectsWith(whole, 'no');
     await h.send('b');
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1+ a', '0 b']);
+    assert.deepEqual(socket.sentText, ['text+ a', 'continuation b']);
   });
 
   it('rejects whole messages that wait when our half is closed within the message before them', async (t) => {
@@ -187,7 +192,7 @@ describe('Connection, sending', () => {
     const rejected = assert.rejects(h.send('whole', { ownMessage: true }), failure('ERR_WEBSOCKET_INVALID_STATE'));
     await h.closeOutput();
     await rejected;
-    assert.deepEqual(socket.sentText, ['1+ a', '8 \x03\xe8']);
+    assert.deepEqual(socket.sentText, ['text+ a', 'close \x03\xe8']);
     assert.equal(h.connection.bufferedAmount, 0);
   });
 
@@ -201,7 +206,7 @@ describe('Connection, sending', () => {
     await assert.rejects(h.send('x'), failure('ERR_WEBSOCKET_INVALID_STATE'));
     await Promise.all(sends);
     assert.equal(socket.destroyed, true);
-    assert.equal(h.connection.state, 6);
+    assert.equal(h.connection.state, WebSocketState.Aborted);
   });
 
   it('keeps to a sendBufferLimit below its own high-water mark', async (t) => {
@@ -250,13 +255,13 @@ describe('Connection, sending', () => {
     const more = h.send(Buffer.alloc(LARGE));
     const closed = h.closeOutput();
     await passTurns();
-    assert.equal(h.connection.state, 2);
+    assert.equal(h.connection.state, WebSocketState.Open);
     await assert.rejects(h.send('x'), /a close frame has been queued, must be Open or CloseReceived/);
     assert.equal(h.connection.trySend('x'), false);
     await assert.rejects(h.connection.ping(undefined, undefined), failure('ERR_WEBSOCKET_INVALID_STATE'));
     socket.unstall();
     await Promise.all([large, more, closed]);
-    assert.equal(socket.sent.at(-1)?.opcode, 8);
+    assert.equal(socket.sent.at(-1)?.opcode, CLOSE_FRAME);
     await assert.rejects(h.send('x'), /state is CloseSent, must be Open or CloseReceived/);
   });
 
@@ -364,7 +369,7 @@ describe('Connection, compressed sending', () => {
       compression: { negotiated: Object.assign(broken, { params: {} }), options: { threshold: 0 } },
     });
     await h.send('plain');
-    assert.deepEqual(socket.sentText, ['1 plain']);
+    assert.deepEqual(socket.sentText, ['text plain']);
   });
 
   it('aborts when the rest of a compressed message cannot be compressed', async (t) => {

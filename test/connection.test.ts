@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, rejectsWith } from './support/connections.js';
+import { WebSocketState } from '../src/connection/state.js';
+import { failure, Harness, LARGE, rejectsWith } from './support/connections.js';
 import { deflated, negotiated } from './support/deflate.js';
 import { FakeSocket, passTurns, until } from './support/fake-socket.js';
-import { clientFrame, PONG_FRAME } from './support/frames.js';
-
-const LARGE = 200 * 1024;
+import { BINARY_FRAME, CONTINUATION, clientFrame, FAULTY_FRAME, PONG_FRAME } from './support/frames.js';
 
 describe('Connection, receiving', () => {
   it('takes what came together with the handshake', async (t) => {
@@ -46,7 +45,7 @@ describe('Connection, receiving', () => {
     controller.abort('no');
     await rejectsWith(read, 'no');
     await rejectsWith(h.receive(undefined, AbortSignal.abort('before')), 'before');
-    h.arrive({ opcode: 0, payload: 'message' });
+    h.arrive({ opcode: CONTINUATION, payload: 'message' });
     assert.equal(await h.message(new AbortController().signal), 'one message');
   });
 
@@ -55,7 +54,7 @@ describe('Connection, receiving', () => {
     const { socket, connection } = h;
     h.arrive('good', { payload: 'bad', rsv: 2 });
     await passTurns();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(await h.receiveText(), 'good');
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_FAULTED', { hresult: 0x83760002 }));
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -81,7 +80,7 @@ describe('Connection, receiving', () => {
       h.arrive(frame);
       await read;
       await passTurns();
-      assert.equal(connection.state, 6);
+      assert.equal(connection.state, WebSocketState.Aborted);
       assert.equal(socket.sent[0]?.payload.readUInt16BE(0), code);
       assert.equal(socket.finSent, true);
     });
@@ -90,7 +89,7 @@ describe('Connection, receiving', () => {
   it('destroys the socket after closeTimeout when the peer does not go after a fault', async (t) => {
     const { socket, ...h } = new Harness(t);
     socket.stall();
-    h.arrive({ opcode: 3 });
+    h.arrive(FAULTY_FRAME);
     await passTurns();
     h.clock.advance(10_000);
     assert.equal(socket.destroyed, true);
@@ -99,7 +98,7 @@ describe('Connection, receiving', () => {
   it('sends no second close frame for a fault behind its own', async (t) => {
     const { socket, ...h } = new Harness(t);
     const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_FAULTED'));
-    h.arrive({ opcode: 3 });
+    h.arrive(FAULTY_FRAME);
     await rejected;
     await passTurns();
     assert.equal(socket.sent.length, 1);
@@ -116,7 +115,7 @@ describe('Connection, receiving', () => {
       await passTurns();
       socket[end]();
       await passTurns();
-      assert.equal(connection.state, 6);
+      assert.equal(connection.state, WebSocketState.Aborted);
       assert.equal(connection.isPeerConnected, false);
       assert.equal(await h.receiveText(), 'last');
       await assert.rejects(h.receive(), lost);
@@ -132,7 +131,7 @@ describe('Connection, receiving', () => {
     await read;
     socket.arriveEnd();
     await passTurns();
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     await h.receive();
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', { hresult: 0x80070026 }));
   });
@@ -141,7 +140,7 @@ describe('Connection, receiving', () => {
     const socket = new FakeSocket();
     socket.destroy();
     const h = new Harness(t, {}, socket);
-    assert.equal(h.connection.state, 6);
+    assert.equal(h.connection.state, WebSocketState.Aborted);
     assert.equal(h.terminated, 1);
     assert.equal(h.clock.pending, 0);
     await assert.rejects(h.receive(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
@@ -163,7 +162,7 @@ describe('Connection, receiving', () => {
     h.arrive('a', 'b', 'c');
     await read;
     assert.deepEqual(order.sort(), ['a', 'b', 'sent']);
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
   });
 
   it('rejects every pending operation on abort', async (t) => {
@@ -184,9 +183,9 @@ describe('Connection, receiving', () => {
   it('passes a million one-byte fragments to a reader of messages in bounded memory and time', async (t) => {
     const { socket, connection, ...h } = new Harness(t);
     const message = h.message();
-    const fragment = clientFrame({ opcode: 0, payload: 'x', fin: false });
+    const fragment = clientFrame({ opcode: CONTINUATION, payload: 'x', fin: false });
     const chunk = Buffer.concat(Array.from({ length: 10_000 }, () => fragment));
-    socket.arrive(clientFrame({ payload: '', opcode: 2, fin: false }));
+    socket.arrive(clientFrame({ payload: '', opcode: BINARY_FRAME, fin: false }));
     const before = process.memoryUsage();
     for (let i = 0; i < 100; i++) {
       socket.arrive(chunk);
@@ -195,7 +194,7 @@ describe('Connection, receiving', () => {
     const after = process.memoryUsage();
     assert.ok(after.rss - before.rss < 200e6, `${after.rss - before.rss} bytes`);
     assert.equal(connection.inputPaused, false);
-    socket.arrive(clientFrame({ opcode: 0, payload: 'y' }));
+    socket.arrive(clientFrame({ opcode: CONTINUATION, payload: 'y' }));
     assert.equal((await message)?.length, 1_000_001);
   });
 
@@ -225,7 +224,7 @@ describe('Connection, receiving', () => {
     h.arrive({ payload: deflated(text), rsv: 4 }, 'plain');
     h.arriveClose(1000);
     await until(() => connection.inputPaused);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     let length = 0;
     for (;;) {
       const { count, endOfMessage } = await h.receive();
@@ -247,7 +246,7 @@ describe('Connection, receiving', () => {
     await read;
     assert.equal(connection.inputPaused, true);
     await assert.rejects(h.close(), failure('ERR_WEBSOCKET_FAULTED'));
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
   });
 
   it('counts bytes and messages in both directions', async (t) => {
@@ -266,12 +265,12 @@ describe('Connection, keep-alive', () => {
     const { socket, connection, ...h } = new Harness(t, settings);
     h.clock.advance(30_000);
     await passTurns();
-    assert.deepEqual(socket.sentText, ['9 ']);
+    assert.deepEqual(socket.sentText, ['ping ']);
     const read = assert.rejects(h.receive(), /silent for 50000 ms.+keepAliveTimeout, which is 20000 ms/);
     h.clock.advance(20_000);
     await read;
     await passTurns();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(h.clock.pending, 0);
   });
 
@@ -282,7 +281,7 @@ describe('Connection, keep-alive', () => {
       h.arrive({ opcode: PONG_FRAME });
       await passTurns();
     }
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
   });
 
   it('does not mistake its own backpressure for death, nor the moment after it', async (t) => {
@@ -294,12 +293,12 @@ describe('Connection, keep-alive', () => {
     // TCP looks for the peer meanwhile.
     assert.equal(socket.tcpKeepAlive, 30_000);
     h.clock.advance(1_000_000);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     // A ping is out, and its time is up in a moment.
     h.clock.advance(29_999 - ((1_000_000 - 30_000) % 20_000));
     await h.receive();
     h.clock.advance(19_999);
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
   });
 
   it('sends no pings once either side has closed, and leaves the end to closeTimeout', async (t) => {
@@ -307,7 +306,7 @@ describe('Connection, keep-alive', () => {
     await h.closeOutput();
     h.clock.advance(1_000_000);
     await passTurns();
-    assert.equal(connection.state, 3);
+    assert.equal(connection.state, WebSocketState.CloseSent);
     assert.equal(socket.sent.length, 1);
     assert.equal(socket.tcpKeepAlive, 30_000);
   });

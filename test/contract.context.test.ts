@@ -2,8 +2,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { WebSocketError, type WebSocketMessage, WebSocketMessageType, webSockets } from '../src/index.js';
+import {
+  WebSocketError,
+  type WebSocketMessage,
+  WebSocketMessageType,
+  WebSocketState,
+  webSockets,
+} from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { BINARY_FRAME } from './support/frames.js';
 import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { KEY, rawUpgrade } from './support/raw-client.js';
 import { isOverHttp2, serve, type TestContext } from './support/servers.js';
@@ -21,7 +28,7 @@ describe('3.1 ASP.NET style', { timeout: 30_000 }, () => {
     states.push(socket.state);
     await socket.closeAsync();
     states.push(socket.state);
-    assert.deepEqual(states, [2, 4, 5]);
+    assert.deepEqual(states, [WebSocketState.Open, WebSocketState.CloseReceived, WebSocketState.Closed]);
   });
 
   it('closeStatus, closeStatusDescription', async (t) => {
@@ -244,7 +251,7 @@ describe('3.3 JavaScript style', { timeout: 30_000 }, () => {
   it('for await', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('text');
-    client.send({ opcode: 2, payload: 'bytes' });
+    client.send({ opcode: BINARY_FRAME, payload: 'bytes' });
     client.close();
     const messages: WebSocketMessage[] = [];
     for await (const message of socket) messages.push(message);

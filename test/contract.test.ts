@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import { WebSocketContext, type WebSocketRequest, WebSocketState, webSockets } from '../src/index.js';
 import { anyFramework, serveApp } from './support/apps.js';
+import { BINARY_FRAME, CONTINUATION, PING_FRAME } from './support/frames.js';
 import { connectWs, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { rawConnect, rawUpgrade } from './support/raw-client.js';
 import { isOverHttp2, serve, type TestContext, urlOf } from './support/servers.js';
@@ -194,7 +195,7 @@ describe('2. Options', { timeout: 30_000 }, () => {
 
   it('receiveBufferLimit: backpressure for what is unread, 1009 for a message', async (t) => {
     const { socket, client } = await openRaw(t, { receiveBufferLimit: 10_000 });
-    client.send({ opcode: 2, payload: Buffer.alloc(20_000) });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(20_000) });
     await assert.rejects(socket.receiveMessageAsync(), { code: 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' });
     assert.equal((await client.nextClose()).code, 1009);
   });
@@ -202,7 +203,7 @@ describe('2. Options', { timeout: 30_000 }, () => {
   it('maxPayload: 1009 for a fragment reader, too', async (t) => {
     const { socket, client } = await openRaw(t, { maxPayload: 10 });
     client.send({ payload: '12345', fin: false });
-    client.send({ payload: '678901', opcode: 0 });
+    client.send({ payload: '678901', opcode: CONTINUATION });
     assert.equal((await socket.receiveAsync()).count, 5);
     await assert.rejects(
       async () => {
@@ -227,7 +228,7 @@ describe('2. Options', { timeout: 30_000 }, () => {
 
   it('keepAliveInterval, keepAliveTimeout: ping when idle, abort without a pong', async (t) => {
     const { socket, client } = await openRaw(t, { keepAliveInterval: 20, keepAliveTimeout: 20 });
-    assert.equal((await client.next()).opcode, 9);
+    assert.equal((await client.next()).opcode, PING_FRAME);
     assert.deepEqual(await socket.closed, { code: 1006, reason: '', wasClean: false });
     const alive = await openWs(t, { keepAliveInterval: 20, keepAliveTimeout: 200 });
     for (let i = 0; i < 3; i++) await once(alive.client, 'ping');

@@ -6,13 +6,13 @@ import type { WebSocketContext } from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { failure, Harness } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
-import { BINARY_FRAME, clientClose, clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
+import { BINARY_FRAME, clientClose, clientFrame, FAULTY_FRAME, PING_FRAME, PONG_FRAME } from './support/frames.js';
 import { openRaw } from './support/open-pair.js';
 import { type RawClient, rawUpgrade } from './support/raw-client.js';
 
 process.env['NODE_ENV'] = 'test';
 
-const LARGE = Buffer.alloc(300_000);
+const BULK = Buffer.alloc(300_000);
 /** Less than what stops a sender whom nobody reads. */
 const MUCH = Buffer.alloc(50_000);
 
@@ -20,7 +20,7 @@ const MUCH = Buffer.alloc(50_000);
 const careless: Readonly<Record<string, (socket: WebSocketContext) => unknown>> = {
   'awaits nothing': (socket) => {
     void socket.sendAsync('a');
-    void socket.sendAsync(LARGE);
+    void socket.sendAsync(BULK);
     void socket.ping();
     void socket.closeOutputAsync(4000);
     void socket.sendAsync('late');
@@ -31,7 +31,7 @@ const careless: Readonly<Record<string, (socket: WebSocketContext) => unknown>> 
   },
   'sends much for ever, from two places': async (socket) => {
     const send = async (): Promise<void> => {
-      while (!socket.signal.aborted) await socket.sendAsync(LARGE).catch(() => {});
+      while (!socket.signal.aborted) await socket.sendAsync(BULK).catch(() => {});
     };
     await Promise.all([send(), send()]);
   },
@@ -57,12 +57,12 @@ const careless: Readonly<Record<string, (socket: WebSocketContext) => unknown>> 
 /** What a client sends before it leaves. */
 const scripts: Readonly<Record<string, readonly Buffer[]>> = {
   'a close': [clientFrame({ payload: 'hello' }), clientClose(1000)],
-  'a fault': [clientFrame({ payload: 'hello' }), clientFrame({ opcode: 3 })],
+  'a fault': [clientFrame({ payload: 'hello' }), clientFrame(FAULTY_FRAME)],
   'a fault behind much': [
     clientFrame({ opcode: BINARY_FRAME, payload: MUCH }),
     clientFrame({ payload: Buffer.of(0xff) }),
   ],
-  'more behind its close': [clientClose(1000), clientFrame({ opcode: PING_FRAME }), LARGE],
+  'more behind its close': [clientClose(1000), clientFrame({ opcode: PING_FRAME }), BULK],
 };
 
 /** How it leaves. */
@@ -165,7 +165,7 @@ describe('Behind a fault', () => {
       h.connection.closeTcp();
       h.connection.closeGracefully(1001, '');
     };
-    h.arrive({ opcode: PONG_FRAME }, { opcode: 3 });
+    h.arrive({ opcode: PONG_FRAME }, FAULTY_FRAME);
     await passTurns();
     assert.equal(h.terminated, 1);
     assert.equal(h.socket.sent.length, 1);

@@ -3,14 +3,13 @@ import { describe, it } from 'node:test';
 import { isDetached } from '../src/connection/detached.js';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { WebSocketState } from '../src/index.js';
-import { failure, Harness, observe } from './support/connections.js';
+import { failure, Harness, LARGE, observe } from './support/connections.js';
 import { negotiated } from './support/deflate.js';
 import { passTurns } from './support/fake-socket.js';
+import { BINARY_FRAME } from './support/frames.js';
 import { nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
-
-const LARGE = 70_000;
 
 interface Resizable extends ArrayBuffer {
   resize(length: number): void;
@@ -75,7 +74,7 @@ describe('bytes that are given away while they wait', () => {
     shrunk.resize(10);
     await rejected;
     await behind;
-    assert.deepEqual(socket.sentText, ['1 before', '1 behind']);
+    assert.deepEqual(socket.sentText, ['text before', 'text behind']);
   });
 
   it('do so within a message that was begun in fragments, and leave the message open', async (t) => {
@@ -90,7 +89,7 @@ describe('bytes that are given away while they wait', () => {
     assert.equal(whole.outcome, 'pending');
     await send('and ended');
     await passTurns();
-    assert.deepEqual(socket.sentText, ['1+ begun ', '0 and ended', '1 a message of its own']);
+    assert.deepEqual(socket.sentText, ['text+ begun ', 'continuation and ended', 'text a message of its own']);
     assert.equal(connection.bufferedAmount, 0);
   });
 
@@ -111,7 +110,7 @@ describe('bytes that are given away while they wait', () => {
     await rejected;
     await end;
     await passTurns();
-    assert.equal(socket.sentText.at(-1), '0 end');
+    assert.equal(socket.sentText.at(-1), 'continuation end');
     assert.equal(connection.bufferedAmount, 0);
   });
 
@@ -192,7 +191,7 @@ describe('bytes that are given away while they wait', () => {
     await socket.sendAsync('');
     await socket.sendAsync(new Uint8Array(0));
     assert.equal((await client.next()).payload.length, 0);
-    assert.equal((await client.next()).opcode, 2);
+    assert.equal((await client.next()).opcode, BINARY_FRAME);
   });
 });
 
@@ -221,6 +220,6 @@ describe('a stream that throws', () => {
     await sent;
     assert.equal(broken.connection.state, WebSocketState.Aborted);
     assert.equal(broken.terminated, 1);
-    assert.deepEqual(other.socket.sentText, ['1 hello']);
+    assert.deepEqual(other.socket.sentText, ['text hello']);
   });
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type WebSocketContext, WebSocketMessageType } from '../src/index.js';
+import { type WebSocketContext, WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
-import { failure, Harness } from './support/connections.js';
+import { failure, Harness, LARGE } from './support/connections.js';
 import { deflated, negotiated } from './support/deflate.js';
 import { passTurns } from './support/fake-socket.js';
 import {
@@ -22,8 +22,6 @@ import type { TestContext } from './support/servers.js';
 
 // The errors that clients provoke are not to fill the output of the tests
 process.env['NODE_ENV'] = 'test';
-
-const LARGE = 200 * 1024;
 
 const text = (payload: string, more: FrameInit = {}): Buffer => clientFrame({ payload, ...more });
 const ping = clientFrame({ opcode: PING_FRAME });
@@ -193,11 +191,11 @@ describe('A fault comes in its order, as the Autobahn test suite wants strictly'
 
 describe('In the turn of a fault', () => {
   const bad = { opcode: 3 };
-  const FAULT = '8 \x03\xea';
+  const FAULT = 'close \x03\xea';
 
   /** What was sent, without the reasons of close frames. */
   function sentOf({ socket }: Harness): string[] {
-    return socket.sentText.map((one) => (one.startsWith('8 ') ? one.slice(0, 4) : one));
+    return socket.sentText.map((one) => (one.startsWith('close ') ? one.slice(0, 8) : one));
   }
 
   it('nothing that is behind it is seen: no message, no ping, no close', async (t) => {
@@ -206,13 +204,13 @@ describe('In the turn of a fault', () => {
     h.arrive('a', bad, 'b', { opcode: PING_FRAME });
     h.arriveClose(1000);
     assert.equal(await read, 'a');
-    assert.equal(h.connection.state, 2);
+    assert.equal(h.connection.state, WebSocketState.Open);
     await h.send('answer');
     const next = assert.rejects(h.message(), failure('ERR_WEBSOCKET_FAULTED'));
     await passTurns();
     await next;
-    assert.deepEqual(sentOf(h), ['1 answer', FAULT]);
-    assert.equal(h.connection.state, 6);
+    assert.deepEqual(sentOf(h), ['text answer', FAULT]);
+    assert.equal(h.connection.state, WebSocketState.Aborted);
     assert.equal(h.connection.closeStatus, undefined);
   });
 
@@ -225,7 +223,7 @@ describe('In the turn of a fault', () => {
     await read;
     const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE)), h.send('last')];
     await passTurns();
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     await assert.rejects(h.send('late'), failure('ERR_WEBSOCKET_INVALID_STATE'));
     socket.unstall();
     await Promise.all(sends);
@@ -244,7 +242,7 @@ describe('In the turn of a fault', () => {
     await read;
     const sent = h.send('x'.repeat(5000));
     await passTurns();
-    assert.equal(h.connection.state, 6);
+    assert.equal(h.connection.state, WebSocketState.Aborted);
     await sent;
     await passTurns();
     const [answer, close] = h.socket.sent;
@@ -296,7 +294,7 @@ describe('In the turn of a fault', () => {
       assert.equal((await client.nextClose()).code, 1002);
       await read;
       assert.deepEqual(await closed, { code: 1006, reason: '', wasClean: false });
-      assert.deepEqual([signal.aborted, socket.state, sockets.connections.size], [true, 6, 0]);
+      assert.deepEqual([signal.aborted, socket.state, sockets.connections.size], [true, WebSocketState.Aborted, 0]);
     }
   });
 
@@ -311,7 +309,7 @@ describe('In the turn of a fault', () => {
       leave(h);
       await read;
       await passTurns();
-      assert.equal(h.connection.state, 6);
+      assert.equal(h.connection.state, WebSocketState.Aborted);
       assert.deepEqual(sentOf(h), sent);
       assert.equal(h.socket.destroyed, true);
       assert.equal(h.terminated, 1);
@@ -324,7 +322,7 @@ describe('In the turn of a fault', () => {
     const closed = assert.rejects(closing.close(1000), failure('ERR_WEBSOCKET_FAULTED'));
     await passTurns();
     await closed;
-    assert.deepEqual(sentOf(closing), ['8 \x03\xe8']);
+    assert.deepEqual(sentOf(closing), ['close \x03\xe8']);
 
     const queued = new Harness(t);
     queued.socket.stall();
@@ -332,7 +330,7 @@ describe('In the turn of a fault', () => {
     queued.arrive(bad);
     const half = queued.closeOutput(1000);
     await passTurns();
-    assert.equal(queued.connection.state, 6);
+    assert.equal(queued.connection.state, WebSocketState.Aborted);
     queued.socket.unstall();
     await Promise.all([...sends, half]);
     assert.deepEqual(queued.socket.sent.at(-1)?.payload, Buffer.of(3, 0xe8));
@@ -354,7 +352,7 @@ describe('In the turn of a fault', () => {
     h.arrive({ rsv: 4, payload: deflated('one') }, { rsv: 4, payload: deflated('two') }, bad);
     await rejected;
     await passTurns();
-    assert.deepEqual(sentOf(h), ['1 one', '1 two', FAULT]);
+    assert.deepEqual(sentOf(h), ['text one', 'text two', FAULT]);
   });
 
   it('a message that is too big for its reader fails, and what stood before it is answered', async (t) => {
@@ -366,7 +364,7 @@ describe('In the turn of a fault', () => {
     h.arrive('small', { opcode: BINARY_FRAME, payload: Buffer.alloc(1001) });
     await rejected;
     await passTurns();
-    assert.deepEqual(sentOf(h), ['1 small', '8 \x03\xf1']);
+    assert.deepEqual(sentOf(h), ['text small', 'close \x03\xf1']);
   });
 });
 

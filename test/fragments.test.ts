@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { complete } from '../src/context/fragments.js';
 import { type CompletionCallback, WebSocketError, WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { BINARY_FRAME, CONTINUATION, TEXT_FRAME } from './support/frames.js';
 import { nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -23,8 +24,8 @@ describe('readFragment', { timeout: 20_000 }, () => {
   it('tells what was read, its type and whether it is final', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'text', fin: false });
-    client.send({ opcode: 0 });
-    client.send({ opcode: 2, payload: Buffer.of(7) });
+    client.send({ opcode: CONTINUATION });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.of(7) });
     const first = await socket.readFragment();
     assert.deepEqual(first, {
       data: Buffer.from('text'),
@@ -274,7 +275,7 @@ describe('cancelOutstandingIO', { timeout: 20_000 }, () => {
     for (;;) {
       const { fin, opcode, payload } = await client.next();
       assert(fin);
-      if (opcode === 1) {
+      if (opcode === TEXT_FRAME) {
         assert.equal(payload.toString(), 'behind');
         break;
       }

@@ -3,11 +3,10 @@ import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupMessage, NO_BACKPLANE } from '../src/groups/group-backplane.js';
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
+import { LARGE } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
 import { CLOSE_FRAME, clientClose, clientFrame } from './support/frames.js';
 import { type FakeMember, Hall } from './support/members.js';
-
-const LARGE = 200 * 1024;
 
 /** What members have got, as text; what is longer than 20 bytes by its length. */
 function got(...members: FakeMember[]): string[][] {
@@ -247,7 +246,14 @@ describe('Groups, sending', () => {
       assert.deepEqual(result, { members: 3, skipped: 0, backplane: 'none' });
     }
     for (const { socket } of members) {
-      assert.deepEqual(socket.sentText, ['1 text', '2 bytes', '1 as text', '2 as bytes', '2 BA', '1 ']);
+      assert.deepEqual(socket.sentText, [
+        'text text',
+        'binary bytes',
+        'text as text',
+        'binary as bytes',
+        'binary BA',
+        'text ',
+      ]);
     }
     assert.deepEqual(stranger.socket.sent, []);
   });
@@ -287,7 +293,7 @@ describe('Groups, sending', () => {
     for (const { socket } of members) {
       socket.unstall();
       await passTurns(10);
-      assert.deepEqual(socket.sentText.slice(0, 2), ['1 .', '2 before']);
+      assert.deepEqual(socket.sentText.slice(0, 2), ['text .', 'binary before']);
       assert.deepEqual(socket.sent[2]?.payload, Buffer.alloc(LARGE, 1));
     }
   });
@@ -342,11 +348,18 @@ describe('Groups, sending', () => {
     await member.context.sendAsync('b', { endOfMessage: false });
     await hall.group('room').sendAsync('newer', { latest: 'key' });
     await passTurns();
-    assert.deepEqual(member.socket.sentText, ['1+ a', '0+ b']);
+    assert.deepEqual(member.socket.sentText, ['text+ a', 'continuation+ b']);
     await member.context.sendAsync('c');
     await member.context.sendAsync('next');
     await passTurns();
-    assert.deepEqual(member.socket.sentText, ['1+ a', '0+ b', '0 c', '1 whole', '1 newer', '1 next']);
+    assert.deepEqual(member.socket.sentText, [
+      'text+ a',
+      'continuation+ b',
+      'continuation c',
+      'text whole',
+      'text newer',
+      'text next',
+    ]);
   });
 
   it('drops what waits for the end of a message that our close cuts off', async (t) => {
@@ -550,7 +563,7 @@ describe('Groups, closing', () => {
     assert.deepEqual([...hall.group('room').members], [excepted.context]);
     for (const { context, socket } of [a, b]) {
       assert.equal(context.state, WebSocketState.CloseSent);
-      assert.deepEqual(socket.sentText, ['1 bye', '8 \x0f\xa1kicked']);
+      assert.deepEqual(socket.sentText, ['text bye', 'close \x0f\xa1kicked']);
       socket.arrive(clientFrame({ payload: 'last words' }), clientClose(4001));
       assert.equal(await context.receiveMessageAsync(), 'last words');
       assert.equal(await context.receiveMessageAsync(), undefined);
@@ -568,8 +581,8 @@ describe('Groups, closing', () => {
     assert.equal((await hall.all.sendAsync('too late')).members, 0);
     slow.socket.unstall();
     await passTurns();
-    assert.deepEqual(slow.socket.sentText, ['1 .', '1 waits', '8 \x03\xe8']);
-    assert.deepEqual(fast.socket.sentText, ['1 waits', '8 \x03\xe8']);
+    assert.deepEqual(slow.socket.sentText, ['text .', 'text waits', 'close \x03\xe8']);
+    assert.deepEqual(fast.socket.sentText, ['text waits', 'close \x03\xe8']);
   });
 
   it('refuses what cannot be sent, and closes nobody', async (t) => {
@@ -585,7 +598,7 @@ describe('Groups, closing', () => {
     });
     assert.equal(member.context.state, WebSocketState.Open);
     await room.closeAsync(1005);
-    assert.deepEqual(member.socket.sentText, ['8 ']);
+    assert.deepEqual(member.socket.sentText, ['close ']);
   });
 });
 

@@ -19,7 +19,7 @@ import express from 'express';
 import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../src/index.js';
 import { anyFramework, eventually, type TestApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
-import { clientClose, clientFrame } from './support/frames.js';
+import { BINARY_FRAME, clientClose, clientFrame } from './support/frames.js';
 import { freePort } from './support/free-port.js';
 import { connectRequest, http2Session } from './support/http2-tunnel.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
@@ -251,7 +251,7 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
       app.use('/echo', sockets.handler(echo));
     });
     const unread = await open(session, '/unread');
-    for (let i = 0; i < 64; i++) unread.write(clientFrame({ opcode: 2, payload: Buffer.alloc(1 << 16) }));
+    for (let i = 0; i < 64; i++) unread.write(clientFrame({ opcode: BINARY_FRAME, payload: Buffer.alloc(1 << 16) }));
     // More than maxSessionMemory of Node (10 MB) waits for these
     for (let i = 0; i < 30; i++) await open(session, '/push');
     const stream = await open(session, '/echo');

@@ -15,6 +15,7 @@ import {
 } from '../src/index.js';
 import { anyFramework, eventually, serveApp, type TestApp } from './support/apps.js';
 import { failure, observe, rejectsWith } from './support/connections.js';
+import { BINARY_FRAME, TEXT_FRAME } from './support/frames.js';
 import { connectWs, nextClose, nextMessage, openRaw } from './support/open-pair.js';
 import { unhandledIn } from './support/rejections.js';
 
@@ -260,7 +261,7 @@ describe('an invalid JSON message', { timeout: 20_000 }, () => {
   const cases: ReadonlyArray<readonly [what: string, message: { payload: string | Buffer; opcode?: number }]> = [
     ['is not JSON', { payload: '{"user":' }],
     ['is empty', { payload: '' }],
-    ['is binary', { payload: Buffer.from('1'), opcode: 2 }],
+    ['is binary', { payload: Buffer.from('1'), opcode: BINARY_FRAME }],
   ];
   for (const [what, message] of cases) {
     it(`that ${what} closes with 1007`, async (t) => {
@@ -323,7 +324,7 @@ describe('an invalid JSON message', { timeout: 20_000 }, () => {
   it("is passed over with 'skip'", async (t) => {
     const { socket, client } = await openRaw(t);
     for (const text of ['1', 'x', '"y"', '2']) client.send(text);
-    client.send({ opcode: 2, payload: '3' });
+    client.send({ opcode: BINARY_FRAME, payload: '3' });
     client.close();
     assert.deepEqual(await received(socket.json({ receive: z.number(), invalid: 'skip' })), [1, 2]);
   });
@@ -337,7 +338,7 @@ describe('an invalid JSON message', { timeout: 20_000 }, () => {
       await on.sendAsync(`no: ${issues[0]?.message}`);
     };
     client.send('"x"');
-    client.send({ opcode: 2, payload: Buffer.of(7) });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.of(7) });
     client.send('1');
     const receive = z.number({ error: 'give me a number' });
     assert.equal(await socket.json({ receive, invalid }).receiveAsync(), 1);
@@ -577,5 +578,5 @@ describe('the options of socket.json()', () => {
 });
 
 function textFrame(payload: string): object {
-  return { fin: true, rsv: 0, opcode: 1, masked: false, payload: Buffer.from(payload) };
+  return { fin: true, rsv: 0, opcode: TEXT_FRAME, masked: false, payload: Buffer.from(payload) };
 }

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import createError from 'http-errors';
 import { type WebSocketContext, webSockets } from '../src/index.js';
 import { eventually } from './support/apps.js';
-import { BINARY_FRAME, clientClose, clientFrame } from './support/frames.js';
+import { BINARY_FRAME, clientClose, clientFrame, FAULTY_FRAME } from './support/frames.js';
 import { requestBytes } from './support/raw-client.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -71,7 +71,7 @@ const plans: Readonly<Record<string, Plan>> = {
     },
   },
   'the client breaks the protocol': {
-    early: clientFrame({ opcode: 3 }),
+    early: clientFrame(FAULTY_FRAME),
     handler: (socket) => socket.receiveAsync(),
   },
   'the client sends a message that is too big': {

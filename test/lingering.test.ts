@@ -3,7 +3,15 @@ import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { type WebSocketContext, type WebSocketOptions, WebSocketState } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
-import { BINARY_FRAME, clientClose, clientFrame, PING_FRAME, parseFrames } from './support/frames.js';
+import {
+  BINARY_FRAME,
+  CLOSE_FRAME,
+  clientClose,
+  clientFrame,
+  FAULTY_FRAME,
+  PING_FRAME,
+  parseFrames,
+} from './support/frames.js';
 import { collectGarbage } from './support/memory.js';
 import { openRaw } from './support/open-pair.js';
 import { type RawClient, rawUpgrade } from './support/raw-client.js';
@@ -66,7 +74,7 @@ describe('Behind the close frames, a client that reads late', { timeout: 20_000 
   }
 
   for (const [what, code, bad] of [
-    ['breaks the protocol', 1002, clientFrame({ opcode: 3 })],
+    ['breaks the protocol', 1002, clientFrame(FAULTY_FRAME)],
     ['sends what is not UTF-8', 1007, clientFrame({ payload: Buffer.of(0xc0) })],
     ['sends a message that is too long', 1009, clientFrame({ payload: 'x'.repeat(MIB + 1) })],
   ] as const) {
@@ -82,7 +90,7 @@ describe('Behind the close frames, a client that reads late', { timeout: 20_000 
       client.socket.resume();
       const received = await client.readToEnd();
       const last = parseFrames(received).frames.at(-1);
-      assert.equal(last?.opcode, 8);
+      assert.equal(last?.opcode, CLOSE_FRAME);
       assert.equal(last.payload.readUInt16BE(0), code);
       client.end();
       await once(client.socket, 'close');

@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
-import { KeepAlive } from '../src/connection/keep-alive.js';
 import { WebSocketState } from '../src/index.js';
-import { type JoinedGroup, Member, type MemberHost } from '../src/member.js';
-import { QUIET } from './support/connections.js';
+import type { JoinedGroup, Member } from '../src/member.js';
 import { FakeSocket } from './support/fake-socket.js';
+import { makeMember } from './support/members.js';
 
 /** A member of nothing, and what it reports. */
 function enter(socket: FakeSocket, onTerminated: (member: Member) => void = () => {}): Member {
-  const host: MemberHost = {
-    requestedProtocols: () => [],
-    onCallbackError: () => {},
+  return makeMember(socket, {
     groups: {
       join: (member, name) => {
         member.groups = [...member.groups, { name }];
@@ -25,22 +21,8 @@ function enter(socket: FakeSocket, onTerminated: (member: Member) => void = () =
         member.groups = [];
       },
     },
-    openWs: () => {
-      throw new Error('No ws here');
-    },
     onTerminated,
-  };
-  return new Member(
-    {
-      host,
-      request: { socket } as unknown as IncomingMessage,
-      items: {},
-      receivedAt: 0,
-      subProtocol: undefined,
-      compression: undefined,
-    },
-    { socket, head: Buffer.alloc(0), settings: QUIET, keepAlive: new KeepAlive() },
-  );
+  });
 }
 
 describe('Member', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type WebSocketMessage, WebSocketState } from '../src/index.js';
+import { BINARY_FRAME, CONTINUATION, TEXT_FRAME } from './support/frames.js';
 import { openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -9,8 +10,8 @@ describe('for await', { timeout: 20_000 }, () => {
   it('gives text as strings and binary as Buffers, whole, and ends at the close of the peer', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'grü', fin: false });
-    client.send({ payload: 'ezi', opcode: 0 });
-    client.send({ opcode: 2, payload: Buffer.of(1, 2) });
+    client.send({ payload: 'ezi', opcode: CONTINUATION });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.of(1, 2) });
     client.send('');
     client.close(1000);
     const messages: WebSocketMessage[] = [];
@@ -23,7 +24,7 @@ describe('for await', { timeout: 20_000 }, () => {
     const { socket, client } = await openRaw(t);
     const bytes = Buffer.from('€');
     client.send({ payload: bytes.subarray(0, 1), fin: false });
-    client.send({ payload: bytes.subarray(1), opcode: 0 });
+    client.send({ payload: bytes.subarray(1), opcode: CONTINUATION });
     for await (const message of socket) {
       assert.equal(message, '€');
       break;
@@ -75,7 +76,7 @@ describe('for await', { timeout: 20_000 }, () => {
   it('throws on a fault of the peer', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('good');
-    client.send({ opcode: 1, payload: Buffer.of(0xff) });
+    client.send({ opcode: TEXT_FRAME, payload: Buffer.of(0xff) });
     const seen: WebSocketMessage[] = [];
     await assert.rejects(
       async () => {
@@ -98,7 +99,7 @@ describe('for await', { timeout: 20_000 }, () => {
 
   it('throws for a message longer than receiveBufferLimit, which closes with 1009', async (t) => {
     const { socket, client } = await openRaw(t, { receiveBufferLimit: 1000 });
-    client.send({ opcode: 2, payload: Buffer.alloc(2000) });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(2000) });
     await assert.rejects(
       async () => {
         for await (const _ of socket);
@@ -134,7 +135,7 @@ describe('receiveMessageAsync', { timeout: 20_000 }, () => {
   it('takes turns with receiveAsync', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'ab', fin: false });
-    client.send({ payload: 'cd', opcode: 0 });
+    client.send({ payload: 'cd', opcode: CONTINUATION });
     client.send('next');
     assert.equal((await socket.receiveAsync(Buffer.alloc(1))).data.toString(), 'a');
     assert.equal(await socket.receiveMessageAsync(), 'bcd');
@@ -149,7 +150,7 @@ describe('receiveMessageAsync', { timeout: 20_000 }, () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
     controller.abort('enough');
     await assert.rejects(cancelled, (reason) => reason === 'enough');
-    client.send({ payload: 'second', opcode: 0 });
+    client.send({ payload: 'second', opcode: CONTINUATION });
     assert.equal(await socket.receiveMessageAsync(), 'first second');
   });
 

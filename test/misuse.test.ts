@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { BINARY_FRAME, CONTINUATION, PING_FRAME } from './support/frames.js';
 import { type FramePeer, openRaw } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -62,9 +63,9 @@ const methods = [
 const clientActions: ReadonlyArray<(client: FramePeer) => void> = [
   (client) => client.send('text'),
   (client) => client.send({ payload: 'begun', fin: false }),
-  (client) => client.send({ payload: 'ended', opcode: 0 }),
-  (client) => client.send({ opcode: 2, payload: Buffer.alloc(3000) }),
-  (client) => client.send({ opcode: 9, payload: 'ping' }),
+  (client) => client.send({ payload: 'ended', opcode: CONTINUATION }),
+  (client) => client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(3000) }),
+  (client) => client.send({ opcode: PING_FRAME, payload: 'ping' }),
   (client) => client.close(1000),
   (client) => client.raw.socket.pause(),
   (client) => client.raw.socket.resume(),

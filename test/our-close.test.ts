@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failure, Harness, rejectsWith } from './support/connections.js';
+import { WebSocketState } from '../src/connection/state.js';
+import { failure, Harness, LARGE, rejectsWith } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
-
-const LARGE = 200 * 1024;
+import { CLOSE_FRAME } from './support/frames.js';
 
 describe('OurClose', () => {
   it('joins a second close to the first', async (t) => {
@@ -34,7 +34,7 @@ describe('OurClose', () => {
       socket.sent.map(({ opcode }) => opcode),
       [2, 2, 1],
     );
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     assert.equal(h.clock.pending, 0);
   });
 
@@ -51,7 +51,7 @@ describe('OurClose', () => {
     first.abort('first');
     await rejectsWith(cancelled, 'first');
     await rejectsWith(alsoCancelled, 'third');
-    assert.equal(connection.state, 2);
+    assert.equal(connection.state, WebSocketState.Open);
     socket.unstall();
     await Promise.all(sends);
     h.arriveClose(1000);
@@ -65,7 +65,7 @@ describe('OurClose', () => {
     await passTurns();
     controller.abort('no');
     await rejectsWith(closed, 'no');
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(socket.destroyed, true);
     assert.deepEqual(connection.closeInfo, { code: 1006, reason: '', wasClean: false });
   });
@@ -76,7 +76,7 @@ describe('OurClose', () => {
     await rejectsWith(h.closeOutput(1000, AbortSignal.abort('no')), 'no');
     await passTurns();
     assert.deepEqual(socket.sentText, []);
-    assert.equal(h.connection.state, 2);
+    assert.equal(h.connection.state, WebSocketState.Open);
   });
 
   it('withdraws a cancelled closeOutput that waits, and rejects one that does not get out', async (t) => {
@@ -91,13 +91,13 @@ describe('OurClose', () => {
     socket.takeWaiting();
     await passTurns();
     const rejected = h.closeOutput(1000, second.signal);
-    assert.equal(connection.state, 3);
+    assert.equal(connection.state, WebSocketState.CloseSent);
     second.abort('second');
     await rejectsWith(rejected, 'second');
     socket.unstall();
     await Promise.all(sends);
     await passTurns();
-    assert.equal(socket.sent.at(-1)?.opcode, 8);
+    assert.equal(socket.sent.at(-1)?.opcode, CLOSE_FRAME);
   });
 
   it('aborts when the peer does not acknowledge within closeTimeout', async (t) => {
@@ -105,10 +105,10 @@ describe('OurClose', () => {
     const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT', { hresult: 0x800705b4 }));
     await passTurns();
     h.clock.advance(9_999);
-    assert.equal(connection.state, 3);
+    assert.equal(connection.state, WebSocketState.CloseSent);
     h.clock.advance(1);
     await rejected;
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     assert.equal(socket.destroyed, true);
     await passTurns();
     assert.equal(h.clock.pending, 0);
@@ -135,8 +135,8 @@ describe('OurClose', () => {
   });
 
   for (const [given, sent] of [
-    [[4001, 'why'], '8 \x0f\xa1why'],
-    [[], '8 '],
+    [[4001, 'why'], 'close \x0f\xa1why'],
+    [[], 'close '],
   ] as Array<[[code?: number, reason?: string], string]>) {
     it(`acknowledges with the peer's own code, ${given[0] ?? 'none'}, closeTimeout after the last read or write`, async (t) => {
       const { socket, connection, ...h } = new Harness(t, { closeTimeout: 100 });
@@ -153,11 +153,11 @@ describe('OurClose', () => {
       h.clock.advance(60);
       connection.trySend('y');
       h.clock.advance(60);
-      assert.equal(connection.state, 4);
+      assert.equal(connection.state, WebSocketState.CloseReceived);
       h.clock.advance(40);
-      assert.equal(connection.state, 5);
+      assert.equal(connection.state, WebSocketState.Closed);
       await passTurns();
-      assert.deepEqual(socket.sentText, ['1 x', '1 y', sent]);
+      assert.deepEqual(socket.sentText, ['text x', 'text y', sent]);
       assert.equal(socket.finSent, true);
     });
   }
@@ -172,9 +172,9 @@ describe('OurClose', () => {
     h.arriveClose(1000);
     await passTurns();
     h.clock.advance(100);
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, WebSocketState.CloseReceived);
     h.clock.advance(100);
-    assert.equal(connection.state, 6);
+    assert.equal(connection.state, WebSocketState.Aborted);
     await Promise.all(lost);
   });
 
@@ -186,7 +186,7 @@ describe('OurClose', () => {
     const closed = h.closeOutput();
     h.arriveClose(1000);
     await passTurns();
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, WebSocketState.CloseReceived);
     h.clock.advance(60);
     socket.takeWaiting();
     await passTurns();
@@ -194,8 +194,8 @@ describe('OurClose', () => {
     socket.unstall();
     await Promise.all([...sends, closed]);
     await passTurns();
-    assert.equal(connection.state, 5);
-    assert.equal(socket.sent.filter(({ opcode }) => opcode === 8).length, 1);
+    assert.equal(connection.state, WebSocketState.Closed);
+    assert.equal(socket.sent.filter(({ opcode }) => opcode === CLOSE_FRAME).length, 1);
   });
 
   it('gives the application its time again when it cancels an acknowledgement that waits', async (t) => {
@@ -213,9 +213,9 @@ describe('OurClose', () => {
     await Promise.all(sends);
     await h.send('x');
     h.clock.advance(99);
-    assert.equal(connection.state, 4);
+    assert.equal(connection.state, WebSocketState.CloseReceived);
     h.clock.advance(1);
-    assert.equal(connection.state, 5);
+    assert.equal(connection.state, WebSocketState.Closed);
   });
 
   it('resolves the close of a peer that is gone before it takes the acknowledgement', async (t) => {
@@ -227,11 +227,11 @@ describe('OurClose', () => {
     const sent = assert.rejects(h.send(Buffer.alloc(50_000)), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
     const closed = h.close();
     await passTurns();
-    assert.equal(h.connection.state, 5);
+    assert.equal(h.connection.state, WebSocketState.Closed);
     socket.reset();
     await closed;
     await sent;
-    assert.equal(h.connection.state, 5);
+    assert.equal(h.connection.state, WebSocketState.Closed);
     await passTurns();
     assert.equal(h.clock.pending, 0);
   });

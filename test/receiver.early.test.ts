@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { Receiver } from '../src/connection/receiving/receiver.js';
 import { wholeMessage } from '../src/context/messages.js';
 import { QUIET } from './support/connections.js';
-import { clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
+import { BINARY_FRAME, clientFrame, PING_FRAME, PONG_FRAME } from './support/frames.js';
 
 const nothing = (): void => {};
 
@@ -29,7 +29,7 @@ function start(receiveBufferLimit = QUIET.receiveBufferLimit) {
   return { events, receiver, read: () => receiver.read(wholeMessage, undefined) };
 }
 
-const data = (length: number): Buffer => clientFrame({ opcode: 2, payload: Buffer.alloc(length) });
+const data = (length: number): Buffer => clientFrame({ opcode: BINARY_FRAME, payload: Buffer.alloc(length) });
 
 describe('early input', () => {
   it('is kept as it came, until somebody takes or forgets it', async () => {

@@ -7,7 +7,16 @@ import { WebSocketError } from '../src/errors.js';
 import { failure, rejectsWith } from './support/connections.js';
 import { deflated, negotiated, noise } from './support/deflate.js';
 import { passTurns, until } from './support/fake-socket.js';
-import { clientClose, clientFrame, type FrameInit, PING_FRAME, PONG_FRAME } from './support/frames.js';
+import {
+  BINARY_FRAME,
+  CONTINUATION,
+  clientClose,
+  clientFrame,
+  FAULTY_FRAME,
+  type FrameInit,
+  PING_FRAME,
+  PONG_FRAME,
+} from './support/frames.js';
 
 const fragment: ReadKind<string> = {
   take: (pieces) => {
@@ -76,14 +85,14 @@ describe('Receiver', () => {
     assert.equal(await read, 'close');
     const faulty = start();
     const rejected = assert.rejects(faulty.receiver.read(fragment, undefined), failure('ERR_WEBSOCKET_FAULTED'));
-    faulty.push({ opcode: 3 });
+    faulty.push(FAULTY_FRAME);
     await rejected;
     assert.deepEqual(faulty.calls, ['fault 1002']);
   });
 
   it('lets readers have what stands before a fault until the turn is over', async () => {
     const { calls, receiver, push } = start();
-    push('a', 'b', { opcode: 3 }, 'behind');
+    push('a', 'b', FAULTY_FRAME, 'behind');
     assert.equal(receiver.hasFault, true);
     assert.deepEqual(
       [await receiver.read(wholeMessage, undefined), await receiver.read(wholeMessage, undefined)],
@@ -96,11 +105,11 @@ describe('Receiver', () => {
 
   it('reports no fault when receiver has ended otherwise in its turn, which was for that fault', async () => {
     const failed = start();
-    failed.push({ opcode: 3 });
+    failed.push(FAULTY_FRAME);
     failed.receiver.fail(lost());
     await assert.rejects(failed.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_FAULTED'));
     const aborted = start();
-    aborted.push({ opcode: 3 });
+    aborted.push(FAULTY_FRAME);
     aborted.receiver.abort(lost());
     aborted.receiver.whenInflated(() => aborted.calls.push('afterwards'));
     await passTurns();
@@ -147,14 +156,14 @@ describe('Receiver', () => {
     const good = start();
     good.push(
       { payload: euro.subarray(0, 1), fin: false },
-      { opcode: 0, payload: euro.subarray(1), fin: false },
+      { opcode: CONTINUATION, payload: euro.subarray(1), fin: false },
       {
-        opcode: 0,
+        opcode: CONTINUATION,
         payload: '!',
       },
     );
     assert.equal(await good.receiver.read(wholeMessage, undefined), '€!');
-    for (const last of [{ opcode: 0, payload: 'x', fin: false }, { opcode: 0 }]) {
+    for (const last of [{ opcode: CONTINUATION, payload: 'x', fin: false }, { opcode: CONTINUATION }]) {
       const { calls, push } = start();
       push({ payload: euro.subarray(0, 1), fin: false }, last);
       assert.deepEqual(calls, []);
@@ -162,7 +171,7 @@ describe('Receiver', () => {
       assert.deepEqual(calls, ['fault 1007']);
     }
     const binary = start();
-    binary.push({ opcode: 2, payload: Buffer.of(0xff) });
+    binary.push({ opcode: BINARY_FRAME, payload: Buffer.of(0xff) });
     assert.deepEqual(binary.calls, []);
   });
 
@@ -222,8 +231,8 @@ describe('Receiver, compressed', () => {
   it('stops the sender when more waits to be inflated than is inflated at once', async () => {
     const { calls, receiver, push } = start(10_000_000, compression());
     const data = noise(100_000);
-    push({ opcode: 2, payload: deflated(data), rsv: 4 });
-    push({ opcode: 2, payload: deflated(data), rsv: 4 });
+    push({ opcode: BINARY_FRAME, payload: deflated(data), rsv: 4 });
+    push({ opcode: BINARY_FRAME, payload: deflated(data), rsv: 4 });
     assert.deepEqual(calls, ['pause']);
     assert.ok(receiver.bytesHeld > 100_000);
     assert.deepEqual(await receiver.read(wholeMessage, undefined), data);
@@ -233,7 +242,7 @@ describe('Receiver, compressed', () => {
 
   it('pauses inflating with the sender', async () => {
     const { calls, receiver, push } = start(20_000, compression());
-    push({ opcode: 2, payload: deflated(Buffer.alloc(1_000_000)), rsv: 4 });
+    push({ opcode: BINARY_FRAME, payload: deflated(Buffer.alloc(1_000_000)), rsv: 4 });
     await until(() => calls.length > 0);
     await passTurns(10);
     assert.ok(receiver.bytesHeld < 200_000);

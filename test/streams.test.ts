@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type WebSocketMessage, WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { BINARY_FRAME, FAULTY_FRAME } from './support/frames.js';
 import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -13,7 +14,7 @@ describe('readable', { timeout: 20_000 }, () => {
     const { socket, client } = await openRaw(t);
     assert.equal(socket.readable, socket.readable);
     client.send('text');
-    client.send({ opcode: 2, payload: Buffer.of(1) });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.of(1) });
     client.close();
     const messages: WebSocketMessage[] = [];
     for await (const message of socket.readable) messages.push(message);
@@ -35,9 +36,9 @@ describe('readable', { timeout: 20_000 }, () => {
     const reader = socket.readable.getReader();
     const messages = 256;
     const length = 32 * 1024;
-    client.send({ opcode: 2, payload: Buffer.alloc(length) });
+    client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(length) });
     await reader.read();
-    for (let i = 1; i < messages; i++) client.send({ opcode: 2, payload: Buffer.alloc(length) });
+    for (let i = 1; i < messages; i++) client.send({ opcode: BINARY_FRAME, payload: Buffer.alloc(length) });
     await pause(100);
     const held = req.socket.bytesRead;
     assert(held < 1024 * 1024, `${held} bytes were taken from the system for a reader that waits`);
@@ -226,7 +227,7 @@ describe('pipeTo', { timeout: 20_000 }, () => {
     to.client.raw.socket.pause();
     const piped = from.socket.readable.pipeTo(to.socket.writable);
     const chunk = Buffer.alloc(64 * 1024);
-    for (let i = 0; i < 512; i++) from.client.send({ opcode: 2, payload: chunk });
+    for (let i = 0; i < 512; i++) from.client.send({ opcode: BINARY_FRAME, payload: chunk });
     for (let before = -1; before !== from.req.socket.bytesRead; ) {
       before = from.req.socket.bytesRead;
       await pause(50);
@@ -299,7 +300,7 @@ describe('streams that nobody looks after', { timeout: 20_000 }, () => {
       if (end === 'abort') socket.abort();
       else if (end === 'reset') client.raw.reset();
       else if (end === 'close') client.close();
-      else client.send({ opcode: 7 });
+      else client.send(FAULTY_FRAME);
       if (end === 'close') await socket.closeAsync();
       await eventually(() => socket.state >= WebSocketState.Closed);
       reader.releaseLock();

@@ -89,7 +89,7 @@ describe('Transport', () => {
   it('writes a batch of several pieces in one call, and says whether the system has taken it', async () => {
     const { socket, reports, transport } = start();
     assert.equal(transport.write(batch('\x81\x01', 'a', '\x81\x00')), true);
-    assert.deepEqual([socket.writes, socket.sentText], [1, ['1 a', '1 ']]);
+    assert.deepEqual([socket.writes, socket.sentText], [1, ['text a', 'text ']]);
     await passTurns();
     assert.deepEqual(reports, []);
     socket.stall();
@@ -215,7 +215,7 @@ describe('Transport', () => {
       socket.unstall();
       await passTurns();
       assert.equal(socket.destroyed, true);
-      assert.deepEqual(socket.sentText, ['1 a']);
+      assert.deepEqual(socket.sentText, ['text a']);
 
       const another = start();
       another.transport.destroy();

@@ -7,6 +7,7 @@ import { type WebSocketContext, WebSocketMessageType, WebSocketState } from '../
 import { anyFramework, eventually, type Middleware, serveApp } from './support/apps.js';
 import { Harness, observe } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
+import { FAULTY_FRAME } from './support/frames.js';
 import { connectWs, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -284,7 +285,7 @@ describe('A close that nobody can see', () => {
     h.arriveClose(4001, 'why');
     await passTurns();
     assert.equal(connection.state, WebSocketState.Closed);
-    assert.deepEqual(socket.sentText, ['8 \x0f\xa1why']);
+    assert.deepEqual(socket.sentText, ['close \x0f\xa1why']);
     assert.deepEqual([await h.message(), await h.receiveText(), await h.message()], ['a', 'b', undefined]);
   });
 
@@ -292,7 +293,7 @@ describe('A close that nobody can see', () => {
     const { socket, ...h } = new Harness(t);
     h.arriveClose();
     await passTurns();
-    assert.deepEqual(socket.sentText, ['8 ']);
+    assert.deepEqual(socket.sentText, ['close ']);
   });
 
   it('is left to whoever begins to read in its turn', async (t) => {
@@ -314,7 +315,7 @@ describe('A close that nobody can see', () => {
       await h[answer](4002);
       await passTurns();
       assert.equal(connection.state, WebSocketState.Closed);
-      assert.deepEqual(socket.sentText, ['8 \x0f\xa2']);
+      assert.deepEqual(socket.sentText, ['close \x0f\xa2']);
     }
   });
 
@@ -459,7 +460,7 @@ describe('closing', { timeout: 20_000 }, () => {
       void sockets.close({ timeout: 1000 });
     },
     'the server aborts': ({ socket }) => socket.abort(),
-    'the client breaks the protocol': ({ client }) => client.send({ opcode: 3 }),
+    'the client breaks the protocol': ({ client }) => client.send(FAULTY_FRAME),
     'the client is lost': ({ client }) => client.raw.reset(),
   };
   for (const [what, begin] of Object.entries(beginnings)) {

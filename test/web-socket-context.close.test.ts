@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { eventually } from './support/apps.js';
+import { FAULTY_FRAME } from './support/frames.js';
 import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -258,7 +259,7 @@ describe('signal and closed', { timeout: 20_000 }, () => {
     ['closes TCP', ({ socket }) => socket.closeTcpConnection(), { code: 1006, reason: '', wasClean: false }],
     ['is reset', ({ client }) => client.raw.reset(), { code: 1006, reason: '', wasClean: false }],
     ['sees FIN without a close frame', ({ client }) => client.raw.end(), { code: 1006, reason: '', wasClean: false }],
-    ['sees a protocol error', ({ client }) => client.send({ opcode: 3 }), { code: 1006, reason: '', wasClean: false }],
+    ['sees a protocol error', ({ client }) => client.send(FAULTY_FRAME), { code: 1006, reason: '', wasClean: false }],
     [
       'is a WebSocket of ws that closes',
       async ({ socket, client }) => {

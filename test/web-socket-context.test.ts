@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import { WebSocketContext, WebSocketError, WebSocketMessageType, WebSocketState } from '../src/index.js';
+import { BINARY_FRAME, CONTINUATION, PING_FRAME, PONG_FRAME } from './support/frames.js';
 import { nextMessage, openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -15,8 +16,8 @@ describe('receiveAsync', { timeout: 20_000 }, () => {
   it('gives what has arrived, with its type and where the message ends', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'hel', fin: false });
-    client.send({ payload: 'lo', opcode: 0 });
-    client.send({ payload: Buffer.of(1, 2), opcode: 2 });
+    client.send({ payload: 'lo', opcode: CONTINUATION });
+    client.send({ payload: Buffer.of(1, 2), opcode: BINARY_FRAME });
     assert.deepEqual(await socket.receiveAsync(), {
       data: Buffer.from('hel'),
       count: 3,
@@ -64,7 +65,7 @@ describe('receiveAsync', { timeout: 20_000 }, () => {
   it('reports the end of an empty final frame to a zero-length buffer, and consumes it', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'a', fin: false });
-    client.send({ opcode: 0 });
+    client.send({ opcode: CONTINUATION });
     client.send('next');
     await socket.receiveAsync();
     const end = await socket.receiveAsync(Buffer.alloc(0));
@@ -232,8 +233,8 @@ describe('ping', { timeout: 20_000 }, () => {
     const pings = [socket.ping('text'), socket.ping(Buffer.from('bytes')), socket.ping(new ArrayBuffer(125))];
     for (const _ of pings) {
       const { opcode, payload } = await client.next();
-      assert.equal(opcode, 9);
-      client.send({ opcode: 10, payload });
+      assert.equal(opcode, PING_FRAME);
+      client.send({ opcode: PONG_FRAME, payload });
     }
     await Promise.all(pings);
   });
@@ -337,7 +338,7 @@ describe('WebSocketContext', { timeout: 20_000 }, () => {
 
   it('answers pings by itself, and acknowledges late when the application does not', async (t) => {
     const { socket, client } = await openRaw(t, { closeTimeout: 30 });
-    client.send({ opcode: 9, payload: 'are you there' });
+    client.send({ opcode: PING_FRAME, payload: 'are you there' });
     const { opcode, payload } = await client.next();
     assert.deepEqual([opcode, payload.toString()], [10, 'are you there']);
     client.close(4000, 'bye');

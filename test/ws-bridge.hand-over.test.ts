@@ -8,7 +8,7 @@ import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { openAsWs } from '../src/upgrade/ws-bridge.js';
 import { handOverOptions, Recorder, shakingServer } from './support/bridging.js';
 import { deflated, negotiated } from './support/deflate.js';
-import { clientFrame, PING_FRAME } from './support/frames.js';
+import { BINARY_FRAME, clientFrame, PING_FRAME } from './support/frames.js';
 import { KEY, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import { type TestContext, webSocketUrlOf } from './support/servers.js';
 
@@ -240,7 +240,7 @@ describe('openAsWs()', () => {
     const [message] = await Promise.all([
       once(webSocket, 'message'),
       (async () => {
-        socket.push(clientFrame({ rsv: 4, opcode: 2, payload: deflated('x'.repeat(100_000)) }));
+        socket.push(clientFrame({ rsv: 4, opcode: BINARY_FRAME, payload: deflated('x'.repeat(100_000)) }));
         const bad = clientFrame({ payload: Buffer.concat([Buffer.of(0xff), Buffer.alloc(20, 97)]) });
         // ws gets each of these while it inflates, and goes on with them when it has found the error.
         const behind = clientFrame({ payload: 'x'.repeat(30) });

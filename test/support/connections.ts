@@ -19,6 +19,9 @@ export const QUIET: ConnectionSettings = {
   closeTimeout: 10_000,
 };
 
+/** So many bytes do not go at once: a socket and its system have to take them. */
+export const LARGE: number = 200 * 1024;
+
 type Settings = Partial<ConnectionSettings> &
   Partial<Pick<ConnectionParts, 'compression' | 'socket'>> & { readonly head?: Buffer };
 

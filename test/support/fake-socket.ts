@@ -1,5 +1,14 @@
 import { Duplex } from 'node:stream';
-import { type ParsedFrame, parseFrames } from './frames.js';
+import {
+  BINARY_FRAME,
+  CLOSE_FRAME,
+  CONTINUATION,
+  type ParsedFrame,
+  PING_FRAME,
+  PONG_FRAME,
+  parseFrames,
+  TEXT_FRAME,
+} from './frames.js';
 
 type WriteCallback = (error?: Error | null) => void;
 
@@ -94,9 +103,11 @@ export class FakeSocket extends Duplex {
     return parseFrames(this.#taken).frames;
   }
 
-  /** The frames that the system has taken, as the tests compare them: opcode, `+` if more fragments follow, payload. */
+  /** The frames that the system has taken, as the tests compare them: `text a`, `text+ a` if more fragments follow. */
   get sentText(): string[] {
-    return this.sent.map(({ opcode, fin, payload }) => `${opcode}${fin ? '' : '+'} ${payload.toString('latin1')}`);
+    return this.sent.map(
+      ({ opcode, fin, payload }) => `${OPCODES[opcode]}${fin ? '' : '+'} ${payload.toString('latin1')}`,
+    );
   }
 
   /** Bytes at the end of what the system has taken that are no complete frame. */
@@ -158,6 +169,15 @@ export class FakeSocket extends Duplex {
     };
   }
 }
+
+const OPCODES: Readonly<Record<number, string>> = {
+  [CONTINUATION]: 'continuation',
+  [TEXT_FRAME]: 'text',
+  [BINARY_FRAME]: 'binary',
+  [CLOSE_FRAME]: 'close',
+  [PING_FRAME]: 'ping',
+  [PONG_FRAME]: 'pong',
+};
 
 /** Lets everything run that is due: microtasks, ticks and immediates of several generations. */
 export async function passTurns(turns = 4): Promise<void> {

@@ -28,6 +28,9 @@ export interface FrameInit {
   readonly lengthBytes?: 0 | 2 | 8;
 }
 
+/** A frame with which a peer breaks the protocol: 1002, for an opcode that is reserved. */
+export const FAULTY_FRAME: FrameInit = { opcode: 3 };
+
 function frame(init: FrameInit, maskByDefault: boolean): Buffer {
   const { fin = true, rsv = 0, opcode = TEXT_FRAME, mask = maskByDefault } = init;
   const payload = Buffer.from(init.payload ?? '');

@@ -6,7 +6,7 @@ import type { WebSocketContext } from '../../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupKey, NO_BACKPLANE } from '../../src/groups/group-backplane.js';
 import { Groups } from '../../src/groups/groups.js';
 import { WebSocketGroup } from '../../src/groups/web-socket-group.js';
-import { Member } from '../../src/member.js';
+import { Member, type MemberHost } from '../../src/member.js';
 import { QUIET } from './connections.js';
 import { FakeSocket } from './fake-socket.js';
 import type { TestContext } from './servers.js';
@@ -36,30 +36,18 @@ export class Hall {
   }
 
   /** A connection has been opened. */
-  enter(settings: Partial<ConnectionSettings> & { readonly compression?: Compression } = {}): FakeMember {
-    const { compression, ...limits } = settings;
+  enter(settings: MemberSettings = {}): FakeMember {
     const socket = new FakeSocket();
-    const member = new Member(
+    const member = makeMember(
+      socket,
       {
-        host: {
-          requestedProtocols: () => [],
-          openWs: () => {
-            throw new Error('No ws here');
-          },
-          onTerminated: (gone) => {
-            this.#members.delete(gone.context);
-            this.groups.connectionsChanged();
-          },
-          onCallbackError: () => {},
-          groups: this.groups,
+        groups: this.groups,
+        onTerminated: (gone) => {
+          this.#members.delete(gone.context);
+          this.groups.connectionsChanged();
         },
-        request: { socket } as unknown as IncomingMessage,
-        items: {},
-        receivedAt: 0,
-        subProtocol: undefined,
-        compression,
       },
-      { socket, head: Buffer.alloc(0), settings: { ...QUIET, ...limits }, keepAlive: this.#keepAlive },
+      { ...settings, keepAlive: this.#keepAlive },
     );
     const { context } = member;
     this.#members.set(context, member);
@@ -72,11 +60,40 @@ export class Hall {
   }
 
   /** So many connections that are in a group. */
-  enterGroup(name: string, count: number, settings: Parameters<Hall['enter']>[0] = {}): FakeMember[] {
+  enterGroup(name: string, count: number, settings: MemberSettings = {}): FakeMember[] {
     return Array.from({ length: count }, () => {
       const member = this.enter(settings);
       void member.context.addToGroupAsync(name);
       return member;
     });
   }
+}
+
+/** Settings of a connection with which otherwise nothing happens by itself. */
+type MemberSettings = Partial<ConnectionSettings> & { readonly compression?: Compression };
+
+/** A member over a fake socket, of whose request and route nothing is known but what `host` says. */
+export function makeMember(
+  socket: FakeSocket,
+  host: Pick<MemberHost, 'groups' | 'onTerminated'>,
+  { compression, keepAlive = new KeepAlive(), ...limits }: MemberSettings & { readonly keepAlive?: KeepAlive } = {},
+): Member {
+  return new Member(
+    {
+      host: {
+        requestedProtocols: () => [],
+        openWs: () => {
+          throw new Error('No ws here');
+        },
+        onCallbackError: () => {},
+        ...host,
+      },
+      request: { socket } as unknown as IncomingMessage,
+      items: {},
+      receivedAt: 0,
+      subProtocol: undefined,
+      compression,
+    },
+    { socket, head: Buffer.alloc(0), settings: { ...QUIET, ...limits }, keepAlive },
+  );
 }

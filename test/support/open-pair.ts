@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type ClientOptions, WebSocket } from 'ws';
 import { type WebSocketContext, type WebSocketOptions, type WebSockets, webSockets } from '../../src/index.js';
-import { clientClose, clientFrame, type FrameInit, type ParsedFrame, parseFrames } from './frames.js';
+import { CLOSE_FRAME, clientClose, clientFrame, type FrameInit, type ParsedFrame, parseFrames } from './frames.js';
 import { clientTransport } from './http2-tunnel.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './raw-client.js';
 import { serve, type TestContext, webSocketUrlOf } from './servers.js';
@@ -49,7 +49,7 @@ export class FramePeer {
   /** Takes the next frame, which is to be a close: its code, 1005 for an empty one, and its reason. */
   async nextClose(): Promise<{ code: number; reason: string }> {
     const { opcode, payload } = await this.next();
-    if (opcode !== 8) throw new Error(`Expected a close frame, got one of opcode ${opcode}: ${payload}`);
+    if (opcode !== CLOSE_FRAME) throw new Error(`Expected a close frame, got one of opcode ${opcode}: ${payload}`);
     return payload.length === 0
       ? { code: 1005, reason: '' }
       : { code: payload.readUInt16BE(0), reason: payload.toString('utf8', 2) };

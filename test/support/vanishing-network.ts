@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { type WebSocketContext, webSockets } from '../../src/index.js';
-import { BINARY_FRAME, clientFrame } from './frames.js';
+import { BINARY_FRAME, clientFrame, PONG_FRAME } from './frames.js';
 import { requestBytes } from './raw-client.js';
 import { portOf } from './servers.js';
 
@@ -59,7 +59,7 @@ const clients = await Promise.all(
 );
 // All of them live on while the network is there: longer than an interval and a timeout.
 const pongs = setInterval(() => {
-  for (const client of clients) client.write(clientFrame({ opcode: 10 }));
+  for (const client of clients) client.write(clientFrame({ opcode: PONG_FRAME }));
 }, 200);
 await new Promise((resolve) => setTimeout(resolve, 2500));
 if (sockets.connectionCount !== clients.length) throw new Error(`Only ${sockets.connectionCount} connections are left`);
