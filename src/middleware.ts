@@ -439,6 +439,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
 
   async function close(options?: DrainOptions): Promise<DrainResult> {
     checkOptions(options, drainOptions, 'close');
+    if (options === null) throw new TypeError('Cannot close: options is null, must be an object or undefined');
     // Without a closeTimeout there is none to abort the last connection after.
     const { code = 1001, reason = '', timeout = settings.closeTimeout || Number.POSITIVE_INFINITY } = options ?? {};
     const result = await registry.close(code, reason, timeout);
