@@ -6,12 +6,14 @@ import { FakeClock } from './support/fake-clock.js';
 import { passTurns } from './support/fake-socket.js';
 import type { TestContext } from './support/servers.js';
 
-function start(t: TestContext, timeout = 100) {
+function start(t: TestContext, timeout = 100, bytesReceived = () => 0) {
   const clock = new FakeClock().install(t);
   const calls: unknown[] = [];
   const handshake = new CloseWait(
     {
-      bytesReceived: 0,
+      get bytesReceived() {
+        return bytesReceived();
+      },
       onApplicationTimeout: () => calls.push('acknowledge'),
       onPeerTimeout: (error) => calls.push(error),
       onFlushTimeout: () => calls.push('linger'),
@@ -59,6 +61,46 @@ describe('CloseWait', () => {
     handshake.noteActivity();
     clock.advance(40);
     assert.equal(calls.length, 1);
+  });
+
+  it('lets reads put off the end again when nobody waits for it any more', async (t) => {
+    const { clock, calls, handshake } = start(t);
+    handshake.awaitPeer();
+    let leave: (reason: unknown) => void = () => {};
+    const waiting = handshake.wait((stop) => {
+      leave = stop;
+    });
+    leave('no');
+    await rejectsWith(waiting, 'no');
+    clock.advance(60);
+    handshake.noteActivity();
+    clock.advance(60);
+    assert.deepEqual(calls, []);
+  });
+
+  it('lets nothing put off the time for what does not depend on it', (t) => {
+    const acknowledging = start(t);
+    acknowledging.handshake.awaitApplication();
+    acknowledging.clock.advance(60);
+    acknowledging.handshake.noteProgress();
+    acknowledging.clock.advance(40);
+    assert.deepEqual(acknowledging.calls, ['acknowledge'], 'the peer takes what was sent');
+
+    const flushing = start(t);
+    flushing.handshake.complete();
+    flushing.clock.advance(60);
+    flushing.handshake.noteActivity();
+    flushing.handshake.noteProgress();
+    flushing.clock.advance(40);
+    assert.deepEqual(flushing.calls, ['linger'], 'the handshake is complete');
+  });
+
+  it('looks at all that has come before it gives the peer up', (t) => {
+    const arriving = [0, 10, 20, 20];
+    const { clock, calls, handshake } = start(t, 100, () => arriving.shift() ?? 20);
+    handshake.awaitPeer();
+    clock.advance(100);
+    assert.deepEqual([calls.length, arriving], [1, []]);
   });
 
   it('resolves or rejects all who wait, and those who come later', async (t) => {
