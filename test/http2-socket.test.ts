@@ -153,10 +153,20 @@ describe('Http2Socket', { timeout: 20_000 }, () => {
 
   it('ends a refusal without a body with its head', async (t) => {
     const { socket, client } = await pair(t);
-    socket.write('HTTP/1.1 204 No Content\r\n\r\n');
+    socket.write('HTTP/1.1 304 Not Modified\r\n\r\n');
     socket.end();
-    assert.equal((await headersOf(client))[':status'], 204);
+    assert.equal((await headersOf(client))[':status'], 304);
     assert.deepEqual(await rest(client), { body: '', code: constants.NGHTTP2_NO_ERROR });
+  });
+
+  it('refuses with 400 what the application answers with a page, for any 2xx would accept it', async (t) => {
+    for (const status of ['200 OK', '204 No Content', '299 Whatever']) {
+      const { socket, client } = await pair(t);
+      socket.end(`HTTP/1.1 ${status}\r\nX-A: 1\r\n\r\npage`);
+      const headers = await headersOf(client);
+      assert.deepEqual([headers[':status'], headers['x-a']], [400, '1']);
+      assert.deepEqual(await rest(client), { body: 'page', code: constants.NGHTTP2_NO_ERROR });
+    }
   });
 
   it('has no place for a body behind a status that has none', async (t) => {
@@ -295,6 +305,7 @@ describe('Http2Socket', { timeout: 20_000 }, () => {
     await eventually(() => socket.destroyed);
     assert.equal(socket.remoteAddress, '127.0.0.1');
     assert.equal(socket.localAddress, '127.0.0.1');
+    assert.deepEqual(socket.address(), { address: '127.0.0.1', family: 'IPv4', port: socket.localPort });
     assert.equal(socket.remoteFamily, 'IPv4');
     assert.equal(typeof socket.remotePort, 'number');
     assert.equal(typeof socket.localPort, 'number');

@@ -1,4 +1,5 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
 import { SocketDuplex } from '../socket-duplex.js';
 import { ChunkedBody } from './chunked-body.js';
@@ -33,6 +34,9 @@ const ofHttp1: ReadonlySet<string> = new Set([
 
 type Callback = (error?: Error | null) => void;
 
+/** What Node puts around a connection that is no socket of its own, and that alone knows its addresses. */
+type WrappingSocket = Partial<TLSSocket> & { readonly stream?: Partial<TLSSocket> };
+
 /**
  * One stream of HTTP/2 in the shape of the socket of an HTTP/1.1 connection, for all who expect one: the response, `ws`,
  * middleware, the connection. The head that is written to it becomes that of the stream, 101 becomes 200 (RFC 8441,
@@ -48,6 +52,7 @@ export class Http2Socket extends SocketDuplex {
   readonly remoteFamily: string | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
+  readonly #address: ReturnType<Socket['address']>;
   /** Whether the session runs over TLS, as of a `TLSSocket`. */
   readonly encrypted: boolean;
   /** Whether the client's certificate is one that the server trusts, as of a `TLSSocket`. */
@@ -72,14 +77,14 @@ export class Http2Socket extends SocketDuplex {
     // As the sockets of a server: who ends one half may go on with the other
     super({ allowHalfOpen: true });
     this.#stream = stream;
-    const { session } = stream;
-    const socket = session?.socket as Partial<TLSSocket> | undefined;
-    this.encrypted = session?.encrypted === true;
+    const socket = this.#below;
+    this.encrypted = socket?.encrypted === true;
     this.remoteAddress = socket?.remoteAddress;
     this.remotePort = socket?.remotePort;
     this.remoteFamily = socket?.remoteFamily;
     this.localAddress = socket?.localAddress;
     this.localPort = socket?.localPort;
+    this.#address = socket?.address?.() ?? {};
     this.authorized = socket?.authorized === true;
     this.authorizationError = socket?.authorizationError;
     this.servername = socket?.servername;
@@ -110,23 +115,30 @@ export class Http2Socket extends SocketDuplex {
     return Math.max(this.#bytesWritten, this.#bytesWritten - this.#lastWrite + this.writableLength);
   }
 
+  /** The server's end. */
+  address(): ReturnType<Socket['address']> {
+    return this.#address;
+  }
+
   /** The certificate of the client, over TLS. */
   getPeerCertificate(detailed?: boolean): PeerCertificate | object | null | undefined {
-    return this.#tls?.getPeerCertificate?.(detailed === true);
+    return this.#below?.getPeerCertificate?.(detailed === true);
   }
 
   /** The version of TLS. */
   getProtocol(): string | null | undefined {
-    return this.#tls?.getProtocol?.();
+    return this.#below?.getProtocol?.();
   }
 
   /** The cipher of TLS. */
   getCipher(): CipherNameAndProtocol | undefined {
-    return this.#tls?.getCipher?.();
+    return this.#below?.getCipher?.();
   }
 
-  get #tls(): Partial<TLSSocket> | undefined {
-    return this.#stream.session?.socket as Partial<TLSSocket> | undefined;
+  /** The socket of the session; of TLS, if it is encrypted. */
+  get #below(): Partial<TLSSocket> | undefined {
+    const socket = this.#stream.session?.socket as WrappingSocket | undefined;
+    return socket?.stream ?? socket;
   }
 
   /** Emits `timeout` after `ms` without traffic on the stream; 0: never. */
@@ -254,8 +266,7 @@ export class Http2Socket extends SocketDuplex {
     this.#head = undefined;
     this.#isRefusal = status !== SWITCHING_PROTOCOLS;
     if (lines.some((line) => CHUNKED.test(line))) this.#body = new ChunkedBody();
-    const answer = this.#isRefusal ? status : constants.HTTP_STATUS_OK;
-    this.#stream.respond({ ...parseFields(lines), ':status': answer }, { waitForTrailers: true });
+    this.#stream.respond({ ...parseFields(lines), ':status': statusOfStream(status) }, { waitForTrailers: true });
     this.#isEnded = this.#stream.writableEnded;
   }
 
@@ -298,6 +309,15 @@ export class Http2Socket extends SocketDuplex {
     }
     this.#send(data, callback);
   }
+}
+
+/**
+ * What the client has to be told. Any 2xx accepts the WebSocket (RFC 8441, section 5; RFC 9110, section 9.3.6): an application
+ * that answers with a page refuses it, as everybody sees over HTTP/1.1.
+ */
+function statusOfStream(status: number): number {
+  if (status === SWITCHING_PROTOCOLS) return constants.HTTP_STATUS_OK;
+  return status < 300 ? constants.HTTP_STATUS_BAD_REQUEST : status;
 }
 
 const CHUNKED = /^transfer-encoding:.*\bchunked\s*$/i;
