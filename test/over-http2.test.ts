@@ -5,7 +5,6 @@ overHttp2();
 await import('./contract.test.js');
 await import('./contract.context.test.js');
 await import('./drain.test.js');
-await import('./floods.test.js');
-await import('./hostile.test.js');
 await import('./keep-alive.test.js');
 await import('./authentication.test.js');
+await import('./testing.test.js');

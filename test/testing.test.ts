@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
+import {
+  constants,
+  createServer as createHttp2Server,
+  createSecureServer as createSecureHttp2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { createServer as createSecureServer } from 'node:https';
 import { describe, it, type TestContext } from 'node:test';
 import connectApp from 'connect';
@@ -10,21 +18,30 @@ import express4 from 'express4';
 import createError from 'http-errors';
 import { eventLoop } from '../src/event-loop.js';
 import {
+  type CloseInfo,
   type WebSocketContext,
   WebSocketMessageType,
   type WebSocketOptions,
   WebSocketState,
   webSockets,
 } from '../src/index.js';
-import { connect, HandshakeRefusedError } from '../src/testing/index.js';
+import { HandshakeRefusedError, connect as realConnect } from '../src/testing/index.js';
 import { type ServerFrame, ServerFrames } from '../src/testing/server-frames.js';
 import { anyFramework, eventually, frameworks, type TestApp } from './support/apps.js';
 import { failure, observe, rejectsWith } from './support/connections.js';
 import { serverFrame } from './support/frames.js';
 import { unhandledIn } from './support/rejections.js';
-import { certificate } from './support/servers.js';
+import { certificate, isOverHttp2, makeHttp2Server } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
+
+/** Goes by HTTP/2 if the servers of the tests speak it: to one of its own, where an application has none. */
+function connect(...[app, ...rest]: Parameters<typeof realConnect>): ReturnType<typeof realConnect> {
+  if (!isOverHttp2() || typeof app !== 'function') return realConnect(app, ...rest);
+  const server = makeHttp2Server(app as never);
+  webSockets().attach(server, app);
+  return realConnect(server, ...rest);
+}
 
 /** An application whose route `/socket` does what `handler` says. */
 function appWith(
@@ -55,6 +72,11 @@ function hurryLimits(t: TestContext): number[] {
     return setTimeout(callback, 1, value);
   });
   return limits;
+}
+
+/** What keeps the process alive, but for what the next turn of the event loop does. */
+function resources(): string[] {
+  return process.getActiveResourcesInfo().filter((name) => name !== 'Immediate');
 }
 
 async function echo(socket: WebSocketContext): Promise<void> {
@@ -132,12 +154,14 @@ describe('connect', { timeout: 20_000 }, () => {
     assert.equal(headers.origin, 'https://example.com');
     assert.equal(uri, 'http://localhost/socket');
     assert.equal(client.subProtocol, 'v2');
-    assert.equal(client.headers['sec-websocket-accept'], 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
+    // HTTP/2 has no key, and no answer to it
+    const accept = isOverHttp2() ? undefined : 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
+    assert.equal(client.headers['sec-websocket-accept'], accept);
   });
 
   it('leaves out a header that is undefined', async () => {
     const app = appWith(echo);
-    await assert.rejects(connect(app, '/socket', { headers: { 'Sec-WebSocket-Key': undefined } }), { status: 400 });
+    await assert.rejects(connect(app, '/socket', { headers: { 'Sec-WebSocket-Version': undefined } }), { status: 426 });
   });
 
   it('comes from 127.0.0.1 to localhost', async () => {
@@ -193,7 +217,7 @@ describe('connect', { timeout: 20_000 }, () => {
     const sockets = webSockets();
     app.get('/account', (_req, res) => void res.status(401).set('WWW-Authenticate', 'Bearer').json({ error: 'who?' }));
     app.get('/page', (_req, res) => void res.send('x'.repeat(100_000)));
-    app.get('/strange', (_req, res) => void res.writeHead(299).end());
+    app.get('/strange', (_req, res) => void res.writeHead(499).end());
     app.get('/socket', sockets.handler(echo));
     await assert.rejects(connect(app, '/account'), (error) => {
       assert.ok(error instanceof HandshakeRefusedError && error instanceof Error);
@@ -204,9 +228,11 @@ describe('connect', { timeout: 20_000 }, () => {
       assert.equal(error.body, '{"error":"who?"}');
       return true;
     });
-    await assert.rejects(connect(app, '/page'), { status: 200, body: 'x'.repeat(100_000), message: /: x{200}…$/ });
+    // A page is a refusal, which 200 is not over HTTP/2
+    const status = isOverHttp2() ? 400 : 200;
+    await assert.rejects(connect(app, '/page'), { status, body: 'x'.repeat(100_000), message: /: x{200}…$/ });
     await assert.rejects(connect(app, '/nowhere'), { status: 404, message: /404 Not Found/ });
-    await assert.rejects(connect(app, '/strange'), { message: 'The handshake was refused with 299', body: '' });
+    await assert.rejects(connect(app, '/strange'), { message: 'The handshake was refused with 499', body: '' });
     await assert.rejects(connect(app, '/socket', { origin: 'https://elsewhere.example' }), { status: 403 });
   });
 
@@ -266,6 +292,86 @@ describe('connect', { timeout: 20_000 }, () => {
       assert.equal(await client.receiveAsync(), 'undefined');
       assert.equal(storage.getStore(), 'of the test');
     });
+  });
+});
+
+describe('connect to a server of HTTP/2', { timeout: 20_000 }, () => {
+  const settings = { enableConnectProtocol: true };
+
+  /** Says over which version of HTTP it was reached. */
+  function versionApp(): TestApp {
+    return appWith((socket, req) => socket.sendAsync(`${req.httpVersion} ${socket.requestUri}`));
+  }
+
+  it('opens a stream of a session, which needs no port and ends with the client', async (t) => {
+    const server = createHttp2Server({ settings });
+    t.after(webSockets().attach(server, versionApp()));
+    const opened = once(server, 'session');
+    const client = await connect(server, '/socket', { headers: { host: 'example.com' } });
+    assert.equal(await client.receiveAsync(), '2.0 http://example.com/socket');
+    assert.deepEqual(await client.closed, { code: 1000, reason: '', wasClean: true });
+    const [session] = (await opened) as [ServerHttp2Session];
+    await eventually(() => session.destroyed);
+    assert.equal(server.listening, false);
+  });
+
+  it('comes over TLS to a server that has it', async (t) => {
+    const server = createSecureHttp2Server({ ...certificate, settings, allowHTTP1: true });
+    t.after(webSockets().attach(server, versionApp()));
+    await using client = await connect(server, '/socket');
+    assert.equal(await client.receiveAsync(), '2.0 https://localhost/socket');
+    assert.equal(client.headers[':status'], undefined);
+  });
+
+  it('comes by HTTP/1.1 to one that speaks it and does not advertise WebSockets over HTTP/2', async (t) => {
+    const server = createSecureHttp2Server({ ...certificate, allowHTTP1: true });
+    t.after(webSockets().attach(server, versionApp()));
+    await using client = await connect(server, '/socket');
+    assert.equal(await client.receiveAsync(), '1.1 https://localhost/socket');
+  });
+
+  it('says what is missing of one that takes no WebSockets at all', async (t) => {
+    for (const server of [createHttp2Server(), createSecureHttp2Server(certificate)]) {
+      t.after(webSockets().attach(server, versionApp()));
+      const message = /takes no WebSockets, create it with settings: \{ enableConnectProtocol: true \}$/;
+      await assert.rejects(connect(server, '/socket'), { name: 'TypeError', message });
+    }
+  });
+
+  it('rejects when the session ends without an answer', async (t) => {
+    const server = createHttp2Server({ settings });
+    t.after(webSockets().attach(server, versionApp()));
+    for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_INTERNAL_ERROR]) {
+      server.once('session', (session) => session.destroy(undefined, code));
+      await assert.rejects(connect(server, '/'), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
+    }
+  });
+
+  it('resets the stream of a client that is cut, and breaks off at one that the server resets with an error', async (t) => {
+    const server = createHttp2Server({ settings });
+    const closes: CloseInfo[] = [];
+    t.after(
+      webSockets({ onError: () => {} }).attach(
+        server,
+        appWith(async (socket) => void closes.push(await socket.closed)),
+      ),
+    );
+    const streams: ServerHttp2Stream[] = [];
+    server.on('session', (session) => session.on('stream', (stream: ServerHttp2Stream) => streams.push(stream)));
+    (await connect(server, '/socket')).terminate();
+    await eventually(() => closes.length === 1);
+    assert.equal(streams[0]?.rstCode, constants.NGHTTP2_CANCEL);
+    assert.equal(closes[0]?.code, 1006);
+
+    const client = await connect(server, '/socket');
+    streams[1]?.close(constants.NGHTTP2_INTERNAL_ERROR);
+    await assert.rejects(client.receiveAsync(), (error: Error) => {
+      assert.match(String(error.cause), /NGHTTP2_INTERNAL_ERROR/);
+      return true;
+    });
+    const other = await connect(server, '/socket');
+    streams[2]?.session?.destroy();
+    assert.deepEqual(await other.closed, { code: 1006, reason: '', wasClean: false });
   });
 });
 
@@ -525,7 +631,8 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
       return socket.sendAsync(`${req.socket.bytesRead > 0} ${req.socket.bytesWritten > 0}`);
     });
     await using client = await connect(app, '/socket');
-    assert.equal(await client.receiveAsync(), 'true true');
+    // What counts over HTTP/2 is the data of the stream
+    assert.equal(await client.receiveAsync(), `${!isOverHttp2()} true`);
   });
 
   it('passes at most 64 KiB at once', async () => {
@@ -573,20 +680,22 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
     await new Promise((resolve) => setImmediate(resolve));
     client.terminate();
     await eventually(() => failed !== undefined);
-    assert.equal(((failed as Error).cause as { code?: string } | undefined)?.code, 'ECONNRESET');
+    const { cause } = failed as Error;
+    // CANCEL is no error of a stream
+    assert.equal((cause as { code?: string } | undefined)?.code, isOverHttp2() ? undefined : 'ECONNRESET');
   });
 
   it('leaves no connection, no timer and no listener when the client is closed', async () => {
     const sockets = webSockets();
     const app = express4();
     app.get('/', sockets.handler(echo));
-    const before = process.getActiveResourcesInfo().length;
+    const before = resources();
     for (let i = 0; i < 10; i++) {
       await using client = await connect(app, '/');
       await client.sendAsync('x');
     }
     assert.equal(sockets.connectionCount, 0);
-    assert.equal(process.getActiveResourcesInfo().length, before);
+    assert.deepEqual(resources(), before);
     assert.deepEqual(await sockets.close(), { closed: 0, aborted: 0 });
   });
 

@@ -22,7 +22,7 @@ import {
   PONG_FRAME,
   TEXT_FRAME,
 } from '../framing/opcodes.js';
-import type { MemorySocket } from './memory-socket.js';
+import type { SocketDuplex } from '../socket-duplex.js';
 import { type ServerFrame, ServerFrames } from './server-frames.js';
 
 /** Options of the client's `sendAsync`. */
@@ -51,11 +51,11 @@ type Step = IteratorResult<WebSocketMessage, undefined>;
 export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   /** The negotiated subprotocol, `undefined` if none. */
   readonly subProtocol: string | undefined;
-  /** The headers of the 101, as Node gives them. */
+  /** The headers of the 101, over HTTP/2 of the 200, as Node gives them. */
   readonly headers: IncomingHttpHeaders;
   /** How the connection ended: the server's close, or 1006 if it did not end cleanly. Never rejects. */
   readonly closed: Promise<CloseInfo>;
-  readonly #socket: MemorySocket;
+  readonly #socket: SocketDuplex;
   readonly #frames: ServerFrames = new ServerFrames();
   /** Fragments of the message that is arriving. */
   #fragments: Buffer[] = [];
@@ -73,7 +73,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   #error: Error | undefined;
 
   /** Applications call `connect`. @internal */
-  constructor(socket: MemorySocket, headers: IncomingHttpHeaders) {
+  constructor(socket: SocketDuplex, headers: IncomingHttpHeaders) {
     this.#socket = socket;
     this.headers = headers;
     this.subProtocol = headers['sec-websocket-protocol'];

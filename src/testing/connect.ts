@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type OutgoingHttpHeaders, request, type Server } from 'node:http';
-import { Server as SecureServer } from 'node:https';
+import { createServer, type OutgoingHttpHeaders } from 'node:http';
+import { Server as SecureServer } from 'node:tls';
 import { checkOptions, type OptionNames, typeOf } from '../arguments.js';
 import { whileUncancelled } from '../connection/cancellation.js';
 import { Deferred } from '../connection/deferred.js';
@@ -8,11 +8,12 @@ import { checkSignal } from '../context/data.js';
 import type { CancelOptions } from '../context/web-socket-context.js';
 import { WebSocketError } from '../errors.js';
 import { webSockets } from '../middleware.js';
-import { isAttached } from '../upgrade/attach.js';
+import { type AttachableServer, isAttached } from '../upgrade/attach.js';
 import type { AppFunction } from '../upgrade/chain.js';
-import { WebSocketClient } from './client.js';
-import { HandshakeRefusedError } from './handshake-refused-error.js';
-import { MemorySocket } from './memory-socket.js';
+import type { WebSocketClient } from './client.js';
+import type { Handshake } from './handshake.js';
+import { askOverHttp1 } from './http1-handshake.js';
+import { askOverHttp2 } from './http2-handshake.js';
 
 /** Options of `connect`. */
 export interface ConnectOptions extends CancelOptions {
@@ -35,16 +36,19 @@ const connectOptions: OptionNames<ConnectOptions> = {
 };
 
 /**
- * Opens a WebSocket connection to an application for a test: no port, no network, and otherwise the way of every request:
- * HTTP/1.1 through a server, `attach`, all middleware and the handshake.
+ * Opens a WebSocket connection to an application for a test: no port, no network, and otherwise the way of every request
+ * through a server, `attach`, all middleware and the handshake. It is an upgrade request of HTTP/1.1; to a server of
+ * `node:http2` that was created with `settings: { enableConnectProtocol: true }` it is the extended CONNECT of HTTP/2 (RFC 8441).
  *
  * @param app an Express or Connect application or another function that handles requests, which is attached to a server
- *   of its own; or the server that it was attached to, which need not listen
+ *   of its own; or the server that it was attached to, of `node:http`, `node:https` or `node:http2`, which need not listen
  * @param path where to, such as `'/chat/42?as=guest'`
  * @returns the client, when the handshake has been performed
  * @throws HandshakeRefusedError if the application answers otherwise
  * @throws WebSocketError ERR_WEBSOCKET_NOT_ATTACHED if nothing was attached to the server,
  *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if it drops the connection without an answer
+ * @throws TypeError for a wrong argument, such as a server that takes no WebSockets: one of `node:http2` with neither
+ *   `settings: { enableConnectProtocol: true }` nor `allowHTTP1: true`
  * @throws the reason of `signal`, which covers the handshake
  *
  * @example
@@ -58,7 +62,7 @@ const connectOptions: OptionNames<ConnectOptions> = {
  * ```
  */
 export async function connect(
-  app: AppFunction | Server | SecureServer,
+  app: AppFunction | AttachableServer,
   path: string,
   options?: ConnectOptions,
 ): Promise<WebSocketClient> {
@@ -66,31 +70,34 @@ export async function connect(
   const signal = checkSignal(options?.signal, 'connect');
   signal?.throwIfAborted();
   const server = serverOf(app);
-  const isSecureServer = server instanceof SecureServer;
-  const { secure = isSecureServer } = options ?? {};
-  const ends = MemorySocket.pair(secure);
-  const outgoing = request({
-    path: targetOf(path),
-    headers: headersOf(options ?? {}),
-    createConnection: () => ends.client,
-  });
+  const { secure = server instanceof SecureServer } = options ?? {};
   const answer = new Deferred<WebSocketClient>();
-  const reject = (error: unknown): void => answer.reject(error);
-  // Nothing comes in one chunk with it: each write is one of its own.
-  outgoing.on('upgrade', ({ headers }) => answer.resolve(new WebSocketClient(ends.client, headers)));
-  outgoing.on('response', (response) => void refusal(response).then(reject, reject));
-  outgoing.on('error', (error) => reject(noAnswer(error)));
-  // TLS is what stands between the two events.
-  server.emit(isSecureServer ? 'secureConnection' : 'connection', ends.server);
-  outgoing.end();
+  const abandon = begin(server, { path: targetOf(path), headers: headersOf(options ?? {}), secure, answer });
   if (signal === undefined) return answer.promise;
   return whileUncancelled(answer.promise, signal, () => {
-    reject(signal.reason);
-    outgoing.destroy();
+    answer.reject(signal.reason);
+    abandon();
   });
 }
 
-function serverOf(app: AppFunction | Server | SecureServer): Server | SecureServer {
+/** @returns gives the handshake up */
+function begin(server: AttachableServer, handshake: Handshake): () => void {
+  if (!('updateSettings' in server)) return askOverHttp1(server, handshake);
+  let abandon = askOverHttp2(server, handshake, () => {
+    // Only a server with `allowHTTP1` has it
+    if ('requestTimeout' in server) abandon = askOverHttp1(server, handshake);
+    else handshake.answer.reject(takesNoWebSockets());
+  });
+  return () => abandon();
+}
+
+function takesNoWebSockets(): TypeError {
+  return new TypeError(
+    'Cannot connect: the server of HTTP/2 takes no WebSockets, create it with settings: { enableConnectProtocol: true }',
+  );
+}
+
+function serverOf(app: AppFunction | AttachableServer): AttachableServer {
   if (typeof app === 'function') {
     const server = createServer();
     webSockets().attach(server, app);
@@ -98,7 +105,7 @@ function serverOf(app: AppFunction | Server | SecureServer): Server | SecureServ
   }
   if (typeof app?.emit !== 'function') {
     throw new TypeError(
-      `Cannot connect: app is ${typeOf(app)}, must be the function that handles requests, or an http.Server`,
+      `Cannot connect: app is ${typeOf(app)}, must be the function that handles requests, or a server of node:http, node:https or node:http2`,
     );
   }
   if (!isAttached(app)) {
@@ -135,20 +142,4 @@ function headersOf({ headers = {}, subProtocols = [], origin }: ConnectOptions):
     else all[key] = value;
   }
   return all;
-}
-
-/** What the server has answered in place of a 101. */
-async function refusal(response: IncomingMessage): Promise<HandshakeRefusedError> {
-  response.setEncoding('utf8');
-  let body = '';
-  for await (const chunk of response) body += chunk;
-  return new HandshakeRefusedError(response.statusCode as number, response.headers, body);
-}
-
-function noAnswer(cause: Error): WebSocketError {
-  return new WebSocketError(
-    'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
-    'Cannot connect: the server dropped the connection without an answer',
-    { cause },
-  );
 }

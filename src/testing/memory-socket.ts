@@ -1,3 +1,4 @@
+import type { Server } from 'node:net';
 import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
 import { SocketDuplex } from '../socket-duplex.js';
@@ -32,6 +33,10 @@ export class MemorySocket extends SocketDuplex {
   readonly localPort: number;
   /** True on a socket of TLS alone; Express looks at it for `req.secure`. */
   readonly encrypted: boolean | undefined;
+  /** What TLS has agreed on, as of a `TLSSocket`: a server of HTTP/2 looks at it. */
+  alpnProtocol: 'h2' | 'http/1.1' | undefined;
+  /** Whose socket it is, as of any that a server has accepted. */
+  server: Server | undefined;
   #peer: MemorySocket = this;
   #outgoing: Outgoing | undefined;
   /** The other end does not want more for now. */

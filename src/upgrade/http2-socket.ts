@@ -1,5 +1,4 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
 import { SocketDuplex } from '../socket-duplex.js';
 import { ChunkedBody } from './chunked-body.js';
@@ -52,7 +51,7 @@ export class Http2Socket extends SocketDuplex {
   readonly remoteFamily: string | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
-  readonly #address: ReturnType<Socket['address']>;
+  readonly localFamily: string | undefined;
   /** Whether the session runs over TLS, as of a `TLSSocket`. */
   readonly encrypted: boolean;
   /** Whether the client's certificate is one that the server trusts, as of a `TLSSocket`. */
@@ -84,7 +83,7 @@ export class Http2Socket extends SocketDuplex {
     this.remoteFamily = socket?.remoteFamily;
     this.localAddress = socket?.localAddress;
     this.localPort = socket?.localPort;
-    this.#address = socket?.address?.() ?? {};
+    this.localFamily = socket?.localFamily;
     this.authorized = socket?.authorized === true;
     this.authorizationError = socket?.authorizationError;
     this.servername = socket?.servername;
@@ -116,8 +115,8 @@ export class Http2Socket extends SocketDuplex {
   }
 
   /** The server's end. */
-  address(): ReturnType<Socket['address']> {
-    return this.#address;
+  address(): Record<'address' | 'family', string | undefined> & { port: number | undefined } {
+    return { address: this.localAddress, family: this.localFamily, port: this.localPort };
   }
 
   /** The certificate of the client, over TLS. */

@@ -31,8 +31,9 @@ export class FakeClock {
       setTimeout: (callback: () => void, delay: number) => this.#start(callback, delay),
       clearTimeout: (timer: Timer) => void this.#timers.delete(timer),
       // Nothing waits in the kernel of a clock: what a timer leaves to the end of its turn comes right behind it.
-      setImmediate: (callback: () => void) =>
-        this.#turn === undefined ? realImmediate(callback) : void this.#turn.push(callback),
+      // Whoever is loaded meanwhile, Express for instance, keeps it, and gives arguments for the callback.
+      setImmediate: (callback: (...args: unknown[]) => void, ...args: unknown[]) =>
+        this.#turn === undefined ? realImmediate(callback, ...args) : void this.#turn.push(() => callback(...args)),
     });
     t.after(() => {
       Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear, setImmediate: realImmediate });
