@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WebSocketState } from '../src/connection/state.js';
-import { failure, Harness, LARGE, rejectsWith } from './support/connections.js';
+import { failure, Harness, LARGE, observe, rejectsWith } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
 import { CLOSE_FRAME } from './support/frames.js';
 
@@ -122,6 +122,125 @@ describe('OurClose', () => {
     assert.equal(socket.destroyed, false);
     h.clock.advance(1);
     assert.equal(socket.destroyed, true);
+  });
+
+  it('leaves what is unread where it is when the connection is Closed already', async (t) => {
+    const { ...h } = new Harness(t);
+    await h.readFirst();
+    h.arrive('unread');
+    h.arriveClose(1000);
+    await h.closeOutput();
+    assert.equal(h.connection.state, WebSocketState.Closed);
+    await h.close();
+    await h.close(1000, AbortSignal.abort('too late'));
+    assert.equal(await h.receiveText(), 'unread');
+  });
+
+  it('throws unread input away once the frame of a close that can be cancelled is out, not before', async (t) => {
+    const { ...h } = new Harness(t);
+    await h.readFirst();
+    h.arrive('unread');
+    const closed = h.close(1000, new AbortController().signal);
+    await passTurns();
+    h.arrive('more');
+    h.arriveClose(1000);
+    await closed;
+    assert.equal(await h.receiveText(), 1000);
+  });
+
+  it('keeps unread input when a cancelled close is followed by one that keeps it', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    const controller = new AbortController();
+    socket.stall();
+    const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+    await h.readFirst();
+    h.arrive('unread');
+    const cancelled = h.close(1000, controller.signal);
+    controller.abort('no');
+    await rejectsWith(cancelled, 'no');
+    const sent = h.closeOutput();
+    socket.unstall();
+    await Promise.all([...sends, sent]);
+    assert.equal(await h.receiveText(), 'unread');
+  });
+
+  it('is certain as soon as somebody relies on it who cannot take it back, or who joins', async (t) => {
+    for (const [signal, others] of [
+      [undefined, 0],
+      [new AbortController().signal, 1],
+    ] as const) {
+      const { socket, connection, ...h } = new Harness(t);
+      const first = new AbortController();
+      socket.stall();
+      const sends = [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))];
+      await h.readFirst();
+      h.arrive('unread');
+      const cancelled = others === 0 ? undefined : h.close(4000, first.signal);
+      assert.equal(connection.isClosing, false);
+      const closed = h.close(4001, signal);
+      assert.equal(connection.isClosing, true);
+      first.abort('no');
+      if (cancelled !== undefined) await rejectsWith(cancelled, 'no');
+      socket.unstall();
+      await Promise.all(sends);
+      await passTurns();
+      assert.equal(socket.sent.at(-1)?.opcode, CLOSE_FRAME);
+      h.arriveClose(1000);
+      await closed;
+      assert.equal(await h.receiveText(), 1000, 'what was unread is gone');
+    }
+  });
+
+  it('does not let one who reads again what he has been told put the acknowledgement off', async (t) => {
+    t.mock.method(process, 'emitWarning', () => {});
+    const { socket, clock, ...h } = new Harness(t);
+    await h.readFirst();
+    h.arriveClose(1000);
+    assert.equal(await h.message(), undefined);
+    clock.advance(6_000);
+    assert.equal(await h.message(), undefined);
+    clock.advance(4_000);
+    await passTurns();
+    assert.equal(socket.sent.at(-1)?.opcode, CLOSE_FRAME);
+  });
+
+  it('rejects when the connection is lost before its frame is out', async (t) => {
+    const { socket, ...h } = new Harness(t);
+    socket.stall();
+    for (const sending of [h.send(Buffer.alloc(LARGE)), h.send(Buffer.alloc(LARGE))]) observe(sending);
+    await passTurns();
+    const sent = assert.rejects(h.closeOutput(), failure('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY'));
+    socket.destroy();
+    await sent;
+  });
+
+  it('looks at all that has come before it gives the peer up', async (t) => {
+    const { connection, clock, ...h } = new Harness(t);
+    const arriving = [0, 10, 20, 20];
+    Object.defineProperty(connection, 'bytesReceived', { get: () => arriving.shift() ?? 20 });
+    const rejected = assert.rejects(h.close(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT'));
+    await passTurns();
+    clock.advance(10_000);
+    await rejected;
+    assert.deepEqual(arriving, []);
+  });
+
+  it('says nothing for one who awaits the end and then closes or reads in the same turn', async (t) => {
+    const closing = new Harness(t);
+    closing.connection.awaitEnd();
+    closing.arriveClose(1000);
+    await closing.closeOutput(4000);
+    await passTurns();
+    assert.deepEqual(closing.socket.sentText, ['close \x0f\xa0']);
+
+    const reading = new Harness(t);
+    reading.connection.awaitEnd();
+    reading.arrive('last');
+    reading.arriveClose(1000);
+    assert.equal(await reading.message(), 'last');
+    await passTurns();
+    assert.deepEqual(reading.socket.sentText, []);
+    assert.equal(reading.connection.state, WebSocketState.CloseReceived);
   });
 
   it('waits for the peer only in a closeAsync after closeOutput', async (t) => {
