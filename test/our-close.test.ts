@@ -243,6 +243,17 @@ describe('OurClose', () => {
     assert.equal(reading.connection.state, WebSocketState.CloseReceived);
   });
 
+  it('acknowledges for one who awaits the end behind the close of the peer, though he reads what is left', async (t) => {
+    const { socket, connection, ...h } = new Harness(t);
+    await h.readFirst();
+    h.arrive('left');
+    h.arriveClose(1000);
+    connection.awaitEnd();
+    assert.equal(await h.message(), 'left');
+    await passTurns();
+    assert.deepEqual(socket.sentText, ['close \x03\xe8']);
+  });
+
   it('waits for the peer only in a closeAsync after closeOutput', async (t) => {
     const { socket, ...h } = new Harness(t);
     await h.closeOutput(4000);

@@ -21,6 +21,26 @@ const explained = [
         changes: [['origin === own', 'false']],
       },
       {
+        file: 'src/connection/closing/close-status.ts',
+        line: 'if (bytes.length <= DESCRIPTION_LIMIT) return text;',
+        changes: [
+          ['bytes.length <= DESCRIPTION_LIMIT', 'false'],
+          ['bytes.length <= DESCRIPTION_LIMIT', 'bytes.length < DESCRIPTION_LIMIT'],
+        ],
+      },
+      {
+        file: 'src/connection/closing/our-close.ts',
+        line: 'if (this.#events.state !== WebSocketState.CloseReceived || !this.audience.wantsAcknowledgement) return;',
+        changes: [
+          ['this.#events.state !== WebSocketState.CloseReceived || !this.audience.wantsAcknowledgement', 'false'],
+          [
+            'this.#events.state !== WebSocketState.CloseReceived || !this.audience.wantsAcknowledgement',
+            'this.#events.state !== WebSocketState.CloseReceived && !this.audience.wantsAcknowledgement',
+          ],
+          ['this.#events.state !== WebSocketState.CloseReceived', 'false'],
+        ],
+      },
+      {
         file: 'src/upgrade/ws-bridge.ts',
         line: 'if (server === undefined) {',
         changes: [['server === undefined', 'true']],
@@ -239,6 +259,11 @@ const explained = [
     why: 'Behind it, another check has the same answer',
     mutants: [
       {
+        file: 'src/connection/closing/our-close.ts',
+        line: 'this.#send(closePayload(closeStatus, closeStatus === 1005 ? undefined : closeStatusDescription));',
+        changes: [['closeStatus === 1005', 'false']],
+      },
+      {
         file: 'src/framing/inflater.ts',
         line: 'if (this.#busy) {',
         changes: [['this.#busy', 'true']],
@@ -273,6 +298,11 @@ const explained = [
   {
     why: 'The compiler wants it, for a case that does not arise',
     mutants: [
+      {
+        file: 'src/connection/closing/our-close.ts',
+        line: 'leave?.(reason);',
+        changes: [['leave?.(reason)', 'leave(reason)']],
+      },
       {
         file: 'src/framing/inflater.ts',
         line: 'if (codec === undefined || !this.#consumed || this.#paused || codec.stream.readableLength > 0) return;',
@@ -343,6 +373,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/connection/closing/close-wait.ts',
+        line: "#phase: Phase = 'idle';",
+        changes: [["'idle'", '""']],
+      },
       {
         file: 'src/framing/inflater.ts',
         line: '#consumed = false;',
