@@ -90,7 +90,7 @@ export class HandlerRun implements AcceptedRequestEvents {
   readonly owner: object;
   /** Somebody in the chain has taken the connection up. */
   #claimed = false;
-  #isEnded = false;
+  #isHandled = false;
   #answered = false;
 
   constructor(
@@ -104,8 +104,8 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   /** A handler has the connection: it alone decides what becomes of it. */
-  get isEnded(): boolean {
-    return this.#isEnded;
+  get isHandled(): boolean {
+    return this.#isHandled;
   }
 
   /** Gives the connection to somebody in the chain, who looks after it from now on. */
@@ -125,7 +125,7 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   /** Gives the connection to a handler until that has returned, or failed. */
   run<Req, Res>(handler: (socket: WebSocketContext, req: Req, res: Res) => unknown, req: Req, res: Res): void {
-    this.#isEnded = true;
+    this.#isHandled = true;
     let outcome: unknown;
     try {
       outcome = handler(this.claim(), req, res);
@@ -186,7 +186,7 @@ export class HandlerRun implements AcceptedRequestEvents {
     // As in Express and Connect, what is falsy is no error.
     if (!error) {
       if (!this.#claimed) this.#close(NOT_FOUND, undefined);
-    } else if (this.#isEnded) {
+    } else if (this.#isHandled) {
       this.#report(error);
     } else {
       this.fail(error);
@@ -198,7 +198,7 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   onResponseEnd(statusCode: number, gaveUp: boolean): void {
-    if (this.#isEnded || this.#answered) return;
+    if (this.#isHandled || this.#answered) return;
     this.#answered = true;
     if (!this.#claimed) {
       this.#close(NOT_FOUND, undefined);

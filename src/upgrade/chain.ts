@@ -98,7 +98,7 @@ export class Chain {
   /** Whether anybody may still do something about the request. */
   #isOpen(): boolean {
     const { accepted, events } = this.#upgrade;
-    if (accepted) return events?.isEnded === false;
+    if (accepted) return events?.isHandled === false;
     return this.#upgrade.isOurs() && !this.#upgrade.res.headersSent;
   }
 

@@ -8,7 +8,7 @@ import type { Conclusion } from './conclusion.js';
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
 export interface AcceptedRequestEvents {
   /** Somebody has the connection whom neither the chain nor the response concerns any more. */
-  readonly isEnded: boolean;
+  readonly isHandled: boolean;
   /** Gives the connection to whoever asks for it on `req.webSocket`. */
   claim(): unknown;
   /** The chain of middleware came to its end: with an error, or because nobody had anything more to do. */

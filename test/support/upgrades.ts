@@ -31,7 +31,7 @@ export class Deferred<T> {
 
 /** What happened on the HTTP side behind a 101. */
 export class RecordedEvents implements AcceptedRequestEvents {
-  readonly isEnded = false;
+  readonly isHandled = false;
   readonly events: (readonly [kind: 'chain' | 'response' | 'gave up' | 'end', what: unknown])[] = [];
   #waiting: (() => void) | undefined;
 
