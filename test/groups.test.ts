@@ -62,6 +62,15 @@ class FakeBackplane implements GroupBackplane {
 }
 
 describe('Groups, membership', () => {
+  it('knows the connections of its own instance only', (t) => {
+    const [here, elsewhere] = [new Hall(t), new Hall(t)];
+    const [{ context }] = here.enterGroup('room', 1) as [FakeMember];
+    void elsewhere.enterGroup('room', 2);
+    for (const group of [here.group('room'), here.all]) assert.equal(group.members.has(context), true);
+    for (const group of [elsewhere.group('room'), elsewhere.all]) assert.equal(group.members.has(context), false);
+    assert.equal(here.group('empty').members.has(context), false);
+  });
+
   it('has a member when addToGroupAsync returns, and not any more when removeFromGroupAsync returns', async (t) => {
     const hall = new Hall(t);
     const { context } = hall.enter();
