@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { headerLength, makeFrame, putFrame, putHeader } from '../src/framing/frame.js';
+import { headerLength, makeFrame, payloadOf, putFrame, putHeader } from '../src/framing/frame.js';
 import { BINARY_FRAME, FIN, TEXT_FRAME } from '../src/framing/opcodes.js';
 import { serverFrame } from './support/frames.js';
 
@@ -18,11 +18,29 @@ describe('makeFrame', () => {
     }
   });
 
+  it('writes text as UTF-8, whose bytes it counts', () => {
+    for (const text of ['', 'text', '€'.repeat(41), '€'.repeat(42), '😀'.repeat(31), '😀'.repeat(32)]) {
+      assert.deepEqual(makeFrame(FIN | TEXT_FRAME, text), serverFrame({ payload: text }), text);
+    }
+  });
+
   it('copies the payload', () => {
     const payload = Buffer.from('before');
     const frame = makeFrame(FIN | TEXT_FRAME, payload);
     payload.write('after!');
     assert.deepEqual(frame, serverFrame({ payload: 'before' }));
+  });
+});
+
+describe('payloadOf', () => {
+  it('finds the payload behind a header of any length, without a copy', () => {
+    for (const length of LENGTHS) {
+      const payload = Buffer.alloc(length, 'a');
+      const frame = makeFrame(FIN | BINARY_FRAME, payload);
+      const found = payloadOf(frame);
+      assert.deepEqual(found, payload, `${length}`);
+      assert.equal(found.buffer, frame.buffer);
+    }
   });
 });
 
