@@ -12,11 +12,14 @@ const BOTTOM = 40;
 
 /** Streams of one shape are enough for a chart that is read at a glance. */
 const LEFT_OUT = [
+  'echo-1m-untuned',
+  'burst-group',
   'upload-fragments',
   'upload-compressed',
   'echo-frame',
   'echo-fragments',
   'memory',
+  'memory-request',
   'memory-compressed',
 ];
 

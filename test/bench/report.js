@@ -1,4 +1,4 @@
-import { scenarios } from './scenarios.js';
+import { BEST_PEER, scenarios } from './scenarios.js';
 import { BASELINE, contestants, OURS } from './servers.js';
 import { spread } from './statistics.js';
 
@@ -66,7 +66,7 @@ function formatSpread({ median, low, high }) {
  */
 export function bestPeer(scenario, outcomes) {
   const peers = contestants
-    .filter(({ id, ours, file }) => !ours && id !== LIMIT && file !== 'ws.js')
+    .filter(({ id, ours, file, variant }) => !ours && !variant && id !== LIMIT && file !== 'ws.js')
     .flatMap((contestant) => {
       const ratio = ratioOf(outcomes, contestant.id);
       return ratio ? [{ contestant, ratio }] : [];
@@ -155,35 +155,57 @@ function ratioTable(results, columns) {
 }
 
 /**
+ * What a goal asks for, as it was measured.
+ *
  * @param {Scenario} scenario
- * @param {number} median
+ * @param {Results} results
+ * @returns {{ ratio: import('./statistics.js').Spread, to: string } | undefined} undefined where it was not
  */
-function reached({ goal, better }, median) {
-  if (goal === undefined) return '';
-  return (better === 'higher' ? median >= goal : median <= goal) ? 'yes' : '**no**';
+function measuredGoal({ id, goal }, results) {
+  const outcomes = results.outcomes[id] ?? {};
+  if (goal === undefined) return undefined;
+  if (goal.in !== undefined) {
+    const there = { ...outcomes, [goal.in]: results.outcomes[goal.in]?.[goal.to] ?? { samples: [] } };
+    const ratio = ratioOf(there, OURS, goal.in);
+    return ratio && { ratio, to: 'itself before it' };
+  }
+  const peer = goal.to === BEST_PEER ? bestPeer(scenarioOf(id), outcomes)?.contestant.id : goal.to;
+  if (peer === undefined) return undefined;
+  const title = contestants.find((one) => one.id === peer)?.title ?? peer;
+  if (goal.by !== 'processor') {
+    const ratio = ratioOf(outcomes, OURS, peer);
+    return ratio && { ratio, to: title };
+  }
+  const median = processorRatioOf(outcomes, OURS, peer);
+  return median === undefined ? undefined : { ratio: { median, low: median, high: median }, to: `${title}, by CPU` };
+}
+
+/** @param {string} id @returns {Scenario} */
+function scenarioOf(id) {
+  return /** @type {Scenario} */ (scenarios.find((scenario) => scenario.id === id));
 }
 
 /** @param {Results} results */
 function goalTable(results) {
   const rows = scenarios.flatMap((scenario) => {
-    const outcomes = results.outcomes[scenario.id] ?? {};
-    const ours = ratioOf(outcomes, OURS);
-    if (!ours) return [];
-    const peer = bestPeer(scenario, outcomes);
-    const limit = ratioOf(outcomes, LIMIT);
-    const sign = scenario.better === 'higher' ? '≥' : '≤';
+    const { goal, better, title } = scenario;
+    const measured = measuredGoal(scenario, results);
+    if (goal === undefined || measured === undefined) return [];
+    const { median } = measured.ratio;
+    const isReached = better === 'higher' ? median >= goal.ratio : median <= goal.ratio;
+    const limit = ratioOf(results.outcomes[scenario.id] ?? {}, LIMIT, OURS);
     return [
       [
-        scenario.title,
-        scenario.goal === undefined ? '' : `${sign} ${scenario.goal}`,
-        formatSpread(ours),
-        reached(scenario, ours.median),
+        title,
+        measured.to,
+        `${better === 'higher' ? '≥' : '≤'} ${goal.ratio}`,
+        goal.by === 'processor' ? formatRatio(median) : formatSpread(measured.ratio),
+        isReached ? 'yes' : '**no**',
         limit ? formatRatio(limit.median) : '',
-        peer ? `${formatRatio(peer.ratio.median)} ${peer.contestant.title}` : '',
       ],
     ];
   });
-  const head = ['ratio to raw `ws`', 'goal', 'websocket-context', 'reached', 'Node alone', 'best other package'];
+  const head = ['', 'in relation to', 'goal', 'websocket-context', 'reached', '*Node alone* to websocket-context'];
   return markdown(head, rows);
 }
 

@@ -50,7 +50,8 @@ async function runScenario(scenario, options, generator) {
   const start = (contestant) =>
     startServer(contestant, {
       deflate: scenario.deflate?.(contestant),
-      keepMemory: !scenario.measuresMemory,
+      keepMemory: !scenario.measuresMemory && !scenario.untuned,
+      hasState: !scenario.untuned,
       cpuProfile: options.cpuProf && contestant.ours ? profileDirectory(scenario, contestant) : undefined,
     });
 

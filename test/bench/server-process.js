@@ -31,11 +31,16 @@ const here = (path) => new URL(path, import.meta.url);
 
 /**
  * @param {import('./servers.js').Contestant} contestant
- * @param {{ deflate?: boolean | undefined, keepMemory?: boolean | undefined, cpuProfile?: string | undefined }} [options]
- *   `keepMemory`: whether what is freed stays with the process; `cpuProfile`: directory that a profile is written to
+ * @param {{
+ *   deflate?: boolean | undefined,
+ *   keepMemory?: boolean | undefined,
+ *   hasState?: boolean | undefined,
+ *   cpuProfile?: string | undefined,
+ * }} [options] `keepMemory`: whether what is freed stays with the process; `hasState`: whether it remembers something; `cpuProfile`: directory that a profile is written to
  * @returns {Promise<RunningServer>}
  */
-export async function startServer(contestant, { deflate = false, keepMemory = false, cpuProfile } = {}) {
+export async function startServer(contestant, options = {}) {
+  const { deflate = false, keepMemory = false, hasState = true, cpuProfile } = options;
   const execArgv = ['--expose-gc', '--import', here('servers/bufferutil.js').href];
   if (cpuProfile) execArgv.push('--cpu-prof', `--cpu-prof-dir=${cpuProfile}`);
   const child = fork(fileURLToPath(here(`servers/${contestant.file}`)), {
@@ -44,6 +49,7 @@ export async function startServer(contestant, { deflate = false, keepMemory = fa
       ...process.env,
       NODE_ENV: 'production',
       ...(keepMemory && KEEP_MEMORY),
+      BENCH_STATE: hasState ? '1' : '0',
       BENCH_DEFLATE: deflate ? '1' : '0',
       ...(contestant.build && { BENCH_BUILD: contestant.build }),
       BENCH_BUFFERUTIL: contestant.variant === 'bufferutil' ? '1' : '0',

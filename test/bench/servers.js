@@ -26,6 +26,13 @@ export const contestants = [
   { id: 'ws+deflate', title: 'raw `ws` + permessage-deflate', file: 'ws.js', dialect: plain, variant: 'deflate' },
   { id: 'websocket-context', title: '**websocket-context**', file: 'websocket-context.js', dialect: plain, ours: true },
   { id: 'express-and-ws', title: 'Express 5 by hand + `ws`', file: 'express-and-ws.js', dialect: plain },
+  {
+    id: 'express-and-ws+bufferutil',
+    title: 'Express 5 by hand + `ws` + bufferutil',
+    file: 'express-and-ws.js',
+    dialect: plain,
+    variant: 'bufferutil',
+  },
   { id: 'express-ws', title: 'express-ws 5.0', file: 'express-ws.js', dialect: plain },
   { id: 'websocket-express', title: 'websocket-express 4.0', file: 'websocket-express.js', dialect: plain },
   { id: 'tinyws', title: 'tinyws 1.0', file: 'tinyws.js', dialect: plain },

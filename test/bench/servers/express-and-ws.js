@@ -13,7 +13,7 @@ for (const path of Object.keys(endpoints)) {
   app.get(path, (req, res) => {
     const { socket, head } = res.locals;
     res.detachSocket(socket);
-    sockets.handleUpgrade(req, socket, head, (webSocket) => dispatch(webSocket, req.url));
+    sockets.handleUpgrade(req, socket, head, (webSocket) => dispatch(webSocket, req.url, req));
   });
 }
 

@@ -14,7 +14,11 @@ export const PUSHED = PUSHED_TEXT.toString();
  * the old generation again and again for the sake of buffers, smaller ones not at all: which side of it a server without
  * any state is on says nothing about it. See docs/performance.md.
  */
-export const state = Array.from({ length: 200_000 }, (_, id) => ({ id, name: `user ${id}`, roles: [id] }));
+export const state = Array.from({ length: process.env.BENCH_STATE === '0' ? 0 : 200_000 }, (_, id) => ({
+  id,
+  name: `user ${id}`,
+  roles: [id],
+}));
 
 /**
  * Listens on a free port of the loopback interface and answers the questions of the process that started this one.

@@ -26,17 +26,32 @@ app.get(
   }),
 );
 
-// A member that has gone does not concern the others.
-const ignore = () => {};
-
 app.get(
   '/burst',
   sockets.handler(async (socket) => {
     for await (const _ of socket) {
       for (let i = 0; i < BURST; i++) {
-        for (const member of sockets.connections) member.sendAsync(PUSHED).catch(ignore);
+        for (const member of sockets.connections) void member.sendAsync(PUSHED);
       }
     }
+  }),
+);
+
+app.get(
+  '/burst-group',
+  sockets.handler(async (socket) => {
+    const group = sockets.group('members');
+    await socket.addToGroupAsync('members');
+    for await (const _ of socket) {
+      for (let i = 0; i < BURST; i++) void group.sendAsync(PUSHED);
+    }
+  }),
+);
+
+app.get(
+  '/named-echo',
+  sockets.handler(async (socket, req) => {
+    for await (const message of socket) await socket.sendAsync(`${req.url}: ${message}`);
   }),
 );
 

@@ -13,6 +13,11 @@ function echo(socket) {
   socket.on('message', (data, isBinary) => socket.send(data, isBinary === undefined ? {} : { binary: isBinary }));
 }
 
+/** @param {WebSocket} socket @param {import('node:http').IncomingMessage} req */
+function namedEcho(socket, req) {
+  socket.on('message', (data) => socket.send(`${req.url}: ${data}`));
+}
+
 /** @param {WebSocket} socket */
 function push(socket) {
   const pump = () => {
@@ -41,14 +46,22 @@ function upload(socket) {
   socket.on('message', (data) => socket.send(String(data.length), { compress: false }));
 }
 
-export const endpoints = { '/echo': echo, '/push': push, '/burst': burst, '/upload': upload, '/stream': echo };
+export const endpoints = {
+  '/echo': echo,
+  '/named-echo': namedEcho,
+  '/push': push,
+  '/burst': burst,
+  '/upload': upload,
+  '/stream': echo,
+};
 
 /**
  * @param {WebSocket} socket
  * @param {string | undefined} url
+ * @param {import('node:http').IncomingMessage} [req] for the endpoints that use it
  */
-export function dispatch(socket, url) {
+export function dispatch(socket, url, req) {
   // Without a listener an error of the connection, such as a peer that vanishes, would end the process.
   socket.on('error', () => {});
-  endpoints[/** @type {keyof typeof endpoints} */ (url)]?.(socket);
+  endpoints[/** @type {keyof typeof endpoints} */ (url)]?.(socket, req);
 }

@@ -8,7 +8,7 @@ const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: deflate
 const server = createServer();
 
 server.on('upgrade', (req, socket, head) => {
-  sockets.handleUpgrade(req, socket, head, (webSocket) => dispatch(webSocket, req.url));
+  sockets.handleUpgrade(req, socket, head, (webSocket) => dispatch(webSocket, req.url, req));
 });
 
 await serve(server);
