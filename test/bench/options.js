@@ -9,7 +9,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
-  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups)
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster)
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
@@ -18,8 +18,9 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
-/** The scenario that measures one message to many, by itself. */
+/** Scenarios by themselves: one message to many, and several processes. */
 const GROUPS = 'groups';
+const CLUSTER = 'cluster';
 
 /** Servers of a quick run: the ones that show most. */
 const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws', 'socket-io'];
@@ -33,6 +34,7 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   write: boolean,
  *   cpuProf: boolean,
  *   groups: boolean,
+ *   cluster: boolean,
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
  * }} Options `freshRounds`: for scenarios that start a new server for every measurement
@@ -79,7 +81,7 @@ export function parseOptions(args) {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
   const servers = values.server.length === 0 && values.quick && values.compare.length === 0 ? QUICK : values.server;
-  const others = values.scenario.filter((id) => id !== GROUPS);
+  const others = values.scenario.filter((id) => id !== GROUPS && id !== CLUSTER);
   const everything = values.scenario.length === 0 && values.server.length === 0 && values.compare.length === 0;
   // Two builds are mostly all that is wanted then.
   const wanted = servers.length === 0 && values.compare.length > 0 ? [OURS] : servers;
@@ -91,7 +93,8 @@ export function parseOptions(args) {
     write: values.write ?? (everything && !values.quick),
     cpuProf: values['cpu-prof'],
     groups: everything || values.scenario.includes(GROUPS),
-    scenarios: values.scenario.join() === GROUPS ? [] : select(scenarios, others, 'scenario'),
+    cluster: everything || values.scenario.includes(CLUSTER),
+    scenarios: values.scenario.length > 0 && others.length === 0 ? [] : select(scenarios, others, 'scenario'),
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),
       ...values.compare.map(contestantOf),

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { drawChart } from './chart.js';
+import { runCluster } from './cluster.js';
 import { runGroups } from './groups.js';
 import { findGenerator } from './load-process.js';
 import { parseOptions } from './options.js';
@@ -135,6 +136,7 @@ const options = parseOptions(process.argv.slice(2));
 if (options) {
   const results = await run(options);
   if (options.groups) await runGroups(options);
+  if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
   if (options.write) {
     const pages = ['performance.md', 'performance-lab.md'].map((name) => here(`../../docs/${name}`));
     const filled = fillMarkers(
