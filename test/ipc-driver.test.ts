@@ -49,9 +49,14 @@ describe('IpcDriver', () => {
     ipc.say({ says: 'subscribed', channel: 'p|room' });
     await subscribing;
     assert.equal(await driver.publish('room', Buffer.from('hello')), true);
-    ipc.say({ says: 'message', channel: 'p|room', data: Buffer.from('hi').toString('base64') });
+    ipc.say({ says: 'published', messages: [{ channel: 'p|room', data: Buffer.from('hi').toString('base64') }] });
     ipc.emit('message', { hello: 'from the application' });
-    ipc.emit('message', { type: TYPE, to: 'another driver', says: 'message', channel: 'p|room', data: '' });
+    ipc.emit('message', {
+      type: TYPE,
+      to: 'another driver',
+      says: 'published',
+      messages: [{ channel: 'p|room', data: '' }],
+    });
     driver.unsubscribe('room');
     await driver.close();
 
@@ -59,9 +64,34 @@ describe('IpcDriver', () => {
     assert.deepEqual(received, ['room hi']);
     assert.deepEqual(
       ipc.sent.map(({ does, channel }) => [does, channel].join(' ').trim()),
-      ['open', 'subscribe p|room', 'subscribe p|room', 'publish p|room', 'unsubscribe p|room', 'close'],
+      ['open', 'subscribe p|room', 'subscribe p|room', 'publish', 'unsubscribe p|room', 'close'],
     );
     assert.equal(ipc.listenerCount('message') + ipc.listenerCount('disconnect'), 0);
+  });
+
+  it('sends what a tick publishes as one, before whatever follows, and sooner where it is much', async () => {
+    const { ipc, driver } = open();
+    ipc.say({ says: 'opened' });
+    const sent = () =>
+      ipc.sent.slice(1).map(({ does, messages }) => [does, (messages as { data: string }[] | undefined)?.length]);
+
+    const published = ['a', 'b', 'c'].map((text) => driver.publish('room', Buffer.from(text)));
+    assert.deepEqual(sent(), []);
+    assert.deepEqual(await Promise.all(published), [true, true, true]);
+    assert.deepEqual(sent(), [['publish', 3]]);
+
+    void driver.publish('room', Buffer.from('d'));
+    driver.unsubscribe('room');
+    assert.deepEqual(sent().slice(1), [
+      ['publish', 1],
+      ['unsubscribe', undefined],
+    ]);
+    void driver.publish('room', Buffer.from('e'));
+    void driver.publish('room', Buffer.alloc(1024 * 1024));
+    assert.deepEqual(sent().slice(3), [['publish', 2]]);
+    ipc.failure = new Error('the channel is closed');
+    assert.equal(await driver.publish('room', Buffer.from('f')), false);
+    await driver.close();
   });
 
   it('says what is missing when nobody answers, and asks again', (t) => {

@@ -25,7 +25,11 @@ class FakeWorker {
   }
 
   ask(from: string, does: string, channel?: string, data?: string): void {
-    this.say({ type: TYPE, from, does, channel, data });
+    this.say(
+      does === 'publish'
+        ? { type: TYPE, from, does, messages: [{ channel, data }] }
+        : { type: TYPE, from, does, channel },
+    );
   }
 }
 
@@ -66,8 +70,13 @@ describe('relay()', () => {
     one.ask('a', 'publish', 'room', 'aGk=');
 
     assert.deepEqual(said(one), ['here', 'opened', 'subscribed', 'ended']);
-    assert.deepEqual(said(other), ['here', 'opened', 'subscribed', 'message', 'ended']);
-    assert.deepEqual(other.reports[3], { type: TYPE, to: 'b', says: 'message', channel: 'room', data: 'aGk=' });
+    assert.deepEqual(said(other), ['here', 'opened', 'subscribed', 'published', 'ended']);
+    assert.deepEqual(other.reports[3], {
+      type: TYPE,
+      to: 'b',
+      says: 'published',
+      messages: [{ channel: 'room', data: 'aGk=' }],
+    });
   });
 
   it('passes nothing to those that have left, been closed or disconnected, and starts anew with one that opens again', (t) => {
@@ -87,7 +96,7 @@ describe('relay()', () => {
     cluster.emit('disconnect', other as unknown as Worker);
     one.ask('a', 'publish', 'room', '4');
 
-    assert.ok(!said(other).includes('message'));
+    assert.ok(!said(other).includes('published'));
   });
 
   it('throws away what a worker does not take, and tells it when it has caught up', (t) => {
@@ -98,7 +107,19 @@ describe('relay()', () => {
     for (const taken of other.waiting) taken();
     other.waiting = undefined;
 
-    assert.deepEqual(said(other).slice(3), ['message', 'message', 'lost']);
+    assert.deepEqual(said(other).slice(3), ['published', 'published', 'lost']);
+  });
+
+  it('passes on what came together together, each worker what is for it, in order', (t) => {
+    const [one, other] = start(t);
+    other.ask('b', 'subscribe', 'attic');
+    const messages = ['room', 'attic', 'cellar', 'room'].map((channel, at) => ({ channel, data: `${at}` }));
+
+    one.say({ type: TYPE, from: 'a', does: 'publish', messages });
+
+    assert.deepEqual(other.reports.at(-1)?.['messages'], [messages[0], messages[1], messages[3]]);
+    assert.equal(said(other).filter((says) => says === 'published').length, 1);
+    assert.ok(!said(one).includes('published'));
   });
 
   it('cannot be used in a worker', (t) => {

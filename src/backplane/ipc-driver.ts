@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Deferred } from '../connection/deferred.js';
+import { eventLoop } from '../event-loop.js';
 import type { BackplaneDriver, BackplaneDriverEvents } from './driver.js';
-import { isRelayReport, RELAY_MARK, type RelayReport, type RelayRequest } from './relay-protocol.js';
+import { isRelayReport, RELAY_MARK, type Relayed, type RelayReport, type RelayRequest } from './relay-protocol.js';
 
 /** What is needed of `process`. */
 export interface Ipc {
@@ -11,11 +13,22 @@ export interface Ipc {
 
 const MAX_MESSAGE_SIZE = 16 * 1024 * 1024;
 
+/** What a tick publishes is sent at once when it has so many characters. */
+const OUTBOX_LIMIT = 1024 * 1024;
+
 /** The relay has so many ms to answer, and is asked again after as many. */
 const RETRY = 2000;
 
 /** The part of a {@link RelayRequest} that differs. */
 type Request = RelayRequest extends infer R ? (R extends RelayRequest ? Omit<R, 'type' | 'from'> : never) : never;
+
+/** What a tick publishes: on the way to the relay and to the other workers each message of its own costs as much again. */
+interface Outbox {
+  readonly messages: Relayed[];
+  characters: number;
+  /** Whether the system has taken it. */
+  readonly isSent: Deferred<boolean>;
+}
 
 /** A driver in a worker of `node:cluster`, which speaks to the relay in the primary. */
 export class IpcDriver implements BackplaneDriver {
@@ -26,6 +39,7 @@ export class IpcDriver implements BackplaneDriver {
   /** Who waits for the relay to confirm a subscription. */
   readonly #subscribing: Map<string, (() => void)[]> = new Map();
   #events: BackplaneDriverEvents | undefined;
+  #outbox: Outbox | undefined;
   #isReady = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #onMessage = (message: unknown): void => {
@@ -61,8 +75,17 @@ export class IpcDriver implements BackplaneDriver {
   }
 
   async publish(channel: string, bytes: Uint8Array): Promise<boolean> {
+    if (!this.#isReady) return false;
     const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
-    return this.#isReady && this.#request({ does: 'publish', channel: this.#prefix + channel, data });
+    if (this.#outbox === undefined) {
+      this.#outbox = { messages: [], characters: 0, isSent: new Deferred() };
+      eventLoop.nextTick(() => this.#empty());
+    }
+    const outbox = this.#outbox;
+    outbox.messages.push({ channel: this.#prefix + channel, data });
+    outbox.characters += data.length;
+    if (outbox.characters >= OUTBOX_LIMIT) this.#empty();
+    return outbox.isSent.promise;
   }
 
   async close(): Promise<void> {
@@ -109,8 +132,10 @@ export class IpcDriver implements BackplaneDriver {
       case 'subscribed':
         this.#subscribed(report.channel.slice(this.#prefix.length));
         break;
-      case 'message':
-        this.#events?.received(report.channel.slice(this.#prefix.length), Buffer.from(report.data, 'base64'));
+      case 'published':
+        for (const { channel, data } of report.messages) {
+          this.#events?.received(channel.slice(this.#prefix.length), Buffer.from(data, 'base64'));
+        }
         break;
     }
   }
@@ -125,8 +150,21 @@ export class IpcDriver implements BackplaneDriver {
     this.#events?.status('interrupted', new Error(complaint));
   }
 
-  /** @returns whether the system has taken the message */
+  #empty(): void {
+    const outbox = this.#outbox;
+    this.#outbox = undefined;
+    if (outbox !== undefined)
+      void this.#send({ does: 'publish', messages: outbox.messages }).then((isSent) => outbox.isSent.resolve(isSent));
+  }
+
   #request(request: Request): Promise<boolean> {
+    // The relay learns everything in its order.
+    this.#empty();
+    return this.#send(request);
+  }
+
+  /** @returns whether the system has taken the message */
+  #send(request: Request): Promise<boolean> {
     return new Promise((resolve) => {
       const message: RelayRequest = { type: RELAY_MARK, from: this.#id, ...request };
       if (this.#ipc.send === undefined) resolve(false);

@@ -1,7 +1,7 @@
 import nodeCluster, { type Worker } from 'node:cluster';
 import { typeOf } from '../arguments.js';
 import { checkDriverOptions } from './driver-options.js';
-import { isRelayRequest, RELAY_MARK, type RelayReport, type RelayRequest } from './relay-protocol.js';
+import { isRelayRequest, RELAY_MARK, type Relayed, type RelayReport, type RelayRequest } from './relay-protocol.js';
 
 /** Options of {@link relay}. */
 export interface RelayOptions {
@@ -117,7 +117,7 @@ class Relay {
         this.#unsubscribe(member, request.channel);
         break;
       case 'publish':
-        this.#pass(from, request.channel, request.data);
+        this.#pass(from, request.messages);
         break;
     }
   }
@@ -144,11 +144,20 @@ class Relay {
     if (members?.size === 0) this.#channels.delete(channel);
   }
 
-  #pass(from: string, channel: string, data: string): void {
-    for (const { id, peer } of this.#channels.get(channel) ?? []) {
-      if (id === from) continue;
+  #pass(from: string, messages: readonly Relayed[]): void {
+    const inboxes = new Map<Member, Relayed[]>();
+    for (const message of messages) {
+      for (const member of this.#channels.get(message.channel) ?? []) {
+        if (member.id === from) continue;
+        const inbox = inboxes.get(member);
+        if (inbox === undefined) inboxes.set(member, [message]);
+        else inbox.push(message);
+      }
+    }
+    for (const [{ id, peer }, inbox] of inboxes) {
+      const size = inbox.reduce((sum, { data }) => sum + data.length, 0);
       if (peer.waiting > this.#bufferLimit) peer.hasLost = true;
-      else this.#send(peer, { type: RELAY_MARK, to: id, says: 'message', channel, data }, data.length);
+      else this.#send(peer, { type: RELAY_MARK, to: id, says: 'published', messages: inbox }, size);
     }
   }
 
