@@ -236,6 +236,19 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     await open(session);
   });
 
+  it('are reset, and nothing else happens, when a client ends its half without a close frame', async (t) => {
+    const { session, sockets } = await site(t, (app, instance) => void app.use(instance.handler(echo)));
+    const bystander = await open(session);
+    for (let i = 0; i < 10; i++) {
+      const stream = await open(session);
+      stream.end();
+      assert.equal((await endOf(stream)).code, constants.NGHTTP2_CANCEL);
+    }
+    assert.equal(sockets.connectionCount, 1);
+    bystander.write(clientFrame({ payload: 'unharmed' }));
+    assert.equal(String((await once(bystander, 'data'))[0].subarray(2)), 'unharmed');
+  });
+
   it('wait for nobody else of their session: neither for who is not read nor for who does not read', async (t) => {
     const { session } = await site(t, (app, sockets) => {
       app.use(

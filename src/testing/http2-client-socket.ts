@@ -1,11 +1,12 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2';
+import { eventLoop } from '../event-loop.js';
 import { SocketDuplex } from '../socket-duplex.js';
 
 type Done = (error?: Error | null) => void;
 
 /**
  * The client's end of a WebSocket over HTTP/2 in the shape of a connection. Its stream is the only one of its session, which
- * ends with it. Ended by both sides it ends the stream; destroyed before that, it resets the stream with CANCEL, as browsers do.
+ * ends behind it. Ended by both sides it ends the stream; destroyed before that, it resets the stream with CANCEL, as browsers do.
  */
 export class Http2ClientSocket extends SocketDuplex {
   readonly #session: ClientHttp2Session;
@@ -41,14 +42,12 @@ export class Http2ClientSocket extends SocketDuplex {
 
   override _destroy(error: Error | null, done: Done): void {
     const session = this.#session;
+    const stream = this.#stream;
     // What is not read would keep the stream open
-    this.#stream.resume();
-    if (!this.writableFinished) this.#stream.close(constants.NGHTTP2_CANCEL);
-    if (session.destroyed) {
-      done(error);
-      return;
-    }
-    session.once('close', () => done(error));
-    session.close();
+    stream.resume();
+    // Not while Node hands over what has arrived; see Http2Socket
+    if (!this.writableFinished) eventLoop.setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
+    if (session.destroyed) done(error);
+    else session.once('close', () => done(error));
   }
 }

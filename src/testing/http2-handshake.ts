@@ -6,6 +6,7 @@ import {
   constants,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import { eventLoop } from '../event-loop.js';
 import type { AttachableServer } from '../upgrade/attach.js';
 import { WebSocketClient } from './client.js';
 import { connectTo, type Handshake, noAnswer } from './handshake.js';
@@ -48,7 +49,7 @@ function ask(session: ClientHttp2Session, handshake: Handshake): ClientHttp2Stre
   // Ends the stream by a frame of its own, so that a reset can still come before it
   stream.on('wantTrailers', () => stream.sendTrailers({}));
   stream.on('error', (error) => answer.reject(noAnswer(error)));
-  stream.once('close', () => session.close());
+  stream.once('close', () => endSession(session));
   stream.once('response', (fields) => {
     const headers: IncomingHttpHeaders = {};
     for (const [name, value] of Object.entries(fields)) if (!name.startsWith(':')) headers[name] = value;
@@ -61,6 +62,14 @@ function ask(session: ClientHttp2Session, handshake: Handshake): ClientHttp2Stre
     }
   });
   return stream;
+}
+
+/**
+ * Ends a session when the server has answered whatever came before: a session of a connection that is no socket of Node's must
+ * not be closed while it writes, or Node throws an internal assertion that nobody can catch.
+ */
+function endSession(session: ClientHttp2Session): void {
+  if (!session.destroyed) session.ping(() => eventLoop.setImmediate(() => session.close()));
 }
 
 /** The extended CONNECT that says what the upgrade request does (RFC 8441, section 5). */

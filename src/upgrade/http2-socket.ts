@@ -1,5 +1,6 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
+import { eventLoop } from '../event-loop.js';
 import { SocketDuplex } from '../socket-duplex.js';
 import { ChunkedBody } from './chunked-body.js';
 
@@ -203,6 +204,10 @@ export class Http2Socket extends SocketDuplex {
     callback(error);
   }
 
+  /**
+   * Closes the stream, with a reset in a later turn: while Node hands over what has arrived, it keeps the reset for afterwards,
+   * asks a stream that is destroyed by then for its trailers, and ends the process (22.23 and 26.10, `OnTrailers`).
+   */
   #close(error: Error | null): void {
     const stream = this.#stream;
     if (this.#head === undefined && this.writableFinished) {
@@ -213,14 +218,14 @@ export class Http2Socket extends SocketDuplex {
       const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), FAREWELL_TIMEOUT).unref();
       stream.once('close', () => clearTimeout(timer));
     } else {
-      stream.close(constants.NGHTTP2_CANCEL);
+      eventLoop.setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
     }
   }
 
   /** Closes a stream that has been ended. In the same turn, the reset would overtake the end. */
   #closeInOrder(): void {
     const stream = this.#stream;
-    const close = (): void => void setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+    const close = (): void => void eventLoop.setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
     if (this.#isEnded) close();
     else stream.once('wantTrailers', close);
   }

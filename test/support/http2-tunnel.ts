@@ -13,6 +13,9 @@ import type { ClientOptions } from 'ws';
 import { SocketDuplex } from '../../src/socket-duplex.js';
 import { isOverHttp2, portOf, type TestContext } from './servers.js';
 
+// Tests may replace it
+const realImmediate = setImmediate;
+
 const HEAD_END = '\r\n\r\n';
 
 /** Headers of HTTP/1.1 that have no place in HTTP/2. */
@@ -80,8 +83,11 @@ export class Http2Tunnel extends SocketDuplex {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.stream?.on('error', () => {});
-    this.stream?.close(constants.NGHTTP2_CANCEL);
-    this.session.close();
+    // Not while Node hands over what has arrived; see Http2Socket
+    realImmediate(() => {
+      this.stream?.close(constants.NGHTTP2_CANCEL);
+      this.session.close();
+    });
     callback(error);
   }
 
