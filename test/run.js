@@ -24,7 +24,7 @@ function run(command, counts = {}) {
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
-  console.log('This takes some three minutes, the build included; npm run test:fast leaves coverage out.\n');
+  console.log('This takes some ten minutes on two cores, the build included; npm run test:fast leaves coverage out.\n');
   if (!(await run('npm run --silent build:test'))) {
     console.log(`\nFAILED in the build, after ${seconds()}`);
     return 1;
