@@ -1,7 +1,6 @@
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cpus, loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { ask, start } from './children.js';
 
 /**
  * What one message to many costs the process that sends it, beside other ways to do it and Node alone, which writes one
@@ -22,21 +21,6 @@ const CASES = [
 ];
 
 const CONTESTANTS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'];
-
-/** @param {import('node:child_process').ChildProcess} child @param {object} message @returns {Promise<any>} */
-async function ask(child, message) {
-  child.send(message);
-  const [answer] = await once(child, 'message');
-  return answer;
-}
-
-/** @param {string} file @param {readonly string[]} args */
-function start(file, args) {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv: ['--expose-gc'] });
-  // Whoever waits for an answer rejects then.
-  child.once('exit', (code) => code && child.emit('error', new Error(`${file} has ended with ${code}`)));
-  return child;
-}
 
 /** @param {Case} scenario @param {string} contestant @param {boolean} quick @returns {Promise<Sample>} */
 async function measure(scenario, contestant, quick) {

@@ -9,7 +9,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
-  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster)
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster, http2)
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
@@ -18,9 +18,10 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
-/** Scenarios by themselves: one message to many, and several processes. */
+/** Scenarios by themselves: one message to many, several processes, and HTTP/2 beside HTTP/1.1. */
 const GROUPS = 'groups';
 const CLUSTER = 'cluster';
+const HTTP2 = 'http2';
 
 /** Servers of a quick run: the ones that show most. */
 const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws', 'socket-io'];
@@ -35,6 +36,7 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   cpuProf: boolean,
  *   groups: boolean,
  *   cluster: boolean,
+ *   http2: boolean,
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
  * }} Options `freshRounds`: for scenarios that start a new server for every measurement
@@ -81,7 +83,7 @@ export function parseOptions(args) {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
   const servers = values.server.length === 0 && values.quick && values.compare.length === 0 ? QUICK : values.server;
-  const others = values.scenario.filter((id) => id !== GROUPS && id !== CLUSTER);
+  const others = values.scenario.filter((id) => ![GROUPS, CLUSTER, HTTP2].includes(id));
   const everything = values.scenario.length === 0 && values.server.length === 0 && values.compare.length === 0;
   // Two builds are mostly all that is wanted then.
   const wanted = servers.length === 0 && values.compare.length > 0 ? [OURS] : servers;
@@ -94,6 +96,7 @@ export function parseOptions(args) {
     cpuProf: values['cpu-prof'],
     groups: everything || values.scenario.includes(GROUPS),
     cluster: everything || values.scenario.includes(CLUSTER),
+    http2: everything || values.scenario.includes(HTTP2),
     scenarios: values.scenario.length > 0 && others.length === 0 ? [] : select(scenarios, others, 'scenario'),
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),

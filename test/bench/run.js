@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { drawChart } from './chart.js';
 import { runCluster } from './cluster.js';
 import { runGroups } from './groups.js';
+import { runHttp2 } from './http2.js';
 import { findGenerator } from './load-process.js';
 import { parseOptions } from './options.js';
 import { hotSpots } from './profile.js';
@@ -137,6 +138,7 @@ if (options) {
   const results = await run(options);
   if (options.groups) await runGroups(options);
   if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
+  if (options.http2) await runHttp2(options);
   if (options.write) {
     const pages = ['performance.md', 'performance-lab.md'].map((name) => here(`../../docs/${name}`));
     const filled = fillMarkers(
