@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Connection } from '../src/connection/connection.js';
 import { WebSocketState } from '../src/connection/state.js';
 import { failure, Harness, LARGE, observe, rejectsWith } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
 import { CLOSE_FRAME } from './support/frames.js';
+
+/** The close of the peer has been read, in the turn in which it has come. */
+async function untilClosedByPeer(connection: Connection): Promise<void> {
+  while (connection.state === WebSocketState.Open) await new Promise<void>((resolve) => process.nextTick(resolve));
+}
 
 describe('OurClose', () => {
   it('joins a second close to the first', async (t) => {
@@ -225,22 +231,37 @@ describe('OurClose', () => {
     assert.deepEqual(arriving, []);
   });
 
-  it('says nothing for one who awaits the end and then closes or reads in the same turn', async (t) => {
+  it('leaves the answer to one who awaits the end and then closes or reads in the turn of the close', async (t) => {
     const closing = new Harness(t);
+    closing.socket.stall();
+    const sends = [closing.send(Buffer.alloc(LARGE)), closing.send(Buffer.alloc(LARGE))];
     closing.connection.awaitEnd();
     closing.arriveClose(1000);
-    await closing.closeOutput(4000);
+    await untilClosedByPeer(closing.connection);
+    const closed = closing.closeOutput(4000);
     await passTurns();
-    assert.deepEqual(closing.socket.sentText, ['close \x0f\xa0']);
+    closing.socket.unstall();
+    await Promise.all([...sends, closed]);
+    assert.deepEqual(closing.socket.sentText.slice(2), ['close \x0f\xa0']);
 
     const reading = new Harness(t);
     reading.connection.awaitEnd();
     reading.arrive('last');
     reading.arriveClose(1000);
+    await untilClosedByPeer(reading.connection);
     assert.equal(await reading.message(), 'last');
     await passTurns();
     assert.deepEqual(reading.socket.sentText, []);
     assert.equal(reading.connection.state, WebSocketState.CloseReceived);
+
+    const aborting = new Harness(t);
+    aborting.connection.awaitEnd();
+    aborting.arriveClose(1000);
+    await untilClosedByPeer(aborting.connection);
+    aborting.connection.abort();
+    const { closing: told } = aborting;
+    await passTurns();
+    assert.deepEqual([aborting.socket.sentText, aborting.closing], [[], told]);
   });
 
   it('acknowledges for one who awaits the end behind the close of the peer, though he reads what is left', async (t) => {
