@@ -20,6 +20,7 @@ import { eventLoop } from '../src/event-loop.js';
 import {
   type CloseInfo,
   type WebSocketContext,
+  type WebSocketError,
   WebSocketMessageType,
   type WebSocketOptions,
   WebSocketState,
@@ -680,9 +681,10 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
     await new Promise((resolve) => setImmediate(resolve));
     client.terminate();
     await eventually(() => failed !== undefined);
-    const { cause } = failed as Error;
-    // CANCEL is no error of a stream
-    assert.equal((cause as { code?: string } | undefined)?.code, isOverHttp2() ? undefined : 'ECONNRESET');
+    const { code, cause } = failed as WebSocketError;
+    assert.equal(code, 'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY');
+    // CANCEL is no error of a stream; versions of Node differ in what they say of the write
+    if (!isOverHttp2()) assert.equal((cause as { code?: string } | undefined)?.code, 'ECONNRESET');
   });
 
   it('leaves no connection, no timer and no listener when the client is closed', async () => {
