@@ -21,6 +21,11 @@ const explained = [
         changes: [['origin === own', 'false']],
       },
       {
+        file: 'src/framing/frame.ts',
+        line: "const length = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;",
+        changes: [["typeof payload === 'string'", 'true']],
+      },
+      {
         file: 'src/connection/closing/close-status.ts',
         line: 'if (bytes.length <= DESCRIPTION_LIMIT) return text;',
         changes: [
