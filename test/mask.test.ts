@@ -23,7 +23,7 @@ type Unmask = (chunk: Buffer, start: number, end: number, key: number) => number
 const ways: Record<string, Unmask> = {
   unmaskBytes,
   unmaskView: (chunk, start, end, key) => unmaskView(viewOf(chunk), start, end, key),
-  unmaskLong,
+  unmaskLong: (chunk, start, end, key) => unmaskLong(chunk, start, end, key),
 };
 
 for (const [name, unmask] of Object.entries(ways)) {
@@ -89,7 +89,7 @@ describe('unmaskLong', () => {
       const chunk = Buffer.concat([Buffer.from('x'), mask(plain, KEY), Buffer.from('y')]);
       const before = Buffer.from(chunk);
       const target = Buffer.alloc(size + 5, 'z');
-      unmaskLong(chunk, 1, size + 1, key, target, 3);
+      unmaskLong(chunk, 1, size + 1, key, { chunk: target, end: 3 });
       assert.ok(target.equals(Buffer.concat([Buffer.from('zzz'), plain, Buffer.from('zz')])), `${size} bytes`);
       assert.ok(chunk.equals(before));
     }
@@ -151,7 +151,7 @@ describe('unmaskLong', () => {
     assert.equal(fresh.isAscii(fresh.unmaskLong(chunk, 1, 1025, readKey(KEY, 0))), true);
     assert.ok(chunk.equals(Buffer.concat([Buffer.from('x'), plain, Buffer.from('y')])));
     const target = Buffer.alloc(1026, 'z');
-    fresh.unmaskLong(mask(plain, KEY), 0, 1024, readKey(KEY, 0), target, 1);
+    fresh.unmaskLong(mask(plain, KEY), 0, 1024, readKey(KEY, 0), { chunk: target, end: 1 });
     assert.ok(target.equals(Buffer.concat([Buffer.from('z'), plain, Buffer.from('z')])));
   });
 });

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { advanceKey, isAscii, readKey, unmaskBytes, unmaskLong, unmaskView, viewOf } from './mask.js';
+import { advanceKey, isAscii, type Place, readKey, unmaskBytes, unmaskLong, unmaskView, viewOf } from './mask.js';
 import {
   BINARY_FRAME,
   CLOSE_FRAME,
@@ -25,12 +25,6 @@ export const MESSAGE_END = 4;
 export const COMPRESSED = 8;
 /** Bit of the `flags` of a piece: every byte of it is below 0x80. Its absence says nothing. */
 export const ASCII = 16;
-
-/** Bytes may be put into `chunk` from `end` on. */
-export interface Place {
-  readonly chunk: Buffer;
-  readonly end: number;
-}
 
 /** What a {@link FrameReader} reports to, always synchronously from within `read`. */
 export interface FrameEvents {
@@ -327,9 +321,10 @@ export class FrameReader {
     if (this.remaining > 0) this.key = advanceKey(key, size);
     if (size >= LONG_FROM) {
       // Longer than any control frame.
-      const { chunk: target, end: at } = this.events.placeFor(size, this.remaining) ?? { chunk, end: pos };
-      const bits = unmaskLong(chunk, pos, stop, key, target, at);
-      this.deliverData(target, at, at + size, bits);
+      const place = this.events.placeFor(size, this.remaining);
+      const bits = unmaskLong(chunk, pos, stop, key, place);
+      if (place === undefined) this.deliverData(chunk, pos, stop, bits);
+      else this.deliverData(place.chunk, place.end, place.end + size, bits);
       return stop;
     }
     const bits = unmaskBytes(chunk, pos, stop, key);

@@ -142,22 +142,23 @@ export function unmaskView(view: DataView, start: number, end: number, key: numb
   return bits;
 }
 
+/** Where bytes may be put: into `chunk` from `end` on. */
+export interface Place {
+  readonly chunk: Buffer;
+  readonly end: number;
+}
+
 /**
- * Unmasks `chunk[start, end)` into `target[at, …)`, 128 bits at a time: the fastest way for long pieces, and on their way
- * to another place they are copied once less. `chunk` itself may be the target, if `at` is `start`.
+ * Unmasks `chunk[start, end)`, 128 bits at a time: the fastest way for long pieces. Into `place`, if there is one, for which
+ * they would have to be copied once more otherwise; else in place.
  * Where that cannot be, it does what {@link unmaskView} does.
  *
  * @returns what {@link isAscii} needs to know
  */
-export function unmaskLong(
-  chunk: Buffer,
-  start: number,
-  end: number,
-  key: number,
-  target: Buffer = chunk,
-  at: number = start,
-): number {
+export function unmaskLong(chunk: Buffer, start: number, end: number, key: number, place?: Place): number {
   simd ??= loadSimd();
+  const target = place === undefined ? chunk : place.chunk;
+  const at = place === undefined ? start : place.end;
   let from = start;
   let to = at;
   let bits = 0;
@@ -173,6 +174,6 @@ export function unmaskLong(
     }
   }
   const stop = at + end - start;
-  if (target !== chunk) chunk.copy(target, to, from, end);
+  if (place !== undefined) chunk.copy(target, to, from, end);
   return bits | (simd === false ? unmaskView(viewOf(target), to, stop, key) : unmaskBytes(target, to, stop, key));
 }

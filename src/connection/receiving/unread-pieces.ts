@@ -1,6 +1,7 @@
 import { constants } from 'node:buffer';
 import { markAsUntransferable } from 'node:worker_threads';
-import { ASCII, MESSAGE_END, type Place, TEXT } from '../../framing/frame-reader.js';
+import { ASCII, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
+import type { Place } from '../../framing/mask.js';
 import { isDetached } from '../detached.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
