@@ -107,23 +107,26 @@ describe('relay()', () => {
 });
 
 describe('redis()', () => {
+  /** Opens a driver whose client has these parts in place of those that talk to Redis. */
+  function openRedis(parts: object) {
+    const client = createClient();
+    const duplicate = Object.assign(Object.create(client), { destroy() {}, on() {} }, parts);
+    client.duplicate = () => duplicate;
+    const statuses: string[] = [];
+    const driver = redis({ client });
+    driver.open({ received: () => {}, status: (status) => statuses.push(status) });
+    return { driver, statuses };
+  }
+
   it('may be closed while it connects', async () => {
     const connecting: (() => void)[] = [];
-    const client = createClient();
-    const duplicate = Object.assign(Object.create(client), {
+    const { driver, statuses } = openRedis({
       connect: () =>
         new Promise<void>((resolve) => {
           connecting.push(resolve);
         }),
       subscribe: async () => {},
-      sSubscribe: async () => {},
-      destroy() {},
-      on() {},
     });
-    client.duplicate = () => duplicate;
-    const statuses: string[] = [];
-    const driver = redis({ client });
-    driver.open({ received: () => {}, status: (status) => statuses.push(status) });
     await settled();
     driver.close();
     for (const connected of connecting) connected();
@@ -134,10 +137,9 @@ describe('redis()', () => {
 
   it('is interrupted when Redis has not brought a message back for 2 s, and not before', async (t) => {
     const clock = new FakeClock().install(t);
-    const client = createClient();
     let doesAnswer = true;
     let listener: (bytes: Buffer, channel: string) => void = () => {};
-    const duplicate = Object.assign(Object.create(client), {
+    const { driver, statuses } = openRedis({
       connect: async () => {},
       subscribe: async (_channel: string, heard: typeof listener) => {
         listener = heard;
@@ -145,13 +147,7 @@ describe('redis()', () => {
       publish: async (channel: string, bytes: Buffer) => {
         if (doesAnswer) listener(bytes, channel);
       },
-      destroy() {},
-      on() {},
     });
-    client.duplicate = () => duplicate;
-    const statuses: string[] = [];
-    const driver = redis({ client });
-    driver.open({ received: () => {}, status: (status) => statuses.push(status) });
     await settled();
 
     clock.advance(6000);
