@@ -94,4 +94,21 @@ describe('whenSlicesAreDone', () => {
     await passTurns();
     assert.deepEqual(events, ['nobody waited', 'first', 'second']);
   });
+
+  it('takes time in proportion to those who want to know', async (t) => {
+    const { ticks } = takeOver(t);
+    const taken = (watchers: number): number => {
+      flushInSlices({ onSlice: () => {} });
+      const before = process.cpuUsage();
+      for (let at = 0; at < watchers; at++) void whenSlicesAreDone();
+      ticks.shift()?.();
+      const { user, system } = process.cpuUsage(before);
+      return user + system;
+    };
+    const least = (watchers: number): number => Math.min(...[1, 2, 3].map(() => taken(watchers)));
+    least(10_000);
+    const [some, many] = [least(10_000), least(80_000)];
+    // 8 times as many take about 8 times as long; in proportion to their square, a thousand times.
+    assert.ok(many < 40 * some, `${many} µs for 80,000 instead of ${some} µs for 10,000`);
+  });
 });

@@ -58,6 +58,8 @@ function finishSlice(): void {
     next = 0;
   }
   const count = forgotten + next;
-  while (watchers[0] !== undefined && watchers[0].count <= count) watchers.shift()?.resolve();
+  // Not one by one: to shift a long array takes as long as it is.
+  const pending = watchers.findIndex((watcher) => watcher.count > count);
+  for (const { resolve } of watchers.splice(0, pending === -1 ? watchers.length : pending)) resolve();
   if (!isDone) eventLoop.setImmediate(flushSlice);
 }
