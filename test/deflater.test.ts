@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, it, type TestContext } from 'node:test';
 import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
-import type { DeflateParameters, NegotiatedDeflate } from '../src/framing/deflate-options.js';
-import { DeflateSetting } from '../src/framing/deflate-pool.js';
-import { MessageDeflater } from '../src/framing/deflater.js';
+import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from '../src/framing/deflate-options.js';
+import { DeflatePool, DeflateSetting } from '../src/framing/deflate-pool.js';
+import { compressForMany, MessageDeflater } from '../src/framing/deflater.js';
 import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
+
+/** What a client without context takeover makes of the payload of a message. */
+function inflated(payload: Buffer): Buffer {
+  return inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
+}
 
 describe('MessageDeflater', () => {
   function compress(deflater: MessageDeflater, data: Buffer | string, end: boolean = true): Promise<Buffer> {
@@ -17,11 +23,6 @@ describe('MessageDeflater', () => {
     const result = new MessageDeflater(negotiated(params));
     t.after(() => result.destroy());
     return result;
-  }
-
-  /** What a client without context takeover makes of the payload of a message. */
-  function inflated(payload: Buffer): Buffer {
-    return inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
   }
 
   it('compresses messages that can be inflated one by one when no context is taken over', async (t) => {
@@ -188,6 +189,30 @@ describe('MessageDeflater', () => {
     await fragment;
   });
 
+  it('refers to nothing that was sent before it was told to start anew', async (t) => {
+    const connection = deflater(t, {});
+    const message = noise(2000);
+    await compress(connection, message);
+    assert.ok((await compress(connection, message)).length < 100);
+    connection.startAnew();
+    assert.ok((await compress(connection, message)).length > 1000);
+  });
+
+  it('frees the context that it keeps between messages when it is destroyed', async () => {
+    let cleanups = 0;
+    const connection = new MessageDeflater({
+      params: {},
+      compress: (_data, _fin, done) => done(null, TRAILER),
+      cleanup: () => {
+        cleanups++;
+      },
+    });
+    await compress(connection, 'abc');
+    assert.equal(cleanups, 0);
+    connection.destroy();
+    assert.equal(cleanups, 1);
+  });
+
   it('takes an agreement without parameters for context takeover with the largest window', async (t) => {
     const connection = new MessageDeflater({
       params: null,
@@ -196,5 +221,65 @@ describe('MessageDeflater', () => {
     });
     t.after(() => connection.destroy());
     assert.deepEqual(await compress(connection, 'abc'), TRAILER);
+  });
+});
+
+describe('compressForMany', () => {
+  const setting = (windowBits: number = 15): DeflateSetting => DeflatePool.of(DEFLATE_DEFAULTS).setting(windowBits);
+
+  function compress(data: Buffer | string, windowBits?: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      compressForMany(setting(windowBits), Buffer.from(data), (error, out) =>
+        error ? reject(error) : resolve(Buffer.from(out)),
+      );
+    });
+  }
+
+  it('makes of each message what anybody with the setting can inflate, whatever came before', async () => {
+    const message = noise(2000);
+    for (const windowBits of [15, 15, 10]) {
+      const payload = await compress(Buffer.concat([message, message]), windowBits);
+      assert.deepEqual(inflated(payload), Buffer.concat([message, message]));
+      assert.equal(payload.length < 3000, windowBits === 15, 'refers as far back as the window allows');
+    }
+  });
+
+  it('gives its compressor back behind each message, and frees one that has failed', async (t) => {
+    const given = t.mock.method(DeflateSetting.prototype, 'giveDeflater').mock;
+    await compress('abc');
+    assert.equal(given.callCount(), 1);
+    const freed = t.mock.method(PerMessageDeflate.prototype, 'cleanup').mock;
+    t.mock.method(PerMessageDeflate.prototype, 'compress', ((_data, _fin, done) => {
+      done(new Error('no luck'), TRAILER);
+    }) satisfies NegotiatedDeflate['compress']);
+    await assert.rejects(compress('abc'), /no luck/);
+    assert.equal(given.callCount(), 1);
+    assert.equal(freed.callCount(), 1);
+  });
+
+  it('reports, and not before it returns, that there is no memory for a compressor', async (t) => {
+    t.mock.method(PerMessageDeflate.prototype, 'compress', () => {
+      throw new Error('no memory');
+    });
+    let told: Error | null = null;
+    compressForMany(setting(), Buffer.from('abc'), (error) => {
+      told = error;
+    });
+    assert.equal(told, null);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.match(String(told), /no memory/);
+  });
+
+  it('shows the asynchronous context of nobody who sends to what outlives the message', async (t) => {
+    const user = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    const original = PerMessageDeflate.prototype.compress;
+    const noting: NegotiatedDeflate['compress'] = function (this: NegotiatedDeflate, data, fin, callback) {
+      seen.push(user.getStore());
+      original.call(this, data, fin, callback);
+    };
+    t.mock.method(PerMessageDeflate.prototype, 'compress', noting);
+    await user.run('alice', () => compress('abc'));
+    assert.deepEqual(seen, [undefined]);
   });
 });

@@ -96,9 +96,10 @@ export function compressForMany(
     callback(error, out);
   };
   try {
-    codec.compress(data, true, done);
+    // As above: the compressor outlives the request of whoever sends.
+    outsideRequests(() => codec.compress(data, true, done));
   } catch (error) {
-    process.nextTick(done, error, EMPTY);
+    eventLoop.nextTick(done, error, EMPTY);
   }
 }
 

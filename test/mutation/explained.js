@@ -394,6 +394,11 @@ const explained = [
         changes: [['false', 'true']],
       },
       {
+        file: 'src/framing/deflater.ts',
+        line: 'if (this.#takeover) idleContexts.take(this);',
+        changes: [['this.#takeover', 'true']],
+      },
+      {
         file: 'src/framing/inflater.ts',
         line: 'if (this.#takeover) idleContexts.take(this);',
         changes: [['this.#takeover', 'true']],
