@@ -45,7 +45,7 @@ export const modules = [
   { room: 'connection/closing', name: 'our-close', tests: ['our-close', 'connection.close', 'unseen-closes'] },
   { room: 'groups', name: 'group', tests: ['groups'] },
   { room: 'groups', name: 'groups', tests: ['groups'] },
-  { room: 'backplane', name: 'nodes', tests: ['backplane', 'backplane.corners'] },
+  { room: 'backplane', name: 'nodes', tests: ['nodes'] },
   { room: 'backplane', name: 'subscriptions', tests: ['subscriptions', 'backplane', 'backplane.corners'] },
   { room: 'framing', name: 'utf8', tests: ['utf8'] },
   { room: 'framing', name: 'deflate-pool', tests: ['deflate-pool', 'deflater', 'inflater'] },
