@@ -66,7 +66,9 @@ export class RawClient {
   readonly socket: Socket;
   /** The TCP connection, which is {@link socket} itself without TLS. */
   readonly #tcp: Socket;
-  #received: Buffer = Buffer.alloc(0);
+  /** What has come in and has not been read yet, put together only where it is looked at: large messages come in many pieces. */
+  #chunks: Buffer[] = [];
+  #length = 0;
   /** The server has sent FIN. */
   ended = false;
   /** Why the connection broke, such as ECONNRESET. */
@@ -77,7 +79,8 @@ export class RawClient {
     this.#tcp = tcp;
     tcp.on('error', () => {});
     socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#chunks.push(chunk);
+      this.#length += chunk.length;
     });
     socket.on('end', () => {
       this.ended = true;
@@ -89,7 +92,11 @@ export class RawClient {
 
   /** What has come in and has not been read yet. */
   get received(): Buffer {
-    return this.#received;
+    const [first] = this.#chunks;
+    if (first !== undefined && this.#chunks.length === 1) return first;
+    const whole = Buffer.concat(this.#chunks);
+    this.#chunks = [whole];
+    return whole;
   }
 
   write(data: string | Uint8Array): void {
@@ -103,14 +110,14 @@ export class RawClient {
 
   /** Takes the next `count` bytes, waiting for them. */
   async read(count: number): Promise<Buffer> {
-    await this.#until(() => this.#received.length >= count, `${count} bytes`);
+    await this.#until(() => this.#length >= count, `${count} bytes`);
     return this.#take(count);
   }
 
   /** Takes everything up to and with `mark`, waiting for it. */
   async readUntil(mark: string): Promise<string> {
-    await this.#until(() => this.#received.includes(mark), JSON.stringify(mark));
-    return this.#take(this.#received.indexOf(mark) + mark.length).toString('latin1');
+    await this.#until(() => this.received.includes(mark), JSON.stringify(mark));
+    return this.#take(this.received.indexOf(mark) + mark.length).toString('latin1');
   }
 
   /** Takes the head of the next response. */
@@ -140,7 +147,7 @@ export class RawClient {
   /** Takes everything that comes until the server's FIN; rejects if the connection breaks. */
   async readToEnd(): Promise<Buffer> {
     await this.#until(() => this.ended, 'the end');
-    return this.#take(this.#received.length);
+    return this.#take(this.#length);
   }
 
   /** Resolves when the server has closed or broken the connection. */
@@ -165,9 +172,10 @@ export class RawClient {
   }
 
   #take(count: number): Buffer {
-    const taken = this.#received.subarray(0, count);
-    this.#received = this.#received.subarray(count);
-    return taken;
+    const { received } = this;
+    this.#chunks = [received.subarray(count)];
+    this.#length -= count;
+    return received.subarray(0, count);
   }
 
   async #readChunks(): Promise<string> {
@@ -184,7 +192,7 @@ export class RawClient {
     while (!condition()) {
       if (this.ended || this.socket.destroyed) {
         throw new Error(
-          `The connection ended before ${what} came, after ${JSON.stringify(this.#received.toString('latin1'))}`,
+          `The connection ended before ${what} came, after ${JSON.stringify(this.received.toString('latin1'))}`,
           { cause: this.error },
         );
       }
