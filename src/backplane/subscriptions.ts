@@ -12,7 +12,6 @@ export interface SubscriptionEvents {
 
 /** A channel that is wanted, or was until a moment ago. */
 interface Subscription {
-  live: boolean;
   /** Runs while nobody wants the channel any more. */
   leaving: NodeJS.Timeout | undefined;
   /** Resolves when the channel is live, or when there is no point in waiting for it. */
@@ -35,7 +34,7 @@ export class Subscriptions {
   readonly #events: SubscriptionEvents;
   readonly #channels: Map<string, Subscription> = new Map();
   /** Those of `#channels` that are not live. */
-  readonly #missing: Set<string> = new Set();
+  readonly #missing: Map<string, Subscription> = new Map();
   /** Counts the times that the driver became ready; what was subscribed before means nothing. 0 while it is not. */
   #epoch = 0;
   #lastEpoch = 0;
@@ -61,9 +60,9 @@ export class Subscriptions {
     }
     const reached = new Deferred<void>();
     const stopWaiting = (): void => reached.resolve();
-    const subscription = { live: false, leaving: undefined, reached: reached.promise, stopWaiting };
+    const subscription = { leaving: undefined, reached: reached.promise, stopWaiting };
     this.#channels.set(channel, subscription);
-    this.#missing.add(channel);
+    this.#missing.set(channel, subscription);
     if (this.#epoch > 0) this.#subscribe(channel, subscription);
     return reached.promise;
   }
@@ -84,10 +83,7 @@ export class Subscriptions {
   connected(): void {
     this.#lastEpoch++;
     this.#epoch = this.#lastEpoch;
-    for (const [channel, subscription] of this.#channels) {
-      subscription.live = false;
-      this.#missing.add(channel);
-    }
+    for (const [channel, subscription] of this.#channels) this.#missing.set(channel, subscription);
     this.#subscribeMissing();
   }
 
@@ -99,7 +95,7 @@ export class Subscriptions {
 
   /** Nobody is to wait any longer for what is not live. */
   stopWaiting(): void {
-    for (const channel of this.#missing) this.#channels.get(channel)?.stopWaiting();
+    for (const { stopWaiting } of this.#missing.values()) stopWaiting();
   }
 
   /** Wants nothing any more. */
@@ -112,27 +108,24 @@ export class Subscriptions {
   }
 
   #subscribeMissing(): void {
-    for (const channel of this.#missing) {
-      const subscription = this.#channels.get(channel);
-      if (subscription !== undefined) this.#subscribe(channel, subscription);
-    }
+    for (const [channel, subscription] of this.#missing) this.#subscribe(channel, subscription);
   }
 
   #subscribe(channel: string, subscription: Subscription): void {
     const epoch = this.#epoch;
-    const isCurrent = (): boolean =>
-      epoch === this.#epoch && !subscription.live && this.#channels.get(channel) === subscription;
+    const isMissing = (): boolean => epoch === this.#epoch && this.#missing.get(channel) === subscription;
     const subscribing = asPromise(() => this.#driver.subscribe(channel));
     // One that comes late is as good as one in time.
-    subscribing.then(() => isCurrent() && this.#live(channel, subscription), ignore);
+    subscribing.then(() => isMissing() && this.#reached(channel, subscription), ignore);
     void within(
-      subscribing.then(() => undefined),
+      subscribing,
       LIMIT,
       new Error(`Cannot subscribe to the channel ${channel}: there is no answer after ${LIMIT} ms`),
     )
       .catch((error: unknown) => error ?? new Error(`Cannot subscribe to the channel ${channel}`))
       .then((error) => {
-        if (error === undefined || !isCurrent()) return;
+        // One that has been reached is not.
+        if (!isMissing()) return;
         clearTimeout(this.#retry);
         this.#retry = setTimeout(() => this.#subscribeMissing(), RETRY);
         this.#retry.unref();
@@ -140,8 +133,7 @@ export class Subscriptions {
       });
   }
 
-  #live(channel: string, subscription: Subscription): void {
-    subscription.live = true;
+  #reached(channel: string, subscription: Subscription): void {
     subscription.stopWaiting();
     this.#missing.delete(channel);
     if (this.complete) this.#events.onComplete();

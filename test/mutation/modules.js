@@ -46,7 +46,7 @@ export const modules = [
   { room: 'groups', name: 'group', tests: ['groups'] },
   { room: 'groups', name: 'groups', tests: ['groups'] },
   { room: 'backplane', name: 'nodes', tests: ['nodes'] },
-  { room: 'backplane', name: 'subscriptions', tests: ['subscriptions', 'backplane', 'backplane.corners'] },
+  { room: 'backplane', name: 'subscriptions', tests: ['subscriptions', 'backplane.corners'] },
   { room: 'framing', name: 'utf8', tests: ['utf8'] },
   { room: 'framing', name: 'deflate-pool', tests: ['deflate-pool', 'deflater', 'inflater'] },
   { room: 'framing', name: 'deflate-options', tests: ['deflate-options', 'deflater', 'inflater'] },
