@@ -20,6 +20,9 @@ const watchdog = fileURLToPath(new URL('watchdog.cjs', import.meta.url));
 // Whoever works on this machine comes first
 setPriority(19);
 
+// A mutant that random streams would notice, a thousand of them notice: beyond that, they only take time
+process.env.FUZZ_CASES ??= '1000';
+
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: { concurrency: { type: 'string', default: '2' }, log: { type: 'string', default: 'error' } },
