@@ -13,8 +13,8 @@ const policies = ['wait', 'volatile', 'latest'];
 /** Of the one server process, or of both; the slow clients are all at the first. */
 const ports = process.argv.slice(2);
 const readAt: Record<string, number> = {};
-/** Since the last report: how old the messages were when they were read, in milliseconds. */
-const ages = new Map<string, number[]>();
+/** How many messages were read, and how old those since the last report were, in milliseconds. */
+const readings = new Map<string, { count: number; ages: number[] }>();
 
 for (let index = 0; index < CLIENTS; index += 1) {
   const policy = policies[index % policies.length] ?? '';
@@ -26,8 +26,7 @@ setInterval(() => {
   const groups = policies.map((policy) => {
     return { policy, fast: summary(`${policy} fast`), slow: summary(`${policy} slow`) };
   });
-  ages.clear();
-  process.send?.({ interval: REPORT_MS, groups, readAt: ports.map((_port, place) => readAt[place] ?? 0) });
+  process.send?.({ at: Date.now(), groups, readAt: ports.map((_port, place) => readAt[place] ?? 0) });
 }, REPORT_MS);
 process.once('disconnect', () => process.exit());
 
@@ -37,9 +36,9 @@ function connect(place: number, policy: string, isSlow: boolean): void {
   const key = `${policy} ${pace}`;
   const nap = isSlow ? setInterval(() => socket.isPaused && socket.resume(), SLOW_READS_EVERY_MS) : undefined;
   socket.on('message', (data: Buffer) => {
-    const known = ages.get(key) ?? [];
-    known.push(Date.now() - data.readDoubleBE());
-    ages.set(key, known);
+    const reading = readingOf(key);
+    reading.count += 1;
+    reading.ages.push(Date.now() - data.readDoubleBE());
     readAt[place] = (readAt[place] ?? 0) + 1;
     if (isSlow) socket.pause();
   });
@@ -50,7 +49,15 @@ function connect(place: number, policy: string, isSlow: boolean): void {
   });
 }
 
+function readingOf(key: string): { count: number; ages: number[] } {
+  const reading = readings.get(key) ?? { count: 0, ages: [] };
+  readings.set(key, reading);
+  return reading;
+}
+
 function summary(key: string): { count: number; median: number | null; oldest: number | null } {
-  const sorted = (ages.get(key) ?? []).sort((a, b) => a - b);
-  return { count: sorted.length, median: sorted[sorted.length >> 1] ?? null, oldest: sorted.at(-1) ?? null };
+  const reading = readingOf(key);
+  const sorted = reading.ages.sort((a, b) => a - b);
+  reading.ages = [];
+  return { count: reading.count, median: sorted[sorted.length >> 1] ?? null, oldest: sorted.at(-1) ?? null };
 }

@@ -2,24 +2,22 @@ import { byId, element, setPill, socketUrl } from './page.js';
 import { plot } from './plot.js';
 
 const MIB = 1024 * 1024;
+const SECOND = 1000;
 const POLICIES = ['wait', 'volatile', 'latest'];
 const COLORS = [{ color: '--bad' }, { color: '--accent' }, { color: '--warn' }];
 
 const state = byId('state');
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
-const ages = plot(byId('ages'), COLORS);
-const held = plot(byId('held'), COLORS);
+const agePlot = plot(byId('ages'), COLORS);
+const heldPlot = plot(byId('held'), COLORS);
 /** The rows of the table: what stands in front of them, and how to read them off what server and clients say. */
 const rows = [
   ['Members', ({ members }) => number.format(members)],
-  [
-    'Quick ones: messages per second, each',
-    ({ fast, quick, perSecond }) => number.format((fast.count * perSecond) / quick),
-  ],
-  ['Quick ones: age, median', ({ fast }) => milliseconds(fast.median)],
-  ['Slow ones: messages read, each', ({ read }) => number.format(read / SLOW)],
-  ['Slow ones: age of what they read last', ({ age }) => milliseconds(age)],
-  ['Held for them by the server', ({ held: bytes }) => size(bytes)],
+  ['Quick ones: messages per second, each', ({ perSecond, quick }) => number.format(perSecond / quick)],
+  ['Quick ones: age, median', ({ age }) => milliseconds(age)],
+  ['Slow ones: messages read, each', ({ slow }) => number.format(slow.count / SLOW)],
+  ['Slow ones: age of what they read last', ({ slowAge }) => milliseconds(slowAge)],
+  ['Held for them by the server', ({ held }) => size(held)],
   ['Passed over', ({ skipped }) => number.format(skipped)],
   ['Aborted at the limit', ({ aborted }) => number.format(aborted)],
 ];
@@ -28,11 +26,10 @@ const SLOW = 5;
 /** @type {WebSocket} */
 let socket;
 let began;
-/** What was read at each process, for the last second. */
-const reads = [];
-let last = POLICIES.map(() => 0);
-/** What the slow ones have read, and how old it was: they read seldom. */
-const seldom = POLICIES.map(() => ({ read: 0, age: null }));
+/** What the clients said within the last second, for what is told per second. */
+const told = [];
+/** Ages stay what they were until something is read again. */
+const ages = POLICIES.map(() => ({ age: null, slowAge: null }));
 
 const cells = rows.map(([title]) => {
   const row = document.createElement('tr');
@@ -75,17 +72,17 @@ function show({ rate, groups, clients, memory, backplane }) {
     byId('rate-text').textContent = `${rate} per second`;
   }
   if (!clients.groups) return;
-  if (backplane.status !== 'none') showBroker(backplane, clients);
+  keep(clients);
+  if (backplane.status !== 'none') showBroker(backplane);
   const all = groups.map((group, index) => {
-    const perSecond = 1000 / clients.interval;
-    const { slow } = clients.groups[index];
-    seldom[index].read += slow.count;
-    seldom[index].age = slow.oldest ?? seldom[index].age;
+    const { fast, slow } = clients.groups[index];
+    ages[index].age = fast.median ?? ages[index].age;
+    ages[index].slowAge = slow.oldest ?? ages[index].slowAge;
     return {
       ...group,
-      ...clients.groups[index],
-      ...seldom[index],
-      perSecond,
+      ...ages[index],
+      slow,
+      perSecond: perSecond(({ groups: counts }) => counts[index].fast.count),
       quick: Math.max(group.members - SLOW, 1),
     };
   });
@@ -94,25 +91,34 @@ function show({ rate, groups, clients, memory, backplane }) {
   }
   began ??= performance.now();
   const seconds = (performance.now() - began) / 1000;
-  // Between two messages the age stays what it was.
-  last = all.map(({ fast }, index) => fast.median ?? last[index]);
-  ages.add(seconds, last);
-  held.add(
+  agePlot.add(
     seconds,
-    all.map(({ held: bytes }) => bytes / MIB),
+    all.map(({ age }) => age ?? 0),
+  );
+  heldPlot.add(
+    seconds,
+    all.map(({ held }) => held / MIB),
   );
 }
 
-function showBroker({ status, nodes, published, unavailable }, { readAt }) {
+function keep(clients) {
+  // Its counts begin at 0: a process of clients that was started anew.
+  if (clients.at < told.at(-1)?.at || clients.readAt[0] < told.at(-1)?.readAt[0]) told.length = 0;
+  told.push(clients);
+  while (told.length > 2 && clients.at - told[0].at > SECOND) told.shift();
+}
+
+function perSecond(read) {
+  const [first, last] = [told[0], told.at(-1)];
+  return last.at > first.at ? ((read(last) - read(first)) * SECOND) / (last.at - first.at) : 0;
+}
+
+function showBroker({ status, nodes, published, unavailable }) {
   byId('broker').hidden = false;
   if (byId('broker-state').textContent !== status)
     setPill(byId('broker-state'), status, status === 'ready' ? 'good' : 'bad');
-  reads.push({ at: performance.now(), readAt });
-  if (reads.length > 5) reads.shift();
-  const [first] = reads;
-  const seconds = Math.max((performance.now() - first.at) / 1000, 0.001);
   for (const [place, id] of ['read-here', 'read-there'].entries()) {
-    byId(id).textContent = number.format(Math.round((readAt[place] - first.readAt[place]) / seconds));
+    byId(id).textContent = number.format(Math.round(perSecond(({ readAt }) => readAt[place])));
   }
   byId('nodes').textContent = number.format(nodes);
   byId('published').textContent = number.format(published);
