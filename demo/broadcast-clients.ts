@@ -13,8 +13,17 @@ const policies = ['wait', 'volatile', 'latest'];
 /** Of the one server process, or of both; the slow clients are all at the first. */
 const ports = process.argv.slice(2);
 const readAt: Record<string, number> = {};
-/** How many messages were read, and how old those since the last report were, in milliseconds. */
-const readings = new Map<string, { count: number; ages: number[] }>();
+/** Of the clients of one policy and pace. */
+interface Reading {
+  /** How many of them are connected. */
+  open: number;
+  /** How many messages they have read. */
+  count: number;
+  /** How old those since the last report were when they were read, in milliseconds. */
+  ages: number[];
+}
+
+const readings = new Map<string, Reading>();
 
 for (let index = 0; index < CLIENTS; index += 1) {
   const policy = policies[index % policies.length] ?? '';
@@ -33,31 +42,37 @@ process.once('disconnect', () => process.exit());
 function connect(place: number, policy: string, isSlow: boolean): void {
   const pace = isSlow ? 'slow' : 'fast';
   const socket = new WebSocket(`ws://127.0.0.1:${ports[place]}/broadcast/member?policy=${policy}&pace=${pace}`);
-  const key = `${policy} ${pace}`;
+  const reading = readingOf(`${policy} ${pace}`);
   const nap = isSlow ? setInterval(() => socket.isPaused && socket.resume(), SLOW_READS_EVERY_MS) : undefined;
   socket.on('message', (data: Buffer) => {
-    const reading = readingOf(key);
     reading.count += 1;
     reading.ages.push(Date.now() - data.readDoubleBE());
     readAt[place] = (readAt[place] ?? 0) + 1;
     if (isSlow) socket.pause();
   });
   socket.on('error', () => {});
+  socket.on('open', () => {
+    reading.open += 1;
+    socket.on('close', () => {
+      reading.open -= 1;
+    });
+  });
   socket.on('close', () => {
     clearInterval(nap);
     setTimeout(connect, 1000, place, policy, isSlow);
   });
 }
 
-function readingOf(key: string): { count: number; ages: number[] } {
-  const reading = readings.get(key) ?? { count: 0, ages: [] };
+function readingOf(key: string): Reading {
+  const reading = readings.get(key) ?? { open: 0, count: 0, ages: [] };
   readings.set(key, reading);
   return reading;
 }
 
-function summary(key: string): { count: number; median: number | null; oldest: number | null } {
+function summary(key: string): { open: number; count: number; median: number | null; oldest: number | null } {
   const reading = readingOf(key);
   const sorted = reading.ages.sort((a, b) => a - b);
   reading.ages = [];
-  return { count: reading.count, median: sorted[sorted.length >> 1] ?? null, oldest: sorted.at(-1) ?? null };
+  const { open, count } = reading;
+  return { open, count, median: sorted[sorted.length >> 1] ?? null, oldest: sorted.at(-1) ?? null };
 }

@@ -15,7 +15,12 @@ import { runDemo, startDemo, startSample } from './support/demo.js';
 interface BroadcastReport {
   readonly backplane: { readonly status: string; readonly nodes: number; readonly unavailable: number };
   /** How many messages have been read at each of the processes. */
-  readonly clients: { readonly readAt: readonly [number, number] };
+  readonly clients: {
+    /** By the clients' clock, in milliseconds. */
+    readonly at: number;
+    readonly readAt: readonly [number, number];
+    readonly groups: readonly { readonly fast: { readonly open: number; readonly count: number } }[];
+  };
 }
 
 interface Client {
@@ -382,6 +387,30 @@ describe('the demo', () => {
       body: JSON.stringify({ timeline: '1', experiment: '__proto__' }),
     });
     assert.equal(response.status, 400);
+  });
+
+  it('tells the broadcast page totals, so that a report that comes twice or late changes no rate', async (t) => {
+    const { socketUrl } = await startDemo(t);
+    const page = await connect(t, `${socketUrl}/broadcast`);
+    const everybody = 500 - 3 * 5;
+
+    const reports: BroadcastReport['clients'][] = [];
+    while (reports.length < 6) {
+      const { clients }: BroadcastReport = await nextEvent(page);
+      if (clients.groups && openOf(clients) === everybody) reports.push(clients);
+    }
+    for (const [index, { at, groups }] of reports.slice(1).entries()) {
+      const before = reports[index];
+      assert.ok(before && at >= before.at);
+      for (const [place, { fast }] of groups.entries()) {
+        const more = fast.count - (before.groups[place]?.fast.count ?? 0);
+        assert.ok(at === before.at ? more === 0 : more >= 0, `${more} more after ${at - before.at} ms`);
+      }
+    }
+
+    function openOf(clients: BroadcastReport['clients']): number {
+      return clients.groups.reduce((sum, { fast }) => sum + fast.open, 0);
+    }
   });
 
   it('with a broker runs in two processes, and one that stops disturbs nobody at the first', async (t) => {

@@ -13,7 +13,7 @@ const heldPlot = plot(byId('held'), COLORS);
 /** The rows of the table: what stands in front of them, and how to read them off what server and clients say. */
 const rows = [
   ['Members', ({ members }) => number.format(members)],
-  ['Quick ones: messages per second, each', ({ perSecond, quick }) => number.format(perSecond / quick)],
+  ['Quick ones: messages per second, each', ({ perSecond, fast }) => number.format(perSecond / Math.max(fast.open, 1))],
   ['Quick ones: age, median', ({ age }) => milliseconds(age)],
   ['Slow ones: messages read, each', ({ slow }) => number.format(slow.count / SLOW)],
   ['Slow ones: age of what they read last', ({ slowAge }) => milliseconds(slowAge)],
@@ -81,9 +81,9 @@ function show({ rate, groups, clients, memory, backplane }) {
     return {
       ...group,
       ...ages[index],
+      fast,
       slow,
       perSecond: perSecond(({ groups: counts }) => counts[index].fast.count),
-      quick: Math.max(group.members - SLOW, 1),
     };
   });
   for (const [row, [, read]] of rows.entries()) {
