@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isDetached } from '../src/connection/detached.js';
+import { isDetached, release } from '../src/connection/detached.js';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
 import { WebSocketState } from '../src/index.js';
 import { failure, Harness, LARGE, observe } from './support/connections.js';
@@ -32,6 +32,14 @@ function growable(length: number, most: number): Growable {
 function detach(buffer: ArrayBuffer): void {
   structuredClone(buffer, { transfer: [buffer] });
 }
+
+describe('release()', () => {
+  it('takes the memory of a buffer away, where the version of Node can', () => {
+    const buffer = new ArrayBuffer(16);
+    release(buffer);
+    assert.equal(buffer.byteLength, 'transfer' in ArrayBuffer.prototype ? 0 : 16);
+  });
+});
 
 describe('isDetached()', () => {
   it('tells bytes that are gone from those that never were', () => {

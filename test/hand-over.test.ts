@@ -13,7 +13,7 @@ describe('handOver() of a connection', () => {
     const report = (what: string) => (): void => void reports.push(what);
     const socket = new FakeSocket();
     const transport = new Transport(socket, {
-      onChunk: report('received'),
+      onChunk: () => reports.push('received') < 0,
       onEnd: report('ended'),
       onFlushed: report('flushed'),
       onClose: report('socket closed'),

@@ -47,7 +47,7 @@ function start(limit = 100_000, compression?: Compression, maxPayload = Number.P
     { receiveBufferLimit: limit, maxPayload },
     compression,
   );
-  const push = (...inits: Array<FrameInit | string>): void =>
+  const push = (...inits: Array<FrameInit | string>): boolean =>
     receiver.receive(
       Buffer.concat(inits.map((init) => clientFrame(typeof init === 'string' ? { payload: init } : init))),
     );
@@ -199,10 +199,29 @@ describe('Receiver', () => {
     fragments.push('x'.repeat(1001));
     assert.equal((await fragments.receiver.read(fragment, undefined)).length, 1001);
   });
+
+  it('says whether it still refers to a chunk: not to one that was read as text, or copied', async () => {
+    const { receiver, push } = start();
+    assert.equal(push('early'), true);
+    receiver.forgetEarlyInput();
+    await receiver.read(wholeMessage, undefined);
+    const read = receiver.read(wholeMessage, undefined);
+    assert.equal(push('late'), false);
+    assert.equal(await read, 'late');
+    assert.equal(push('unread'), true);
+  });
 });
 
 describe('Receiver, compressed', () => {
   const compression = (): Compression => ({ negotiated: negotiated(), options: {} });
+
+  it('refers to a chunk after the call, because it is inflated later', async () => {
+    const { receiver, push } = start(100_000, compression());
+    receiver.forgetEarlyInput();
+    const read = receiver.read(wholeMessage, undefined);
+    assert.equal(push({ payload: deflated('compressed'), rsv: 4 }), true);
+    assert.equal(await read, 'compressed');
+  });
 
   it('inflates messages, keeps them in order with others, and the close and the end behind them', async () => {
     const { calls, receiver, push } = start(100_000, compression());

@@ -1,23 +1,38 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { describe, it } from 'node:test';
+import { type AddressInfo, connect, createServer, Socket } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
 import { Transport } from '../src/connection/transport.js';
 import { FakeClock } from './support/fake-clock.js';
 import { FakeSocket, passTurns } from './support/fake-socket.js';
 
 const NO_HEAD = Buffer.alloc(0);
+const LONG = 32 * 1024;
 
 /** A transport over a fake socket, and what it reports. */
 function start(head = NO_HEAD, keepAliveInterval = 0, socket = new FakeSocket()) {
   const reports: string[] = [];
   const transport = new Transport(socket, {
-    onChunk: (chunk) => reports.push(`received ${chunk}`),
+    onChunk: (chunk) => reports.push(`received ${chunk}`) < 0,
     onEnd: () => reports.push('ended'),
     onFlushed: () => reports.push('flushed'),
     onClose: () => reports.push('closed'),
   });
   return { socket, reports, transport, open: transport.open(head, keepAliveInterval) };
+}
+
+/** A socket of a server, paused, and that of its client. */
+async function socketPair(t: TestContext): Promise<{ socket: Socket; peer: Socket }> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  t.after(() => {
+    peer.destroy();
+    socket.destroy();
+    server.close();
+  });
+  return { socket, peer };
 }
 
 /** A batch of text in these pieces. */
@@ -102,19 +117,11 @@ describe('Transport', () => {
   });
 
   it('knows of a socket of the system when that has taken what it did not take at once, and is not told otherwise', async (t) => {
-    const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
-    const [socket] = (await once(server, 'connection')) as [Socket];
-    t.after(() => {
-      peer.destroy();
-      socket.destroy();
-      server.close();
-    });
+    const { socket, peer } = await socketPair(t);
     const events = new EventEmitter();
     const flushed = once(events, 'flushed');
     const transport = new Transport(socket, {
-      onChunk: () => {},
+      onChunk: () => false,
       onEnd: () => {},
       onFlushed: () => events.emit('flushed'),
       onClose: () => {},
@@ -241,7 +248,7 @@ describe('Transport', () => {
   it('reports nothing of a socket that it leaves while the event is on its way to it', async () => {
     const reports: string[] = [];
     const socket = new FakeSocket();
-    const report = (): void => void reports.push('report');
+    const report = (): boolean => reports.push('report') < 0;
     const transport = new Transport(socket, { onChunk: report, onEnd: report, onFlushed: report, onClose: report });
     for (const event of ['data', 'end', 'close', 'error']) socket.prependListener(event, () => transport.leave());
     for (const event of ['data', 'end', 'close', 'error']) {
@@ -250,5 +257,56 @@ describe('Transport', () => {
     }
     assert.deepEqual(reports, []);
     assert.equal(transport.error, undefined);
+  });
+
+  describe('with what has arrived', () => {
+    /** Whether the first chunk of so many bytes has lost its memory when the next one comes. */
+    async function isReleased(
+      t: TestContext,
+      { size = LONG, isNeeded = false, neighbour }: { size?: number; isNeeded?: boolean; neighbour?: () => void },
+    ): Promise<boolean> {
+      const { socket, peer } = await socketPair(t);
+      const chunks: Buffer[] = [];
+      const events = new EventEmitter();
+      const transport = new Transport(socket, {
+        onChunk: (chunk) => {
+          chunks.push(chunk);
+          setImmediate(() => events.emit('chunk'));
+          return isNeeded;
+        },
+        onEnd: () => {},
+        onFlushed: () => {},
+        onClose: () => {},
+      });
+      transport.open(NO_HEAD, 0);
+      transport.resume();
+      if (neighbour !== undefined) socket.on('data', neighbour);
+      const arrived = once(events, 'chunk');
+      peer.write(Buffer.alloc(size));
+      await arrived;
+      return chunks[0]?.length === 0;
+    }
+
+    it('gives the memory of a long chunk that nobody needs back, where the version of Node can', async (t) => {
+      assert.equal(await isReleased(t, {}), 'transfer' in ArrayBuffer.prototype);
+    });
+
+    it('leaves a chunk alone that is needed, is short, or that somebody else on the socket has got too', async (t) => {
+      assert.equal(await isReleased(t, { isNeeded: true }), false);
+      assert.equal(await isReleased(t, { size: 1000 }), false);
+      assert.equal(await isReleased(t, { neighbour: () => {} }), false);
+    });
+
+    it('leaves a chunk alone that is a part of a buffer, or that a stream of the application brings', () => {
+      const part = Buffer.alloc(2 * LONG).subarray(LONG);
+      const whole = Buffer.alloc(LONG);
+      for (const [socket, chunk] of [
+        [new Socket(), part],
+        [new FakeSocket(), whole],
+      ] as const) {
+        new Transport(socket, { onChunk: () => false, onEnd() {}, onFlushed() {}, onClose() {} }).received(chunk);
+        assert.equal(chunk.length, LONG);
+      }
+    });
   });
 });

@@ -456,11 +456,11 @@ export class Connection
 
   // TransportEvents
 
-  onChunk(chunk: Buffer): void {
+  onChunk(chunk: Buffer): boolean {
     this.onActivity();
-    if (isTerminal(this.#state)) return;
+    if (isTerminal(this.#state)) return false;
     this.#bytesReceived += chunk.length;
-    this.#receiver.receive(chunk);
+    return this.#receiver.receive(chunk);
   }
 
   onEnd(): void {

@@ -3,11 +3,16 @@ import type { Duplex } from 'node:stream';
 import { Deadline } from '../deadline.js';
 import type { Batch } from '../framing/batch.js';
 import { COPY_LIMIT } from '../framing/frame-writer.js';
+import { release } from './detached.js';
 
 /** What a transport reports to its connection. */
 export interface TransportEvents {
-  /** A chunk has come from the socket. */
-  onChunk(chunk: Buffer): void;
+  /**
+   * A chunk has come from the socket.
+   *
+   * @returns whether the chunk is still needed when the call is over
+   */
+  onChunk(chunk: Buffer): boolean;
   /** The peer has ended its half of TCP. */
   onEnd(): void;
   /** The system has taken all that was written, and had not at once. */
@@ -18,7 +23,7 @@ export interface TransportEvents {
 
 /** Whom a socket reports to that only waits for its end. */
 const NOBODY: TransportEvents = Object.freeze({
-  onChunk: nothing,
+  onChunk: () => false,
   onEnd: nothing,
   onFlushed: nothing,
   onClose: nothing,
@@ -32,6 +37,9 @@ interface OwnedSocket extends Duplex {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** Chunks below it are left to the garbage collector, which is faster with them. */
+const RELEASED_FROM = 16 * 1024;
 
 /** The parts of `net.Socket` that a `Duplex` need not have. */
 interface NetSocketExtras {
@@ -183,7 +191,8 @@ export class Transport {
 
   /** Takes a chunk of the socket. */
   received(chunk: Buffer): void {
-    this.#events.onChunk(chunk);
+    const isNeeded = this.#events.onChunk(chunk);
+    if (!isNeeded && chunk.length >= RELEASED_FROM) this.#release(chunk);
   }
 
   /** The peer has ended its half. */
@@ -203,6 +212,17 @@ export class Transport {
     const socket = this.#socket;
     if (socket.destroySoon !== undefined) socket.destroySoon();
     else socket.end(() => socket.destroy());
+  }
+
+  /**
+   * Gives the memory of a chunk back now. V8 counts it, and collects all of the heap for its sake: after each 16 messages of
+   * 1 MiB with Node 24.
+   */
+  #release(chunk: Buffer): void {
+    const socket = this.#socket;
+    // A socket of Node makes each chunk anew, for who listens to it: nobody else may be among those.
+    const isOurs = socket instanceof Socket && socket.listenerCount('data') === 1;
+    if (isOurs && chunk.length === chunk.buffer.byteLength) release(chunk.buffer as ArrayBuffer);
   }
 
   #written(error: Error | null | undefined): void {

@@ -116,16 +116,20 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     return this.#fault !== undefined;
   }
 
-  /** Takes a chunk of the socket. It is unmasked in place. */
-  receive(chunk: Buffer): void {
+  /**
+   * Takes a chunk of the socket. It is unmasked in place.
+   *
+   * @returns whether something refers to the chunk when the call is over: what is unread, or a reader
+   */
+  receive(chunk: Buffer): boolean {
     if (this.#keepsEarly) {
       this.#early ??= new EarlyInput();
       this.#early.keep(chunk);
       this.#read(chunk);
       this.#reviewEarlyInput();
-    } else {
-      this.#read(chunk);
+      return true;
     }
+    return this.#read(chunk);
   }
 
   /** Somebody reads or closes: from now on the connection cannot be handed over to `ws`. */
@@ -278,9 +282,10 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     this.#pieces.add(chunk, start, end, flags, rest);
   }
 
-  #read(chunk: Buffer): void {
-    if (!this.#pieces.isEmpty) this.#pieces.copyOutOfChunks();
+  #read(chunk: Buffer): boolean {
+    this.#pieces.expect(chunk);
     this.#frames.read(chunk);
+    return this.#pieces.refersTo(chunk) || this.#inflater !== undefined;
   }
 
   /** What has just come may change what is kept of it. */

@@ -52,6 +52,9 @@ const JOIN_FROM = 1024;
 /** At most so many times as much as has arrived of a frame is reserved for the rest that a peer has announced. */
 const MOST_RESERVED_PER_BYTE = 16;
 
+/** Among so many pieces it takes no time to look for a chunk. */
+const MOST_LOOKED_AT = 16;
+
 /** About how large a joined piece becomes: large enough that few remain, small enough to be copied but a few times. */
 const JOINED_SIZE = 64 * 1024;
 
@@ -82,6 +85,8 @@ export class UnreadPieces {
   #discardNext = false;
   /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
   #dropsBeyondLimit = false;
+  /** The chunk that is being parsed, until a view of it has been handed out. */
+  #chunk: Buffer | undefined;
   #reader: Reader | undefined;
   /** Whether that reader wants a whole message; while there is none, whether the last one got one, as the next one will. */
   #readerWantsMessage = false;
@@ -151,10 +156,10 @@ export class UnreadPieces {
   }
 
   /**
-   * Called before a new chunk is parsed: what is still unread of earlier chunks will stay for a while, so small pieces
-   * are copied out of their chunks, which would otherwise be pinned by them.
+   * What is still unread of earlier chunks will stay for a while, so small pieces are copied out of their chunks, which would
+   * otherwise be pinned by them.
    */
-  copyOutOfChunks(): void {
+  #copyOutOfChunks(): void {
     if (this.#tail === this.#copied) return;
     let piece = this.#copied === undefined ? this.#head : this.#copied.next;
     while (piece !== undefined) {
@@ -182,6 +187,25 @@ export class UnreadPieces {
     this.#copied = this.#tail;
   }
 
+  /** Called before a chunk is parsed, whose pieces will be added. */
+  expect(chunk: Buffer): void {
+    this.#chunk = chunk;
+    if (this.#head !== undefined) this.#copyOutOfChunks();
+  }
+
+  /**
+   * Whether somebody has got a view of the chunk that was expected last, or something unread lies in it; also `true` where too
+   * much is unread to find out. Asked once, when it has been parsed.
+   */
+  refersTo(chunk: Buffer): boolean {
+    const isShared = this.#chunk === undefined || this.#pieces > MOST_LOOKED_AT;
+    this.#chunk = undefined;
+    if (isShared) return true;
+    let piece = this.#head;
+    while (piece !== undefined && piece.chunk !== chunk) piece = piece.next;
+    return piece !== undefined;
+  }
+
   /**
    * Takes a fragment or a part of one; `undefined` if nothing is there. With `into`, as much as fits is copied there. A
    * zero-length `into` reports without consuming, except for an empty final fragment.
@@ -195,7 +219,7 @@ export class UnreadPieces {
     const text = (piece.flags & TEXT) !== 0;
     const last = (piece.flags & MESSAGE_END) !== 0;
     if (into === undefined) {
-      const data = ownView(piece.chunk, piece.start, piece.end);
+      const data = this.#view(piece.chunk, piece.start, piece.end);
       this.#shift(piece);
       return { data, text, endOfMessage: last };
     }
@@ -225,7 +249,7 @@ export class UnreadPieces {
       const { chunk, start, end, flags } = first;
       if (end - start > this.#limit) return this.#reportTooBig();
       this.#shift(first);
-      if ((flags & TEXT) === 0) return ownView(chunk, start, end);
+      if ((flags & TEXT) === 0) return this.#view(chunk, start, end);
       return chunk.toString((flags & ASCII) !== 0 ? 'latin1' : 'utf8', start, end);
     }
     let size = 0;
@@ -375,6 +399,13 @@ export class UnreadPieces {
     this.#consume(piece.end - piece.start + PIECE_OVERHEAD);
   }
 
+  /** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
+  #view(chunk: Buffer, start: number, end: number): Buffer {
+    if ((end - start) * PINNING_SHARE < chunk.buffer.byteLength) return copyOf(chunk, start, end);
+    if (chunk === this.#chunk) this.#chunk = undefined;
+    return chunk.subarray(start, end);
+  }
+
   #consume(bytes: number): void {
     this.#bytesHeld -= bytes;
     if (this.#isFull && this.#bytesHeld <= this.#limit >> 1) this.#resume();
@@ -438,10 +469,4 @@ function copyOf(chunk: Buffer, start: number, end: number): Buffer {
   const copy = allocate(end - start);
   copy.set(chunk.subarray(start, end));
   return copy;
-}
-
-/** A view of the bytes, or a copy where a small view would keep a much larger chunk alive. */
-function ownView(chunk: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  return length * PINNING_SHARE < chunk.buffer.byteLength ? copyOf(chunk, start, end) : chunk.subarray(start, end);
 }
