@@ -73,6 +73,17 @@ describe('Subscriptions', () => {
     subject.close();
   });
 
+  it('leave nothing that nobody has joined', (t) => {
+    const { subject, clock, unsubscribed } = subscriptions(t, never);
+    subject.connected();
+
+    subject.leave('room');
+    clock.advance(LINGER_MS);
+
+    assert.deepEqual(unsubscribed, []);
+    assert.equal(clock.pending, 0);
+  });
+
   it('are not complete while the driver is not ready, whoever leaves', (t) => {
     const { subject, clock, events, unsubscribed } = subscriptions(t, never);
     void subject.join('room');

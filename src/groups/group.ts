@@ -34,6 +34,6 @@ export class Group implements JoinedGroup {
     const members = this.#members as Set<Member>;
     members.delete(member);
     const [last] = members;
-    if (members.size === 1 && last !== undefined) this.#members = last;
+    if (members.size === 1) this.#members = last as Member;
   }
 }

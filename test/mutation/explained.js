@@ -462,5 +462,16 @@ const reasons = new Map(
   ),
 );
 
+const keyOf = ({ file, text, original, replacement }) => key(file, text, original, replacement);
+
 /** Why it is right that no test notices a mutant; `undefined` if it is not. */
-export const explain = ({ file, text, original, replacement }) => reasons.get(key(file, text, original, replacement));
+export const explain = (mutant) => reasons.get(keyOf(mutant));
+
+/** What is explained of a file although none of these survivors is it. */
+export function unneeded(file, survivors) {
+  const needed = new Set(survivors.map(keyOf));
+  const names = [...reasons.keys()].filter((name) => !needed.has(name)).map((name) => JSON.parse(name));
+  return names
+    .filter(([of]) => of === file)
+    .map(([, line, original, replacement]) => ({ line, original, replacement }));
+}

@@ -10,7 +10,7 @@ import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Stryker } from '@stryker-mutator/core';
-import { explain } from './explained.js';
+import { explain, unneeded } from './explained.js';
 import { modules } from './modules.js';
 
 const FOLDER = '.mutation-build';
@@ -67,6 +67,9 @@ for (const { room, name, tests, wish: [, range] = [] } of chosen) {
   const unexplained = survived.filter((mutant) => explain(mutant) === undefined);
   for (const { line, status, original, replacement } of unexplained) {
     console.log(`${file}:${line} ${status}\n  - ${original}\n  + ${replacement}`);
+  }
+  for (const { line, original, replacement } of range === undefined ? unneeded(file, survived) : []) {
+    console.log(`${file}: explained in vain, where it says ${line}\n  - ${original}\n  + ${replacement}`);
   }
   scores.push({
     file,
