@@ -32,7 +32,7 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'attach',
-    tests: ['attach.company', 'attach', 'plain-http', 'upgrade-response.after', 'waiting-request'],
+    tests: ['attach', 'attach.company', 'attach.exclusive', 'plain-http', 'http2', 'upgrade-response.after'],
   },
   { room: 'upgrade', name: 'waiting-request', tests: ['waiting-request', 'attach.company', 'attach', 'handshake'] },
   { room: 'upgrade', name: 'chain', tests: ['chain', 'attach', 'attach.company'] },
