@@ -119,6 +119,23 @@ describe('Groups, membership', () => {
     assert.equal(hall.all.size, size);
   });
 
+  it('leaves the one group that it is told to, and stays in the others until it ends', async (t) => {
+    const hall = new Hall(t);
+    const { context } = hall.enter();
+    for (const name of ['a', 'b', 'c']) await context.addToGroupAsync(name);
+    await context.removeFromGroupAsync('b');
+    assert.deepEqual([...context.groups], ['a', 'c']);
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((name) => hall.group(name).size),
+      [1, 0, 1],
+    );
+    context.abort();
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((name) => hall.group(name).size),
+      [0, 0, 0],
+    );
+  });
+
   it('refuses names that cannot be, and records nothing', async (t) => {
     const { context } = new Hall(t).enter();
     for (const operation of ['addToGroupAsync', 'removeFromGroupAsync'] as const) {
@@ -168,10 +185,13 @@ describe('Groups, membership', () => {
     await passTurns();
     assert.equal(member.context.state, WebSocketState.CloseReceived);
     assert.equal((await hall.group('room').sendAsync('late')).members, 1);
+    assert.deepEqual([...hall.group('room').members], [member.context]);
+    assert.deepEqual([...hall.all.members], []);
     assert.equal(hall.all.size, 0);
     assert.equal(hall.all.members.has(member.context), false);
     assert.equal((await hall.all.sendAsync('to all')).members, 0);
-    await member.context.closeAsync();
+    assert.equal((await hall.all.closeAsync()).members, 0);
+    assert.equal((await hall.group('room').closeAsync()).members, 1);
     assert.equal(hall.group('room').size, 0);
     assert.deepEqual(got(member)[0]?.[0], 'late');
   });

@@ -54,29 +54,28 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   // GroupMemberships
 
   join(member: Member, name: string): Promise<void> {
-    let group = this.#groups.get(name);
+    const known = this.#groups.get(name);
+    const group = known ?? this.#open(name, member);
     const joined = member.groups;
-    if (group === undefined) {
-      group = this.#open(name, member);
-    } else if (!joined.includes(group)) {
-      group.add(member);
+    if (!joined.includes(group)) {
+      known?.add(member);
+      member.groups = joined.concat(group);
     }
-    if (!joined.includes(group)) member.groups = joined.concat(group);
     return group.joining ?? Promise.resolve();
   }
 
   leave(member: Member, name: string): void {
-    const group = this.#groups.get(name);
     const joined = member.groups;
-    if (group === undefined || !joined.includes(group)) return;
-    member.groups = joined.filter((other) => other !== group);
-    this.#remove(member, group);
+    const others = joined.filter((group) => group.name !== name);
+    if (others.length === joined.length) return;
+    member.groups = others;
+    this.#remove(member, name);
   }
 
   leaveAll(member: Member): void {
     const joined = member.groups;
     member.groups = [];
-    for (const { name } of joined) this.#remove(member, this.#groups.get(name) as Group);
+    for (const { name } of joined) this.#remove(member, name);
   }
 
   /** Tells the backplane of the first connection of the instance, and of the end of the last one. */
@@ -198,20 +197,21 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   #open(name: string, first: Member): Group {
     const group = new Group(name, first);
     this.#groups.set(name, group);
-    const joining = this.#backplane.join(name).then(() => {
-      if (group.joining === joining) group.joining = undefined;
+    group.joining = this.#backplane.join(name).then(() => {
+      group.joining = undefined;
     });
-    group.joining = joining;
     return group;
   }
 
-  #remove(member: Member, group: Group): void {
+  /** A member has left a group that it was in. */
+  #remove(member: Member, name: string): void {
+    const group = this.#groups.get(name) as Group;
     if (group.size > 1) {
       group.remove(member);
       return;
     }
-    this.#groups.delete(group.name);
-    this.#backplane.leave(group.name);
+    this.#groups.delete(name);
+    this.#backplane.leave(name);
   }
 }
 

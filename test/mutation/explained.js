@@ -175,6 +175,24 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/groups/group.ts',
+        line: 'if (members.size === 1) this.#members = last as Member;',
+        changes: [['members.size === 1', 'false']],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (except.size > 0 && except.has(member.context)) continue;',
+        changes: [
+          ['except.size > 0', 'true'],
+          ['except.size > 0', 'except.size >= 0'],
+        ],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'group.joining = this.#backplane.join(name).then(() => {',
+        changes: [['{ group.joining = undefined; }', '{}']],
+      },
+      {
         file: 'src/framing/inflater.ts',
         line: 'const LARGEST_JOB = 64 * 1024;',
         changes: [['64 * 1024', '64 / 1024']],
