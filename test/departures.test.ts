@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/index.js';
@@ -9,6 +10,7 @@ import { passTurns } from './support/fake-socket.js';
 import { BINARY_FRAME, clientClose, clientFrame, FAULTY_FRAME, PING_FRAME, PONG_FRAME } from './support/frames.js';
 import { openRaw } from './support/open-pair.js';
 import { type RawClient, rawUpgrade } from './support/raw-client.js';
+import { isOverHttp2 } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
@@ -82,11 +84,14 @@ describe('A client that leaves at any moment', { timeout: 60_000 }, () => {
         keepAliveInterval: 50,
         keepAliveTimeout: 50,
       });
-      const alive = new Set<Socket>();
-      site.server.on('connection', (socket: Socket) => {
-        alive.add(socket);
-        socket.once('close', () => alive.delete(socket));
-      });
+      const alive = new Set<Socket | ServerHttp2Stream>();
+      function watch(one: Socket | ServerHttp2Stream): void {
+        alive.add(one);
+        one.once('close', () => alive.delete(one));
+      }
+      // A session of HTTP/2 may stay when its streams have gone
+      if (isOverHttp2()) site.server.on('session', (session: ServerHttp2Session) => session.on('stream', watch));
+      else site.server.on('connection', watch);
       const clients = Object.values(scripts).flatMap((script) =>
         Object.values(exits).flatMap((leave) =>
           Array.from({ length: script.length + 1 }, async (_, steps) => {

@@ -233,6 +233,20 @@ describe('Http2Socket', { timeout: 20_000 }, () => {
     assert.equal((await rest(other.client)).code, constants.NGHTTP2_NO_ERROR);
   });
 
+  it('throws away what comes when it is destroyed, so that the stream does not wait for somebody to read it', async (t) => {
+    for (const end of ['end', 'destroy'] as const) {
+      const { socket, client, stream } = await pair(t);
+      socket.write(`${accepted}\r\n`);
+      client.resume();
+      // The whole window of the stream
+      client.write(Buffer.alloc(65_535));
+      await eventually(() => stream.readableLength > 0);
+      if (end === 'end') await new Promise((resolve) => void socket.end(resolve));
+      socket.destroy();
+      await eventually(() => stream.destroyed && client.destroyed);
+    }
+  });
+
   it('keeps what came in good order until it is read, though the stream is over', async (t) => {
     const { socket, client, stream } = await pair(t);
     socket.end(`${accepted}\r\n`);

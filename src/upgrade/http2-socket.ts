@@ -95,7 +95,8 @@ export class Http2Socket extends SocketDuplex {
     const stream = this.#stream;
     stream.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
-      if (!this.push(chunk)) stream.pause();
+      // Behind its end, nobody would ever let it go on, and it would stay
+      if (!this.destroyed && !this.push(chunk)) stream.pause();
     });
     stream.pause();
     // Node reports the end of what it has, too, when the client resets the stream
