@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { inspect } from 'node:util';
 import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/closing/close-status.js';
+import { isMistake } from './connection/failures.js';
 import { isTerminal } from './connection/state.js';
 import type { EndSignals } from './context/end-signals.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
@@ -25,7 +26,7 @@ function warn(error: unknown): void {
 /** Whether a client can cause an error at any time: by what it asks for, by leaving, by breaking the protocol. */
 function isExpected(error: unknown): boolean {
   if (isHttpError(error)) return error.status < 500;
-  return error instanceof WebSocketError && error.code !== 'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS';
+  return error instanceof WebSocketError && !isMistake(error);
 }
 
 /**

@@ -69,7 +69,7 @@ describe('Connection, hand-over to ws', () => {
   it('refuses after a read, after a close, within a message and while a send is pending', async (t) => {
     const read = new Harness(t);
     const pending = assert.rejects(read.receive());
-    assert.throws(() => read.connection.handOver(open), /it has been read from or closed, must be Open/);
+    assert.throws(() => read.connection.handOver(open), /it has been read from, must be Open/);
     read.connection.abort();
     await pending;
     assert.throws(() => read.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
@@ -86,6 +86,23 @@ describe('Connection, hand-over to ws', () => {
     await Promise.all(sends);
     await within.closeOutput();
     assert.throws(() => within.connection.handOver(open), failure('ERR_WEBSOCKET_INVALID_STATE'));
+  });
+
+  it('refuses behind a close frame that still waits, and once too much has come for a connection that only sends', async (t) => {
+    const closing = new Harness(t);
+    closing.socket.stall();
+    const sent = closing.send(Buffer.alloc(LARGE));
+    const closed = closing.closeOutput();
+    assert.equal(closing.connection.state, WebSocketState.Open);
+    assert.throws(() => closing.connection.handOver(open), /: a close frame has been queued, must be Open/);
+    closing.socket.unstall();
+    await Promise.all([sent, closed]);
+
+    const sending = new Harness(t);
+    await sending.send('news');
+    sending.arrive({ opcode: BINARY_FRAME, payload: Buffer.alloc(LARGE) });
+    await passTurns();
+    assert.throws(() => sending.connection.handOver(open), /: more has come than is kept for it, must be Open/);
   });
 
   it('follows the end of ws', async (t) => {

@@ -15,6 +15,7 @@ import {
   type Site,
   serveApp,
 } from './support/apps.js';
+import { FAULTY_FRAME } from './support/frames.js';
 import { connectWs, FramePeer, nextClose, nextMessage } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';
@@ -37,6 +38,41 @@ const endOf = async (
   const client = await connectWs(t, url);
   return { ...(await nextClose(client)), errors };
 };
+
+/** Handlers that fail whatever their client does. */
+const mistakes = [
+  ['two receives at once', (socket) => Promise.all([socket.receiveAsync(), socket.receiveAsync()])],
+  ['socket.ws behind a receive', takeWsBehindReceive],
+  ['a loop behind socket.ws', useBehindWs(readOn)],
+  ['a send behind socket.ws', useBehindWs((socket) => socket.sendAsync('x'))],
+  ['a group behind socket.ws', useBehindWs((socket) => socket.addToGroupAsync('x'))],
+] as const satisfies ReadonlyArray<[string, (socket: WebSocketContext) => unknown]>;
+
+function useBehindWs(use: (socket: WebSocketContext) => Promise<unknown>): (socket: WebSocketContext) => unknown {
+  return (socket) => {
+    assert(socket.ws);
+    return use(socket);
+  };
+}
+
+async function readOn(socket: WebSocketContext): Promise<void> {
+  for await (const _ of socket);
+}
+
+function takeWsBehindReceive(socket: WebSocketContext): unknown {
+  socket.receiveAsync().catch(() => {});
+  return socket.ws;
+}
+
+async function takeWsBehindEnd(socket: WebSocketContext): Promise<unknown> {
+  await once(socket.signal, 'abort');
+  return socket.ws;
+}
+
+async function sendBehindClose(socket: WebSocketContext): Promise<void> {
+  await socket.closed;
+  await socket.sendAsync('x');
+}
 
 describe('the life of a handler', { timeout: 20_000 }, () => {
   it('closes with 1000 when the handler returns', async (t) => {
@@ -231,6 +267,40 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
       assert.equal(calls[0]?.[2], seen[1]);
     });
 
+    /** Whether the failure of `handler` is expected, where the client does what `behave` says. */
+    const isExpected = async (
+      t: TestContext,
+      handler: (socket: WebSocketContext) => unknown,
+      behave: (client: FramePeer) => void = () => {},
+    ): Promise<unknown[]> => {
+      const reports: unknown[] = [];
+      const onError: WebSocketOptions['onError'] = (_error, _socket, _req, { expected }) => void reports.push(expected);
+      const { server } = await serveHandler(t, handler, { onError });
+      const raw = await rawUpgrade(t, server);
+      await raw.readHead();
+      behave(new FramePeer(raw));
+      await eventually(() => reports.length === 1);
+      return reports;
+    };
+
+    for (const [what, mistake] of mistakes) {
+      it(`does not expect the mistake of ${what}`, async (t) => {
+        assert.deepEqual(await isExpected(t, mistake), [false]);
+      });
+    }
+
+    for (const [what, handler, behave] of [
+      ['a send behind the close of a client', sendBehindClose, (client) => client.close(1000)],
+      ['socket.ws of a client that has left', takeWsBehindEnd, (client) => client.raw.reset()],
+      ['socket.ws of a client that has broken the protocol', takeWsBehindEnd, (client) => client.send(FAULTY_FRAME)],
+    ] as const satisfies ReadonlyArray<
+      [string, (socket: WebSocketContext) => Promise<unknown>, (client: FramePeer) => void]
+    >) {
+      it(`expects ${what}`, async (t) => {
+        assert.deepEqual(await isExpected(t, handler, behave), [true]);
+      });
+    }
+
     for (const [how, onError] of [
       ['throws', () => assert.fail('listener')],
       ['rejects', () => Promise.reject(new Error('listener'))],
@@ -259,25 +329,26 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
   });
 
   describe('without onError', () => {
-    /** What is printed when a handler fails with `error`. */
-    const printed = async (t: FullTestContext, error: unknown, environment = 'production'): Promise<unknown[]> => {
+    /** What is printed when `handler` fails. */
+    const printedOf = async (
+      t: FullTestContext,
+      handler: (socket: WebSocketContext) => unknown,
+      environment = 'production',
+    ): Promise<unknown[]> => {
       process.env['NODE_ENV'] = environment;
       const log = t.mock.method(console, 'error', () => {});
       t.after(() => {
         process.env['NODE_ENV'] = 'test';
       });
       // With an onError of undefined, which is none
-      const site = await serveApp(
-        t,
-        anyFramework,
-        (app, sockets) => app.use(sockets.handler(() => Promise.reject(error))),
-        {
-          onError: undefined,
-        } as object,
-      );
+      const site = await serveApp(t, anyFramework, (app, sockets) => app.use(sockets.handler(handler)), {
+        onError: undefined,
+      } as object);
       await nextClose(await connectWs(t, site.url));
       return log.mock.calls.map((call) => call.arguments[0]);
     };
+    const printed = (t: FullTestContext, error: unknown, environment?: string): Promise<unknown[]> =>
+      printedOf(t, () => Promise.reject(error), environment);
 
     it('prints a programming error with its stack', async (t) => {
       const [text] = await printed(t, new TypeError('typo'));
@@ -296,9 +367,13 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
       assert.equal((await printed(t, createError(500, 'broken'))).length, 1);
     });
 
-    it('prints the misuse of two receives at once', async (t) => {
-      assert.equal((await printed(t, new WebSocketError('ERR_WEBSOCKET_RECEIVE_IN_PROGRESS', 'x'))).length, 1);
-    });
+    for (const [what, mistake] of mistakes) {
+      it(`prints the mistake of ${what}`, async (t) => {
+        const [text, ...others] = await printedOf(t, mistake);
+        assert.match(String(text), /^WebSocketError: Cannot .+\n {4}at /);
+        assert.deepEqual(others, []);
+      });
+    }
 
     it('does not print what a client can cause at any time', async (t) => {
       assert.deepEqual(await printed(t, createError(404)), []);

@@ -106,7 +106,10 @@ describe('for await', { timeout: 20_000 }, () => {
       },
       { code: 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' },
     );
-    assert.equal((await client.nextClose()).code, 1009);
+    assert.deepEqual(await client.nextClose(), {
+      code: 1009,
+      reason: 'A message is longer than the limit of 1000 bytes',
+    });
   });
 
   it('is an iterator that can be driven by hand', async (t) => {

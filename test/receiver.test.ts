@@ -30,6 +30,7 @@ const fragment: ReadKind<string> = {
 
 function start(limit = 100_000, compression?: Compression, maxPayload = Number.POSITIVE_INFINITY) {
   const calls: string[] = [];
+  const descriptions: (string | undefined)[] = [];
   const receiver: Receiver = new Receiver(
     {
       hasSent: false,
@@ -39,8 +40,9 @@ function start(limit = 100_000, compression?: Compression, maxPayload = Number.P
       onPong: (payload) => calls.push(`pong ${payload}`),
       onPeerClose: (code, reason) => calls.push(`close ${code} ${reason}`),
       onCloseRead: () => calls.push('close read'),
-      onFault: (code, error) => {
+      onFault: (code, error, description) => {
         calls.push(`fault ${code}`);
+        descriptions.push(description);
         receiver.fail(error);
       },
     },
@@ -51,7 +53,7 @@ function start(limit = 100_000, compression?: Compression, maxPayload = Number.P
     receiver.receive(
       Buffer.concat(inits.map((init) => clientFrame(typeof init === 'string' ? { payload: init } : init))),
     );
-  return { calls, receiver, push };
+  return { calls, descriptions, receiver, push };
 }
 
 const lost = (): WebSocketError => new WebSocketError('ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY', 'Lost');
@@ -280,6 +282,18 @@ describe('Receiver, compressed', () => {
     bomb.push({ payload: deflated('x'.repeat(100_000)), rsv: 4 });
     await assert.rejects(bomb.receiver.read(wholeMessage, undefined), failure('ERR_WEBSOCKET_MESSAGE_TOO_BIG'));
     assert.equal(bomb.calls.at(-1), 'fault 1009');
+  });
+
+  it('tells a client of its own faults only', async () => {
+    const long = start(1000);
+    long.push('x'.repeat(2000));
+    await assert.rejects(long.receiver.read(wholeMessage, undefined), /raise the limit or read fragments/);
+    await passTurns();
+    assert.deepEqual(long.descriptions, ['A message is longer than the limit of 1000 bytes']);
+    const ours = start(1000, { negotiated: negotiated(), options: { zlibInflateOptions: { chunkSize: 1 } } });
+    ours.push({ payload: deflated('x'), rsv: 4 });
+    await assert.rejects(ours.receiver.read(wholeMessage, undefined), /chunkSize/);
+    assert.deepEqual([ours.calls, ours.descriptions], [['fault 1011'], [undefined]]);
   });
 
   it('inflates nothing after abort', async () => {

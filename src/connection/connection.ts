@@ -344,8 +344,10 @@ export class Connection
   handOver(open: OpenWs): WebSocket {
     if (this.#receiver.hasFault) throw failures.handOverRefused('the peer has broken the protocol');
     if (!this.#receiver.keepsEarlyInput) {
-      const found = this.#state === Open ? 'it has been read from or closed' : `state is ${stateName(this.#state)}`;
-      throw failures.handOverRefused(found);
+      if (this.#receiver.reads > 0) throw failures.mistake(failures.handOverRefused('it has been read from'));
+      // Who only sends, and lets much come before, gives up what has come.
+      const found = this.#ourClose?.isQueued ? 'a close frame has been queued' : 'more has come than is kept for it';
+      throw failures.handOverRefused(this.#state === Open ? found : `state is ${stateName(this.#state)}`);
     }
     if (!this.#sender.writeAll()) throw failures.handOverRefused('a send is pending or a message is not finished');
     this.#ws = handOver(this.#transport, this.#receiver.takeEarlyInput(), open, this);
@@ -385,13 +387,16 @@ export class Connection
     this.#ourClose?.closeRead();
   }
 
-  onFault(closeCode: number, error: WebSocketError): void {
+  onFault(closeCode: number, error: WebSocketError, description: string | undefined): void {
     this.#answerPing();
     const isClosing = !canSend(this.#state) || this.#ourClose?.isQueued === true;
     this.#receiver.fail(error);
     this.#become('aborted', error);
     // Behind what was sent before, which is not rejected: it goes out, as long as the peer takes it within closeTimeout.
-    if (!isClosing) void this.#sender.sendClose(closePayload(closeCode, fitDescription(error.message)));
+    if (!isClosing) {
+      const reason = description === undefined ? undefined : fitDescription(description);
+      void this.#sender.sendClose(closePayload(closeCode, reason));
+    }
     this.#endWhenWritten();
   }
 

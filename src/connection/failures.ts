@@ -1,6 +1,20 @@
 import { HRESULT_HANDLE_EOF, WebSocketError } from '../errors.js';
 import { canSend, stateName, type WebSocketState } from './state.js';
 
+/** Errors that are of the application's making alone, whatever the peer does. */
+const mistakes = new WeakSet<WebSocketError>();
+
+/** Marks an error that no peer can bring about, although its code says what became of the connection. */
+export function mistake(error: WebSocketError): WebSocketError {
+  mistakes.add(error);
+  return error;
+}
+
+/** Whether an error is a mistake of the application, which no peer can bring about. */
+export function isMistake(error: WebSocketError): boolean {
+  return mistakes.has(error);
+}
+
 /** What an operation is called in messages. */
 export type Operation = 'send' | 'receive' | 'close' | 'ping' | 'add to a group';
 
@@ -18,14 +32,17 @@ export function notOpenFor(operation: Operation, found: Found): WebSocketError {
   if (isHandedOver) what = 'it has been handed over to ws';
   else if (isCloseQueued && canSend(state)) what = 'a close frame has been queued';
   const needed = operation === 'close' ? 'must not be Aborted' : 'must be Open or CloseReceived';
-  return new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot ${operation}: ${what}, ${needed}`);
+  const error = new WebSocketError('ERR_WEBSOCKET_INVALID_STATE', `Cannot ${operation}: ${what}, ${needed}`);
+  return isHandedOver ? mistake(error) : error;
 }
 
 /** A read while another one waits. */
 export function receiveInProgress(): WebSocketError {
-  return new WebSocketError(
-    'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS',
-    'Cannot receive: another receive is pending, must have settled before the next one',
+  return mistake(
+    new WebSocketError(
+      'ERR_WEBSOCKET_RECEIVE_IN_PROGRESS',
+      'Cannot receive: another receive is pending, must have settled before the next one',
+    ),
   );
 }
 

@@ -35,8 +35,11 @@ export interface ReceiverEvents {
   onPeerClose(code: number, reason: string): void;
   /** A reader has been told of the peer's close. */
   onCloseRead(): void;
-  /** The peer broke the protocol or a limit, and readers have had their turn: close with `closeCode`. */
-  onFault(closeCode: number, error: WebSocketError): void;
+  /**
+   * The peer broke the protocol or a limit, and readers have had their turn: close with `closeCode`, and with what the
+   * peer is to know of it. The error is for the application, and may say how to go on.
+   */
+  onFault(closeCode: number, error: WebSocketError, description: string | undefined): void;
 }
 
 /** How input ended: with the peer's close frame, or with an error. */
@@ -265,7 +268,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
       `Cannot assemble message: it is longer than receiveBufferLimit, which is ${limit} bytes; raise the limit or read fragments with receiveAsync`,
     );
     if (this.#end === undefined) {
-      this.#raiseFault(1009, error);
+      this.#raiseFault(1009, error, `A message is longer than the limit of ${limit} bytes`);
     } else {
       // Input has ended, so that there is nobody to tell but the reader.
       this.#end = error;
@@ -336,19 +339,21 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
   /** The peer broke the protocol or `maxPayload`. */
   #raiseProtocolFault(closeCode: number, message: string): void {
     const code = closeCode === 1009 ? 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' : 'ERR_WEBSOCKET_FAULTED';
-    this.#raiseFault(closeCode, new WebSocketError(code, message));
+    // A failure of ours is no business of the peer's.
+    const description = closeCode === 1011 ? undefined : message;
+    this.#raiseFault(closeCode, new WebSocketError(code, message), description);
   }
 
   /**
    * Nothing behind a fault is ever seen. It comes in its order, though: who waited for what stood before it is told in
    * this turn of the event loop, and what he answers in it still goes out before the close frame for the fault does.
    */
-  #raiseFault(closeCode: number, error: WebSocketError): void {
+  #raiseFault(closeCode: number, error: WebSocketError, description: string | undefined): void {
     this.#fault = error;
     this.#frames.stop();
     this.#inflater?.destroy();
     eventLoop.setImmediate(() => {
-      if (this.#end === undefined) this.#events.onFault(closeCode, error);
+      if (this.#end === undefined) this.#events.onFault(closeCode, error, description);
     });
   }
 
