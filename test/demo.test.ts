@@ -132,6 +132,61 @@ describe('the samples', () => {
     assert.equal((await again.closed).code, 1000);
   });
 
+  it('passport.ts serves who has signed in, until the session ends', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'passport', { SESSION_MS: '2000' });
+    assert.equal((await refusal(`${socketUrl}/account`)).status, 401);
+    const wrong = new URLSearchParams({ username: 'Ada', password: 'guessed' });
+    assert.equal((await fetch(`${url}/login`, { method: 'POST', body: wrong })).status, 401);
+
+    const right = new URLSearchParams({ username: 'Ada', password: 'secret' });
+    const signedIn = await fetch(`${url}/login`, { method: 'POST', body: right });
+    const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+    const client = await connect(t, `${socketUrl}/account`, { headers: { cookie } });
+
+    assert.equal(await client.next(), 'Hello, {"username":"Ada"}');
+    await roundTrip(client, 'still here');
+    assert.deepEqual(await client.closed, { code: 3000, reason: 'session expired' });
+  });
+
+  it('origins.ts lets each page in where it may, and nowhere else', async (t) => {
+    const { socketUrl } = await startSample(t, 'origins');
+    const [app, acme, stranger] = ['https://app.example.com', 'https://www.acme.example', 'https://elsewhere.example'];
+    const atAcme = { host: 'acme.example.com' };
+
+    for (const [path, origin, headers] of [
+      ['private', app, {}],
+      ['tenant', acme, atAcme],
+      ['public', stranger, {}],
+    ] as const) {
+      const client = await connect(t, `${socketUrl}/${path}`, { origin, headers });
+      assert.equal(await client.next(), `Hello, ${origin}`);
+    }
+    for (const [path, origin, headers] of [
+      ['private', stranger, {}],
+      ['private', acme, atAcme],
+      ['tenant', app, atAcme],
+      ['tenant', acme, {}],
+    ] as const) {
+      assert.equal((await refusal(`${socketUrl}/${path}`, { origin, headers })).status, 403, `${path} for ${origin}`);
+    }
+  });
+
+  it('three-ways.ts echoes on each way, and answers plain requests', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'three-ways');
+
+    for (const [path, plainStatus] of [
+      ['echo', 426],
+      ['live/echo', 404],
+      ['manual', 404],
+    ] as const) {
+      const client = await connect(t, `${socketUrl}/${path}`);
+      await roundTrip(client, path);
+      client.socket.close(4001, 'enough');
+      assert.deepEqual(await client.closed, { code: 1000, reason: '' });
+      assert.equal((await fetch(`${url}/${path}`)).status, plainStatus, path);
+    }
+  });
+
   it('subprotocols.ts speaks the best that both know and refuses strangers', async (t) => {
     const { socketUrl } = await startSample(t, 'subprotocols');
 
@@ -230,6 +285,27 @@ describe('the samples', () => {
     await eventually(() => output() !== '');
     await stop('SIGTERM');
     assert.equal(output(), 'Received after our close: good luck\n');
+  });
+
+  it('answer-after-close.ts answers when the client has said everything', async (t) => {
+    const { socketUrl } = await startSample(t, 'answer-after-close');
+    const client = await connect(t, `${socketUrl}/orders`);
+    client.socket.send('tea');
+    client.socket.send('rice');
+    client.socket.close(4001, 'that is all');
+
+    assert.equal(await client.next(), 'rice is on its way');
+    assert.equal(await client.next(), 'tea is on its way');
+    assert.deepEqual(await client.closed, { code: 1000, reason: '' });
+  });
+
+  it('fragments.ts sends one message, made of many', async (t) => {
+    const { socketUrl } = await startSample(t, 'fragments');
+    const client = await connect(t, `${socketUrl}/report`);
+
+    const days = [1, 2, 3, 4, 5, 6, 7].map((day) => `${day},${day * 100}\n`);
+    assert.equal(await client.next(), `day,visitors\n${days.join('')}end\n`);
+    assert.equal((await client.closed).code, 1000);
   });
 
   it('iis-style.ts echoes fragments through completion callbacks', async (t) => {

@@ -14,8 +14,6 @@ interface Example {
   readonly name: string;
   readonly code: string;
   readonly firstLine: number;
-  /** Declarations that it needs and does not show, on one line. */
-  readonly known: string;
   /** What the compiler finds wrong, filled in when it has run. */
   readonly errors: string[];
 }
@@ -56,39 +54,19 @@ const CONFIGURATION = {
   include: ['.'],
 };
 
-function exampleOf(file: string, text: string, offset: number, code: string): Example {
-  const firstLine = text.slice(0, offset).split('\n').length + 1;
-  return { name: `${file}:${firstLine}`, code, firstLine, known: '', errors: [] };
-}
-
 /** The examples in the docstrings of a source file. */
 function examplesIn(file: string): Example[] {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/^ *\* ```ts\n([\s\S]*?)^ *\* ```$/gm)].map((match) =>
-    exampleOf(file, text, match.index, (match[1] ?? '').replace(/^ *\* ?/gm, '')),
-  );
+  return [...text.matchAll(/^ *\* ```ts\n([\s\S]*?)^ *\* ```$/gm)].map(({ index, 1: code = '' }) => {
+    const firstLine = text.slice(0, index).split('\n').length + 1;
+    return { name: `${file}:${firstLine}`, code: code.replace(/^ *\* ?/gm, ''), firstLine, errors: [] };
+  });
 }
 
 /** What the examples in the docstrings of a source file belong to. */
 function membersIn(file: string): string[] {
   const declarations = /@example[\s\S]*?\*\/\n *(?:(?:export|async|function|class|get|readonly) )*([\w[\].]+)/g;
   return [...readFileSync(file, 'utf8').matchAll(declarations)].map(([, name = '']) => name);
-}
-
-/**
- * The pieces of code on a page that are no files of their own, which `readme.test.ts` looks at. A comment before them says
- * what they take as known, beside what all do.
- */
-function fragmentsOn(page: string): Example[] {
-  const text = readFileSync(page, 'utf8');
-  const fences = /^(?:<!-- (known|file|example): (.+) -->\n)?( *)```(?:ts|js)\n([\s\S]*?)^ *```$/gm;
-  return [...text.matchAll(fences)]
-    .filter(([, marker]) => marker === undefined || marker === 'known')
-    .map((match) => {
-      const [all, , known = '', indent = '', code = ''] = match;
-      const fence = match.index + all.indexOf('```');
-      return { ...exampleOf(page, text, fence, code.replace(new RegExp(`^${indent}`, 'gm'), '')), known };
-    });
 }
 
 function filesIn(folder: string, extension: string): string[] {
@@ -105,8 +83,8 @@ async function compile(examples: readonly Example[]): Promise<void> {
   await writeFile(join(FOLDER, 'known-names.d.ts'), KNOWN_NAMES);
   await Promise.all(
     // As far down as it stands in its own file, so that the compiler's lines are the right ones.
-    examples.map(({ code, firstLine, known }, index) =>
-      writeFile(join(FOLDER, `${index}.ts`), `${'\n'.repeat(firstLine - 2)}${known}\n${code}\nexport {};\n`),
+    examples.map(({ code, firstLine }, index) =>
+      writeFile(join(FOLDER, `${index}.ts`), `${'\n'.repeat(firstLine - 1)}${code}\nexport {};\n`),
     ),
   );
   const output = await new Promise<string>((resolve) => {
@@ -122,23 +100,18 @@ async function compile(examples: readonly Example[]): Promise<void> {
 
 const docstrings = filesIn('src', '.ts').flatMap(examplesIn);
 
-const pages = ['README.md', 'demo/samples/README.md', '.github/CONTRIBUTING.md', ...filesIn('docs', '.md')]
-  // The reference is made of the docstrings.
-  .filter((page) => !page.includes('reference'))
-  .flatMap(fragmentsOn);
-
 const wrong: Example = {
   name: 'a wrong example',
   code: "await socket.sendAsync('text', { binary: true });",
   firstLine: 7,
-  known: '',
   errors: [],
 };
 
-describe('the examples in the docstrings and on the pages', () => {
-  before(() => compile([...docstrings, ...pages, wrong]));
+/** Those on the pages are files that run: see `readme.test.ts`. */
+describe('the examples in the docstrings', () => {
+  before(() => compile([...docstrings, wrong]));
 
-  for (const { name, errors } of [...docstrings, ...pages]) {
+  for (const { name, errors } of docstrings) {
     it(`${name} compiles`, () => assert.deepEqual(errors, []));
   }
 

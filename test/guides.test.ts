@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import nodeCluster, { type Worker } from 'node:cluster';
 import { EventEmitter, on, once } from 'node:events';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket as PartySocket } from 'partysocket';
 import ReconnectingWebSocket from 'reconnecting-websocket';
@@ -122,6 +125,40 @@ describe('upload-progress.ts', () => {
     assert.deepEqual(reports.at(-1), { received: size, done: true });
   });
 });
+
+describe('ecosystem.config.cjs', { timeout: 30_000 }, () => {
+  it('gives the servers of a cluster the time to drain, as pm2 ends them', async (t) => {
+    const { apps } = createRequire(import.meta.url)(resolve('demo/samples/ecosystem.config.cjs'));
+    assert.deepEqual(apps.length, 1);
+    const { script, instances, exec_mode, kill_timeout } = apps[0];
+    assert.deepEqual([script, instances, exec_mode], ['server.js', 'max', 'cluster']);
+    // What pm2 does in this mode: its processes are workers of node:cluster
+    nodeCluster.setupPrimary({ exec: resolve('.demo-build/samples/drain.js'), silent: true });
+    const workers = [1, 2].map(() => nodeCluster.fork({ PORT: '0', NODE_V8_COVERAGE: undefined }));
+    t.after(() => {
+      for (const worker of workers) worker.process.kill('SIGKILL');
+    });
+    const [port] = await Promise.all(workers.map(portOfWorker));
+    const clients = [await open(t, `ws://localhost:${port}/echo`), await open(t, `ws://localhost:${port}/echo`)];
+    const closes = clients.map((client) => once(client, 'close'));
+
+    const began = performance.now();
+    const ends = workers.map((worker) => once(worker, 'exit'));
+    for (const worker of workers) worker.process.kill('SIGINT');
+
+    for (const [code] of await Promise.all(closes)) assert.equal(code, 1001);
+    assert.deepEqual(await Promise.all(ends), [
+      [0, null],
+      [0, null],
+    ]);
+    assert.ok(performance.now() - began < kill_timeout);
+  });
+});
+
+async function portOfWorker(worker: Worker): Promise<number> {
+  const [{ port }] = await once(worker, 'listening');
+  return port;
+}
 
 describe('aspnet-echo.ts', () => {
   it('echoes fragments, and the close', async (t) => {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
+import { eventually } from './support/apps.js';
 import { startSample } from './support/demo.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
-import type { TestContext } from './support/servers.js';
+import { listen, portOf, type TestContext } from './support/servers.js';
 
 /** Has an echo, leaves cleanly and is refused once; a second client stays. */
 async function useEcho(t: TestContext, url: string): Promise<void> {
@@ -42,6 +45,31 @@ describe('the samples of docs/observability.md', { timeout: 20_000 }, () => {
     // Counters are read, not added up again.
     const again = await (await fetch(`${sample.url}/metrics`)).text();
     assert.ok(again.includes('websocket_accepted_total 2\n'));
+  });
+
+  it('sentry.ts reports what is our fault, and not what clients do', async (t) => {
+    const reports: string[] = [];
+    const collector = createServer((req, res) => {
+      void text(req).then((report) => {
+        reports.push(report);
+        res.end('{}');
+      });
+    });
+    await listen(t, collector);
+    const { socketUrl } = await startSample(t, 'sentry', { SENTRY_DSN: `http://key@127.0.0.1:${portOf(collector)}/1` });
+    const errors = () => reports.filter((report) => report.includes('"exception"'));
+
+    const vanishing = await connectWs(t, `${socketUrl}/sum`);
+    vanishing.send('{"amount":3}');
+    assert.equal(await nextMessage(vanishing), '3');
+    vanishing.terminate();
+    const careless = await connectWs(t, `${socketUrl}/sum`);
+    careless.send('three');
+    assert.equal((await nextClose(careless)).code, 1011);
+    await eventually(() => errors().length > 0);
+
+    assert.equal(errors().length, 1);
+    assert.match(errors().join(), /"type":"SyntaxError"/);
   });
 
   it('opentelemetry.ts exports durations, refusals and connections', async (t) => {

@@ -3,13 +3,20 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, extname, join, sep } from 'node:path';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 
 // Tests run from the root of the project.
-const samples = readdirSync('demo/samples').filter((name) => name.endsWith('.ts'));
-const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name));
+const samples = readdirSync('demo/samples').filter((name) => name !== 'README.md');
+const tests = readdirSync('test', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.ts'));
+/** What runs samples: tests, and samples that are tests. */
+const runners = [...tests.map((name) => join('test', name)), ...samples.map((name) => join('demo/samples', name))]
+  .map((name) => readFileSync(name, 'utf8'))
+  .filter((source) => /startSample\(|samples|websocket-context\/testing/.test(source));
+const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(
+  (name) => `docs/${name.replaceAll(sep, '/')}`,
+);
 const pages = new Map(
   [
     'README.md',
@@ -20,14 +27,75 @@ const pages = new Map(
 );
 const readme = pages.get('README.md') ?? '';
 
+const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+/** Blocks that are no files of the demo, and why they need not be. */
+const otherBlocks: Readonly<Record<string, string>> = {
+  'docs/architecture.md: text': 'a picture',
+  'docs/topics/close-handshake.md: text': 'a picture',
+  'docs/how-to/behind-a-proxy.md: nginx': 'proxies.test.ts starts nginx with it',
+  'docs/how-to/behind-a-proxy.md: haproxy': 'proxies.test.ts starts HAProxy with it',
+  'docs/how-to/http2.md: haproxy': 'http2.test.ts starts HAProxy with it',
+  'docs/how-to/moving-from-aspnet.md: csharp': 'where the reader comes from; .NET Framework runs on Windows only',
+};
+
+interface Block {
+  /** How it is shown: the whole `file`, or an `excerpt` of it. */
+  readonly marker: string | undefined;
+  readonly file: string;
+  readonly language: string;
+  readonly code: string;
+}
+
+function blocksOn(page: string): Block[] {
+  const fences = /^(?:<!-- (file|excerpt): (.+) -->\n)? *```(\w*)\n([\s\S]*?)^ *```$/gm;
+  return [...page.matchAll(fences)].map(([, marker, file = '', language = '', code = '']) => ({
+    marker,
+    file,
+    language: language === '' ? 'text' : language,
+    code,
+  }));
+}
+
+/** Whether the lines of the excerpt stand one below the other in the text, however far they are indented there. */
+function isExcerpt(excerpt: string, text: string): boolean {
+  const wanted = excerpt.trimEnd().split('\n');
+  const lines = text.split('\n');
+  return lines.some((line, at) => {
+    const indent = line.slice(0, line.length - line.trimStart().length);
+    return wanted.every((one, index) => lines[at + index] === (one === '' ? '' : indent + one));
+  });
+}
+
 describe('the pages', () => {
   for (const [name, page] of pages) {
     it(`${name} shows the files that it names as they are`, () => {
-      const marked = [...page.matchAll(/^<!-- file: (.+) -->$/gm)];
-      const shown = [...page.matchAll(/^<!-- file: (.+) -->\n```ts\n([\s\S]*?)^```$/gm)];
+      const marked = page.match(/^ *<!-- (?:file|excerpt): .+ -->$/gm) ?? [];
+      const shown = blocksOn(page).filter(({ marker }) => marker !== undefined);
 
       assert.equal(shown.length, marked.length, 'A marker is not followed by a fence');
-      for (const [, file = '', code] of shown) assert.equal(code, readFileSync(file, 'utf8'), file);
+      for (const { marker, file, language, code } of shown) {
+        const text = readFileSync(file, 'utf8');
+        if (marker === 'file') assert.equal(code, text, file);
+        else assert.ok(isExcerpt(code, text), `This is not in ${file}:\n${code}`);
+        assert.equal(language, extname(file).slice(1).replace('cjs', 'js'), file);
+      }
+    });
+
+    it(`${name} shows no code that no test runs`, () => {
+      // The reference is made of the docstrings, whose examples are compiled: see examples.test.ts.
+      if (name.startsWith('docs/reference/')) return;
+      for (const { marker, file, language, code } of blocksOn(page)) {
+        if (marker !== undefined) assert.equal(dirname(file), 'demo/samples');
+        else if (language !== 'sh') assert.ok(`${name}: ${language}` in otherBlocks, `This is in no sample:\n${code}`);
+      }
+    });
+
+    it(`${name} names scripts that there are`, () => {
+      const commands = blocksOn(page).filter(({ language }) => language === 'sh');
+      for (const [, script = ''] of commands.flatMap(({ code }) => [...code.matchAll(/npm run ([\w:]+)/g)])) {
+        assert.ok(script in scripts, `There is no script ${script}`);
+      }
     });
 
     it(`${name} links to nothing that is not there`, () => {
@@ -43,8 +111,38 @@ describe('the pages', () => {
   }
 
   it('show every sample somewhere', () => {
-    const all = [...pages.values()].join('\n');
-    for (const sample of samples) assert.ok(all.includes(`<!-- file: demo/samples/${sample} -->`), sample);
+    const shown = new Set([...pages.values()].flatMap(blocksOn).map(({ file }) => file));
+
+    assert.deepEqual(
+      samples.filter((sample) => !shown.has(`demo/samples/${sample}`)),
+      [],
+    );
+  });
+
+  it('make use of each exception', () => {
+    const used = new Set(
+      [...pages].flatMap(([name, page]) => blocksOn(page).map(({ language }) => `${name}: ${language}`)),
+    );
+
+    assert.deepEqual(
+      Object.keys(otherBlocks).filter((block) => !used.has(block)),
+      [],
+    );
+  });
+});
+
+describe('an excerpt', () => {
+  const text = 'serve(() => {\n  one();\n\n  if (two) {\n    three();\n  }\n});\n';
+
+  it('is a run of whole lines, indented alike', () => {
+    assert.ok(isExcerpt('one();\n\nif (two) {\n  three();\n}\n', text));
+    assert.ok(isExcerpt('three();\n', text));
+  });
+
+  it('neither leaves out nor changes anything', () => {
+    for (const wrong of ['one();\nif (two) {\n', 'one()\n', 'if (two) {\nthree();\n}\n', 'four();\n']) {
+      assert.ok(!isExcerpt(wrong, text), wrong);
+    }
   });
 });
 
@@ -59,6 +157,12 @@ describe('the samples', () => {
   for (const sample of samples) {
     it(`${sample} has at most 40 lines`, () => {
       assert.ok(readFileSync(join('demo/samples', sample), 'utf8').trimEnd().split('\n').length <= 40);
+    });
+
+    it(`${sample} is run by a test`, () => {
+      const name = sample.replace(/\.ts$/, '');
+      const mentions = new RegExp(`['/]${name}(?:\\.js)?'`);
+      assert.ok(runners.some((source) => mentions.test(source)));
     });
   }
 });
@@ -85,8 +189,8 @@ describe('the README', () => {
   });
 
   for (const framework of ['express', 'express4', 'connect']) {
-    it(`begins with an example that runs under ${framework}`, async (t) => {
-      const example = /<!-- example: quick-start -->\n```js\n([\s\S]*?)^```$/m.exec(readme)?.[1] ?? '';
+    it(`begins with a sample that runs under ${framework}`, async (t) => {
+      const example = readFileSync('demo/samples/quick-start.js', 'utf8');
       assert.match(example, /from 'express'/);
       // In the project, so that the package finds itself by its name.
       const folder = await mkdtemp('.test-build/quick-start-');

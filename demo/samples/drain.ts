@@ -18,5 +18,6 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void drai
 
 async function drain(): Promise<void> {
   console.log(await sockets.close({ code: 1001, reason: 'restarting', timeout: 5000 }));
-  server.close();
+  // pm2, as any cluster, keeps a process running for as long as it is connected
+  server.close(() => process.connected && process.disconnect());
 }
