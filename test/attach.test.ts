@@ -7,7 +7,7 @@ import connect from 'connect';
 import express from 'express';
 import express4 from 'express4';
 import createError from 'http-errors';
-import { attach } from '../src/upgrade/attach.js';
+import { attach, isAttached } from '../src/upgrade/attach.js';
 import type { AppFunction } from '../src/upgrade/chain.js';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
@@ -413,6 +413,17 @@ describe('attach()', () => {
       assert.equal((await client.readHead()).status, 101);
       await assertClean(client);
       assert.equal((await responseTo(t, server, { path: '/x' })).body, 'rest');
+    });
+
+    it('are said to be there until the last of them is detached', async (t) => {
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      assert.equal(isAttached(server), false);
+      const detach = [attach(server, answering('first'), options), attach(server, answering('second'), options)];
+      for (const one of detach) {
+        assert.equal(isAttached(server), true);
+        one();
+      }
+      assert.equal(isAttached(server), false);
     });
 
     it('finish what has begun when they are detached', async (t) => {

@@ -8,6 +8,7 @@ import createError from 'http-errors';
 import { type WebSocketContext, type WebSocketOptions, webSockets } from '../src/index.js';
 import { attach } from '../src/upgrade/attach.js';
 import type { AppFunction } from '../src/upgrade/chain.js';
+import { farewell } from '../src/upgrade/farewell.js';
 import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
 import { serve, type TestContext, webSocketUrlOf } from './support/servers.js';
@@ -126,6 +127,20 @@ describe('several applications on one server', { timeout: 20_000 }, () => {
       assert.equal((await responseTo(t, server)).body, 'one');
     }
     assert.deepEqual(reached, []);
+  });
+
+  it('are spared the stack and the log when an instance that is being closed turns a client away', async (t) => {
+    const log = t.mock.method(console, 'error', () => {}).mock;
+    const server = await serveAll(t, [(_req, _res, next) => next(farewell()), () => {}]);
+    const before = process.env['NODE_ENV'];
+    t.after(() => {
+      process.env['NODE_ENV'] = before;
+    });
+    process.env['NODE_ENV'] = 'development';
+    const { status, body } = await responseTo(t, server);
+    assert.equal(status, 503);
+    assert.doesNotMatch(body, /farewell/);
+    assert.equal(log.callCount(), 0);
   });
 
   it('are not told the errors of each other', async (t) => {

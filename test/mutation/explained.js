@@ -193,6 +193,11 @@ const explained = [
         changes: [['{ group.joining = undefined; }', '{}']],
       },
       {
+        file: 'src/upgrade/chain.ts',
+        line: '#isWaiting = false;',
+        changes: [['false', 'true']],
+      },
+      {
         file: 'src/framing/inflater.ts',
         line: 'const LARGEST_JOB = 64 * 1024;',
         changes: [['64 * 1024', '64 / 1024']],
@@ -321,6 +326,11 @@ const explained = [
   {
     why: 'The compiler wants it, for a case that does not arise',
     mutants: [
+      {
+        file: 'src/upgrade/chain.ts',
+        line: 'if (accepted) return events?.isHandled === false;',
+        changes: [['events?.isHandled', 'events.isHandled']],
+      },
       {
         file: 'src/connection/closing/our-close.ts',
         line: 'leave?.(reason);',

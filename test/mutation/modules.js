@@ -35,7 +35,11 @@ export const modules = [
     tests: ['attach', 'attach.company', 'attach.exclusive', 'plain-http', 'http2', 'upgrade-response.after'],
   },
   { room: 'upgrade', name: 'waiting-request', tests: ['waiting-request', 'attach.company', 'attach', 'handshake'] },
-  { room: 'upgrade', name: 'chain', tests: ['chain', 'attach', 'attach.company'] },
+  {
+    room: 'upgrade',
+    name: 'chain',
+    tests: ['chain', 'attach', 'attach.company', 'request-event', 'upgrade-response.after'],
+  },
   { room: 'upgrade', name: 'chunked-body', tests: ['chunked-body'] },
   { room: 'upgrade', name: 'extensions', tests: ['extensions'] },
   { room: 'upgrade', name: 'request-event', tests: ['request-event'] },
@@ -54,6 +58,6 @@ export const modules = [
   { room: 'framing', name: 'inflater', tests: ['inflater', 'framing.fuzz'] },
   { room: 'framing', name: 'frame', tests: ['frame', 'frame-writer'] },
   { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
-  { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'framing.fuzz'] },
+  { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'frame-run'] },
   { room: 'framing', name: 'mask', tests: ['mask', 'frame-reader'] },
 ];
