@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,5 +69,23 @@ describe('the sample http2.ts', { timeout: 30_000 }, () => {
     const client = await connectWs(t, `${url.replace('http:', 'wss:')}/echo`, [], { rejectUnauthorized: false });
     client.send('by HTTP/1.1');
     assert.equal(await nextMessage(client), 'by HTTP/1.1');
+  });
+
+  const hasOpenSsl = spawnSync('openssl', ['version']).error === undefined;
+  const skip = hasOpenSsl ? false : 'NOT TESTED: openssl is not installed';
+  it('takes the certificate that the command on its page makes', { skip }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'http2-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const command = /^```sh\n(.+)\n```$/m.exec(readFileSync('docs/how-to/http2.md', 'utf8'))?.[1] ?? '';
+    execSync(command, { cwd: folder, stdio: 'ignore' });
+    const { url } = await startSample(t, 'http2', {
+      TLS_KEY: join(folder, 'key.pem'),
+      TLS_CERT: join(folder, 'cert.pem'),
+    });
+    const ca = readFileSync(join(folder, 'cert.pem'));
+
+    const client = await connectWs(t, `${url.replace('http:', 'wss:')}/echo`, [], { ca });
+    client.send('trusted');
+    assert.equal(await nextMessage(client), 'trusted');
   });
 });

@@ -35,7 +35,7 @@ const otherBlocks: Readonly<Record<string, string>> = {
   'docs/topics/close-handshake.md: text': 'a picture',
   'docs/how-to/behind-a-proxy.md: nginx': 'proxies.test.ts starts nginx with it',
   'docs/how-to/behind-a-proxy.md: haproxy': 'proxies.test.ts starts HAProxy with it',
-  'docs/how-to/http2.md: haproxy': 'http2.test.ts starts HAProxy with it',
+  'docs/how-to/http2.md: haproxy': 'http2.samples.test.ts starts HAProxy with it',
   'docs/how-to/moving-from-aspnet.md: csharp': 'where the reader comes from; .NET Framework runs on Windows only',
 };
 
