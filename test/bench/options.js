@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { contestantOf } from './compare.js';
+import { contestantsOn } from './node-versions.js';
 import { scenarios } from './scenarios.js';
 import { BASELINE, contestants, OURS } from './servers.js';
 
@@ -15,6 +16,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --load c|node        which load generator; C where it can be built unless given
   --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything
   --compare REF        also this package as of another commit, built beside this one; may be repeated
+  --node MAJOR         also this package and raw ws with another version of Node (22, 24, 26); may be repeated
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
@@ -70,6 +72,7 @@ export function parseOptions(args) {
       rounds: { type: 'string' },
       load: { type: 'string' },
       compare: { type: 'string', multiple: true, default: [] },
+      node: { type: 'string', multiple: true, default: [] },
       write: { type: 'boolean' },
       'cpu-prof': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -82,11 +85,12 @@ export function parseOptions(args) {
   const rounds = values.rounds === undefined ? (values.quick ? 3 : 7) : Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
-  const servers = values.server.length === 0 && values.quick && values.compare.length === 0 ? QUICK : values.server;
+  const isComparison = values.compare.length > 0 || values.node.length > 0;
+  const servers = values.server.length === 0 && values.quick && !isComparison ? QUICK : values.server;
   const others = values.scenario.filter((id) => ![GROUPS, CLUSTER, HTTP2].includes(id));
-  const everything = values.scenario.length === 0 && values.server.length === 0 && values.compare.length === 0;
-  // Two builds are mostly all that is wanted then.
-  const wanted = servers.length === 0 && values.compare.length > 0 ? [OURS] : servers;
+  const everything = values.scenario.length === 0 && values.server.length === 0 && !isComparison;
+  // Two builds, or versions, are mostly all that is wanted then.
+  const wanted = servers.length === 0 && isComparison ? [OURS] : servers;
   return {
     quick: values.quick,
     rounds,
@@ -101,6 +105,7 @@ export function parseOptions(args) {
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),
       ...values.compare.map(contestantOf),
+      ...values.node.flatMap(contestantsOn),
     ],
   };
 }

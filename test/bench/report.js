@@ -9,6 +9,9 @@ import { spread } from './statistics.js';
  * @typedef {import('./run.js').Results} Results
  */
 
+/** The version of Node that most tables are of; another one has a section of its own. */
+const MAIN_VERSION = '20';
+
 /** What no server can be beyond. */
 const LIMIT = 'node-only';
 
@@ -250,13 +253,47 @@ function describeRun({ node, cores, generator, rounds, quick, load }) {
 }
 
 /**
+ * What this package does with each version of Node, and raw `ws`, in relation to itself with the version of the run.
+ *
+ * @param {Results} results
+ * @param {readonly string[]} versions as in the names of contestants
+ */
+function versionTable(results, versions) {
+  const rows = scenarios.flatMap(({ id, title }) => {
+    const outcomes = results.outcomes[id] ?? {};
+    return [OURS, BASELINE].flatMap((one) => {
+      const cells = versions.map((version) => {
+        const ratio = ratioOf(outcomes, `${one}@${version}`, one);
+        const byProcessor = processorRatioOf(outcomes, `${one}@${version}`, one);
+        return ratio
+          ? [formatSpread(ratio), byProcessor && `by CPU ${formatRatio(byProcessor)}`].filter(Boolean).join(', ')
+          : '';
+      });
+      if (cells.every((cell) => cell === '')) return [];
+      return [[title, contestants.find((contestant) => contestant.id === one)?.title ?? one, '1', ...cells]];
+    });
+  });
+  const own = `Node ${results.node.slice(1).split('.')[0]}`;
+  return markdown(['', '', own, ...versions.map((version) => version.replace('node-', 'Node '))], rows);
+}
+
+/**
  * @param {Results} results
  * @returns {Record<string, string>} Markdown by the name of the marker that it belongs between
  */
 export function tables(results) {
+  const ids = new Set(Object.values(results.outcomes).flatMap((outcomes) => Object.keys(outcomes)));
+  const versions = [...ids].flatMap((id) => (id.startsWith(`${OURS}@node-`) ? [id.slice(OURS.length + 1)] : []));
+  if (versions.length > 0) {
+    return { versions: `${describeRun(results)}\n\n${versionTable(results, versions)}` };
+  }
   const streams = scenarios.filter(({ unit }) => unit === 'MiB/s');
   const memory = scenarios.filter(({ unit }) => unit === 'KiB/connection');
   const speed = scenarios.filter((scenario) => !streams.includes(scenario) && !memory.includes(scenario));
+  const [major] = results.node.slice(1).split('.');
+  if (major !== MAIN_VERSION) {
+    return { [`node-${major}`]: [describeRun(results), goalTable(results), ratioTable(results, speed)].join('\n\n') };
+  }
   return {
     machine: describeRun(results),
     goals: goalTable(results),

@@ -45,6 +45,7 @@ export async function startServer(contestant, options = {}) {
   if (cpuProfile) execArgv.push('--cpu-prof', `--cpu-prof-dir=${cpuProfile}`);
   const child = fork(fileURLToPath(here(`servers/${contestant.file}`)), {
     execArgv,
+    ...(contestant.node && { execPath: contestant.node }),
     env: {
       ...process.env,
       NODE_ENV: 'production',

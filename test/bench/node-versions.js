@@ -1,0 +1,32 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { BASELINE, contestants, OURS } from './servers.js';
+
+/** @param {string} path */
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/**
+ * This package and raw `ws` with another version of Node, so that all can be measured in one run: what gets slower for both
+ * is V8's or Node's.
+ *
+ * @param {string} major one of those in test/node-versions/package.json
+ * @returns {import('./servers.js').Contestant[]}
+ */
+export function contestantsOn(major) {
+  const directory = here('../node-versions');
+  const node = `${directory}/node_modules/node-${major}/bin/node`;
+  if (!existsSync(node)) {
+    execFileSync('npm', ['--prefix', directory, '--engine-strict=false', '--no-audit', '--no-fund', 'ci']);
+  }
+  if (!existsSync(node))
+    throw new RangeError(`Unknown version of Node "${major}": see test/node-versions/package.json`);
+  return contestants
+    .filter(({ id }) => id === BASELINE || id === OURS)
+    .map((contestant) => ({
+      ...contestant,
+      id: `${contestant.id}@node-${major}`,
+      title: `${contestant.title}, Node ${major}`,
+      node,
+    }));
+}
