@@ -2,6 +2,7 @@ import type { PerMessageDeflateOptions } from 'ws';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
 import { DeflatePool, type InflateCodec, type InflateEvents, idleContexts } from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
+import { InflateWindow } from './inflate-window.js';
 
 const EMPTY = Buffer.alloc(0);
 // Ends every message and is not sent (RFC 7692, section 7.2.2).
@@ -71,8 +72,8 @@ export class MessageInflater implements InflateEvents {
   #started = false;
   #finished = false;
 
-  // With context takeover: what was inflated last, as far back as the client may refer.
-  #window: Buffer = EMPTY;
+  /** With context takeover. */
+  #window: InflateWindow | undefined;
 
   constructor(deflate: NegotiatedDeflate, options: MessageInflaterOptions) {
     const { client_max_window_bits: windowBits, client_no_context_takeover: noTakeover = false } = deflate.params ?? {};
@@ -130,7 +131,7 @@ export class MessageInflater implements InflateEvents {
     this.#again = undefined;
     idleContexts.take(this);
     this.dropContext();
-    this.#window = EMPTY;
+    this.#window = undefined;
   }
 
   /** The context has not been used for long: the window is enough to go on from. */
@@ -149,7 +150,10 @@ export class MessageInflater implements InflateEvents {
     }
     const unreported = this.#unreported;
     this.#unreported = chunk;
-    if (this.#takeover) this.#remember(chunk);
+    if (this.#takeover) {
+      this.#window ??= new InflateWindow(1 << this.#windowBits);
+      this.#window.write(chunk);
+    }
     if (unreported !== undefined) this.#emit(unreported, 0);
     this.#endJobIfDone();
   }
@@ -222,7 +226,7 @@ export class MessageInflater implements InflateEvents {
     if (this.#takeover) idleContexts.take(this);
     try {
       this.#codec ??= this.#takeover
-        ? this.#pool.createInflater(this.#windowBits, this.#window)
+        ? this.#pool.createInflater(this.#windowBits, this.#window?.toBuffer())
         : this.#pool.takeInflater(this.#windowBits);
     } catch (error) {
       // Only options that zlib refuses, or want of memory.
@@ -278,13 +282,6 @@ export class MessageInflater implements InflateEvents {
     const start = this.#started ? 0 : MESSAGE_START;
     this.#started = (flags & MESSAGE_END) === 0;
     this.#options.onData(chunk, 0, chunk.length, this.#flags | start | flags);
-  }
-
-  #remember(chunk: Buffer): void {
-    const size = 1 << this.#windowBits;
-    const fresh = chunk.subarray(Math.max(0, chunk.length - size));
-    const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));
-    this.#window = Buffer.concat([kept, fresh]);
   }
 
   #reportPressure(): void {
