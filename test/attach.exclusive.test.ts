@@ -70,6 +70,45 @@ describe('attach() with exclusive', { timeout: 20_000 }, () => {
     });
   }
 
+  it('says of what it has taken what emit says of an event with listeners', async (t) => {
+    const server = await plain(t);
+    attach(server, accepting, exclusive);
+    const { emit } = server;
+    const heard: boolean[] = [];
+    Object.assign(server, {
+      emit(this: Server, event: string, ...args: unknown[]): boolean {
+        const result: boolean = Reflect.apply(emit, this, [event, ...args]);
+        if (event === 'upgrade') heard.push(result);
+        return result;
+      },
+    });
+    assert.equal(await answerTo(t, server, '/ours'), OURS);
+    assert.deepEqual(heard, [true]);
+  });
+
+  it('leaves the emit of a server alone where nothing is exclusive', async (t) => {
+    const server = await plain(t);
+    attach(server, accepting, { ...exclusive, exclusive: false });
+    assert.equal(Object.hasOwn(server, 'emit'), false);
+    const detach = attach(server, accepting, exclusive);
+    assert.equal(Object.hasOwn(server, 'emit'), true);
+    detach();
+    assert.equal(Object.hasOwn(server, 'emit'), false);
+  });
+
+  it('survives a connection that breaks while the application decides', async (t) => {
+    const server = await plain(t);
+    const broken = new Deferred<void>();
+    const breaking: AppFunction = ({ socket }) => {
+      socket.once('close', () => broken.resolve());
+      socket.destroy(new Error('broken'));
+    };
+    attach(server, breaking, exclusive);
+    await rawUpgrade(t, server, { path: '/ours' });
+    await broken.promise;
+    assert.equal((await responseTo(t, server, { path: '/' })).body, 'plain');
+  });
+
   it('protects from a ws server with a path, which answers 400 to what it does not know', async (t) => {
     const server = await plain(t);
     attach(server, accepting, exclusive);

@@ -7,7 +7,7 @@ import connect from 'connect';
 import express from 'express';
 import express4 from 'express4';
 import createError from 'http-errors';
-import { attach, isAttached } from '../src/upgrade/attach.js';
+import { attach, goAway, isAttached } from '../src/upgrade/attach.js';
 import type { AppFunction } from '../src/upgrade/chain.js';
 import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
@@ -274,7 +274,8 @@ describe('attach()', () => {
       attach(
         server,
         (req) => {
-          order.push(`upgrade, ${req.socket.listenerCount('drain')} listeners`);
+          // Node would take the connection for an idle one: keepAliveTimeout instead of none
+          order.push(`upgrade, ${req.socket.listenerCount('drain')} listeners, idle for ${req.socket.timeout}`);
           return accept(req);
         },
         options,
@@ -290,7 +291,7 @@ describe('attach()', () => {
       assert.equal((await slow.readResponse()).body, 'answer to /2');
       assert.equal((await slow.readHead()).status, 101);
       assert.equal((await slow.read(5)).toString(), 'early');
-      assert.deepEqual(order, ['/1', '/2', 'upgrade, 0 listeners']);
+      assert.deepEqual(order, ['/1', '/2', 'upgrade, 0 listeners, idle for 0']);
     });
 
     it('does not keep a large response from being written', async (t) => {
@@ -424,6 +425,14 @@ describe('attach()', () => {
         one();
       }
       assert.equal(isAttached(server), false);
+    });
+
+    it('are not sent away by HTTP/1.1, which has no GOAWAY', async (t) => {
+      const server = await serve(t, (_req, res) => res.end('plain'));
+      goAway(server);
+      attach(server, answering('first'), options);
+      goAway(server);
+      assert.equal((await responseTo(t, server)).body, 'first');
     });
 
     it('finish what has begun when they are detached', async (t) => {

@@ -135,6 +135,23 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     await closed;
   });
 
+  it('are drained with GOAWAY in sessions that are older than the attachment, too', async (t) => {
+    const server = await listen(
+      t,
+      makeHttp2Server((_req, res) => void res.end()),
+    );
+    const session = await http2Session(t, server);
+    const sockets = webSockets();
+    const app = anyFramework();
+    app.use(sockets.handler(echo));
+    sockets.attach(server, app);
+    const stream = await openStream(session);
+    stream.on('data', () => stream.write(clientClose(1001))).on('end', () => stream.end());
+    const goaway = once(session, 'goaway');
+    await sockets.close();
+    assert.equal((await goaway)[0], constants.NGHTTP2_NO_ERROR);
+  });
+
   it('are forgotten when their stream is reset at any moment', async (t) => {
     const { session, sockets, errors } = await site(t, (app, sockets) => {
       app.use((_req, _res, next) => void setImmediate(next));

@@ -327,6 +327,19 @@ const explained = [
     why: 'The compiler wants it, for a case that does not arise',
     mutants: [
       {
+        file: 'src/upgrade/attach.ts',
+        line: 'if (stream.session !== undefined) this.#sessions?.add(stream.session);',
+        changes: [
+          ['stream.session !== undefined', 'true'],
+          ['this.#sessions?.add', 'this.#sessions.add'],
+        ],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'if (socket instanceof Socket) socket.setTimeout(server.timeout);',
+        changes: [['socket instanceof Socket', 'true']],
+      },
+      {
         file: 'src/upgrade/chain.ts',
         line: 'if (accepted) return events?.isHandled === false;',
         changes: [['events?.isHandled', 'events.isHandled']],
@@ -406,6 +419,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => false));',
+        changes: [['() => false', '() => undefined']],
+      },
       {
         file: 'src/connection/closing/close-wait.ts',
         line: "#phase: Phase = 'idle';",
