@@ -330,6 +330,8 @@ function isKeyOf<T extends object>(known: T, name: PropertyKey): name is keyof T
 }
 
 function unknownOption(name: string, known: object): string {
+  // As `ws` has it.
+  if (name === 'path') return 'Cannot use the option path: the route is the path, app.get(path, handler)';
   return name === 'backplane' || name === 'onBackplane'
     ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
     : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
@@ -338,6 +340,9 @@ function unknownOption(name: string, known: object): string {
 function assertObject(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`Cannot use the options: they are ${show(options)}, must be an object`);
+  }
+  if ('writeHead' in options) {
+    throw new TypeError('Cannot use the options: they are a ServerResponse, must be options, or nothing: accept(req)');
   }
 }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { checkSignal, incomingBytes, outgoingBytes, signalOf } from '../src/context/data.js';
+import { webSockets } from '../src/index.js';
+import { openRaw } from './support/open-pair.js';
 
 const bytes = Uint8Array.of(1, 2, 3, 4);
 
@@ -47,6 +49,20 @@ describe('outgoingBytes', () => {
         message: `Cannot send: data is of type ${value === null ? 'null' : typeof value}, must be a string, a Buffer, a typed array, a DataView or an ArrayBuffer`,
       });
     }
+  });
+});
+
+describe('what is to be sent', () => {
+  it('is told of json() where it is an object, and that there is', async (t) => {
+    const { socket } = await openRaw(t);
+    const sockets = webSockets();
+    const advice = (type: string, json: string) => ({
+      name: 'TypeError',
+      message: `Cannot send: data is of type ${type}, must be a string, a Buffer, a typed array, a DataView or an ArrayBuffer; for JSON use ${json}`,
+    });
+    await assert.rejects(socket.sendAsync({} as string), advice('object', 'socket.json()'));
+    await assert.rejects(sockets.group('room').sendAsync([] as unknown as string), advice('object', 'group.json()'));
+    await assert.rejects(socket.sendAsync(1 as unknown as string), /an ArrayBuffer$/);
   });
 });
 

@@ -145,7 +145,7 @@ describe('the samples', () => {
 
     assert.equal(await client.next(), 'Hello, {"username":"Ada"}');
     await roundTrip(client, 'still here');
-    assert.deepEqual(await client.closed, { code: 3000, reason: 'session expired' });
+    assert.deepEqual(await client.closed, { code: 4401, reason: 'session expired' });
   });
 
   it('origins.ts lets each page in where it may, and nowhere else', async (t) => {
@@ -185,6 +185,65 @@ describe('the samples', () => {
       assert.deepEqual(await client.closed, { code: 1000, reason: '' });
       assert.equal((await fetch(`${url}/${path}`)).status, plainStatus, path);
     }
+  });
+
+  it('session-changes.ts keeps what others have stored, and does not bring back a session that has ended', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'session-changes');
+    const login = await fetch(`${url}/login`, { method: 'POST' });
+    const headers = { cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' };
+    const stored = async () => (await fetch(`${url}/session`, { headers })).json() as Promise<{ draft?: string }>;
+    const client = await connect(t, `${socketUrl}/draft`, { headers });
+    await fetch(`${url}/seen`, { method: 'POST', headers });
+    client.socket.send('Dear Ada');
+    while ((await stored()).draft !== 'Dear Ada');
+    assert.deepEqual(await stored(), { draft: 'Dear Ada', seen: 1 });
+
+    await fetch(`${url}/logout`, { method: 'POST', headers });
+    client.socket.send('too late');
+    assert.deepEqual(await client.closed, { code: 4401, reason: 'Signed out' });
+    assert.deepEqual(await stored(), {});
+    assert.equal((await refusal(`${socketUrl}/draft`, { headers })).status, 401);
+  });
+
+  it('sign-out.ts closes all connections of a user who signs out, and lets nobody back in', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'sign-out');
+    const login = await fetch(`${url}/login`, { method: 'POST' });
+    const headers = { cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' };
+    const clients = [
+      await connect(t, `${socketUrl}/account`, { headers }),
+      await connect(t, `${socketUrl}/account`, { headers }),
+    ] as const;
+    for (const client of clients) await roundTrip(client, 'hello');
+
+    assert.equal((await fetch(`${url}/logout`, { method: 'POST', headers })).status, 204);
+    for (const client of clients) assert.deepEqual(await client.closed, { code: 4401, reason: 'signed out' });
+    assert.equal((await refusal(`${socketUrl}/account`, { headers })).status, 401);
+  });
+
+  it('ticket.ts lets in whoever has fetched a ticket, once', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'ticket');
+    assert.equal((await refusal(`${socketUrl}/account`)).status, 401);
+    assert.equal((await fetch(`${url}/ticket`, { method: 'POST' })).status, 401);
+    const answer = await fetch(`${url}/ticket`, { method: 'POST', headers: { authorization: 'Bearer 4f0c' } });
+    const { ticket } = (await answer.json()) as { ticket: string };
+    const address = `${socketUrl}/account?ticket=${ticket}`;
+
+    const client = await connect(t, address);
+    assert.equal(await client.next(), 'Hello, Ada');
+    assert.equal((await client.closed).code, 1000);
+    assert.equal((await refusal(address)).status, 401);
+  });
+
+  it('timer.ts sends the time and prices, and lives on when its clients vanish', async (t) => {
+    const { socketUrl, output } = await startSample(t, 'timer');
+    for (let visits = 0; visits < 3; visits++) {
+      const client = await connect(t, `${socketUrl}/prices`);
+      const seen = new Set<string>();
+      while (seen.size < 2) seen.add(String(await client.next()).replace(/[\d.]+/, 'price'));
+      assert.deepEqual([...seen].sort(), ['price', 'tick']);
+      client.socket.terminate();
+    }
+    assert.doesNotMatch(output(), /WebSocketError|unhandled/i);
   });
 
   it('subprotocols.ts speaks the best that both know and refuses strangers', async (t) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { HocuspocusProvider, HocuspocusProviderWebsocket } from '@hocuspocus/provider';
 import { Client as StompClient } from '@stomp/stompjs';
@@ -21,6 +22,20 @@ import type { ClientFunctions, ServerFunctions } from '../demo/samples/acknowled
 import type { Router } from '../demo/samples/trpc.js';
 import { anyFramework, serveApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
+
+describe('the page for libraries', () => {
+  it('installs the versions that are tested', async () => {
+    const page = await readFile('docs/how-to/libraries.md', 'utf8');
+    const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8'));
+    const tested: Record<string, string> = { ...dependencies, ...devDependencies };
+    const lines = [...page.matchAll(/^npm install (.+)$/gm)].map(([, names = '']) => names.split(' '));
+
+    assert.equal(lines.length, 9);
+    for (const [, name = '', version = ''] of lines.flat().map((spec) => /^(.+)@(.+)$/.exec(spec) ?? [])) {
+      assert.ok(tested[name]?.replace('^', '').startsWith(version), `${name}@${version}`);
+    }
+  });
+});
 
 // Each library with its own client, as its users have them: none of them knows of us.
 

@@ -27,6 +27,32 @@ async function statuses(
   return seen;
 }
 
+describe('options of a route that are none', { timeout: 20_000 }, () => {
+  it('are told what they were taken for', async (t) => {
+    const failures: unknown[] = [];
+    await statuses(
+      t,
+      (app, sockets) => {
+        app.use((req, res, next) => {
+          sockets.accept(req, res as object).catch((error) => {
+            failures.push(error);
+            next(createError(418));
+          });
+        });
+        const path = { path: '/live' } as object;
+        const message = 'Cannot use the option path: the route is the path, app.get(path, handler)';
+        for (const make of [() => sockets.wsServer(path).handler, () => sockets.handler(() => {}, path)])
+          assert.throws(make, { name: 'TypeError', message });
+      },
+      ['/'],
+    );
+    assert.deepEqual(
+      failures.map((error) => (error as Error).message),
+      ['Cannot use the options: they are a ServerResponse, must be options, or nothing: accept(req)'],
+    );
+  });
+});
+
 describe('maxConnections of a route', { timeout: 20_000 }, () => {
   it('bounds the connections of that route, and no other', async (t) => {
     const seen = await statuses(

@@ -23,7 +23,7 @@ app.post('/login', express.urlencoded(), passport.authenticate('local'), (_req, 
 
 async function serve(socket: WebSocketContext, req: Request): Promise<void> {
   const remaining = req.session.cookie.maxAge;
-  const expiry = setTimeout(() => void socket.closeAsync(3000, 'session expired').catch(() => {}), remaining);
+  const expiry = setTimeout(() => void socket.closeAsync(4401, 'session expired').catch(() => {}), remaining);
   socket.signal.addEventListener('abort', () => clearTimeout(expiry));
 
   await socket.sendAsync(`Hello, ${JSON.stringify(socket.user)}`);

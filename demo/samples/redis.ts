@@ -3,8 +3,10 @@ import { createClient } from 'redis';
 import { webSockets } from 'websocket-context';
 import { redis } from 'websocket-context/redis';
 
-// Says where Redis is; the backplane makes connections of its own with it.
+// For your own commands. The backplane makes connections of its own with it, and would not need it connected.
 const client = createClient({ url: process.env.REDIS_URL ?? 'redis://localhost:6379' });
+client.on('error', () => {}); // it connects again by itself
+client.connect().catch(() => {});
 
 const app = express();
 const sockets = webSockets({
@@ -28,7 +30,10 @@ app.get('/rooms/:room/count', async (req, res) => {
 export const server = app.listen(process.env.PORT ?? 8080);
 sockets.attach(server, app);
 
-process.once('SIGTERM', () => {
+process.once('SIGTERM', () => void stop());
+
+async function stop(): Promise<void> {
   server.close();
-  void sockets.close({ code: 1012, reason: 'restarting' });
-});
+  await sockets.close({ code: 1012, reason: 'restarting' });
+  client.destroy(); // yours, so you close it, or the process stays; of ioredis: client.quit()
+}

@@ -25,14 +25,16 @@ function bytesOf(value: unknown, operation: string, name: string): Uint8Array | 
 /**
  * Validates what is to be sent.
  *
+ * @param json what sends objects instead
  * @throws TypeError if it is neither a string nor bytes, or its bytes are gone
  */
-export function outgoingBytes(data: unknown, operation: string): string | Uint8Array {
+export function outgoingBytes(data: unknown, operation: string, json?: string): string | Uint8Array {
   if (typeof data === 'string') return data;
   const bytes = bytesOf(data, operation, 'data');
   if (bytes !== undefined) return bytes;
+  const advice = json !== undefined && typeof data === 'object' ? `; for JSON use ${json}` : '';
   throw new TypeError(
-    `Cannot ${operation}: data is of type ${found(data)}, must be a string, a Buffer, a typed array, a DataView or an ArrayBuffer`,
+    `Cannot ${operation}: data is of type ${found(data)}, must be a string, a Buffer, a typed array, a DataView or an ArrayBuffer${advice}`,
   );
 }
 

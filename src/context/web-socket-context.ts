@@ -232,7 +232,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
       return settled;
     }
     return rejectInsteadOfThrow(() => {
-      const payload = outgoingBytes(data, 'send');
+      const payload = outgoingBytes(data, 'send', 'socket.json()');
       if (!hasOnlySendOptions(options)) checkOptions(options, sendOptions, 'send');
       const signal = checkSignal(options?.signal, 'send');
       const { messageType, endOfMessage = true, compress } = options ?? {};

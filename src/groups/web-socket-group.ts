@@ -72,7 +72,7 @@ export class WebSocketGroup {
    */
   sendAsync(data: WebSocketData, options?: GroupSendOptions): Promise<GroupSendResult> {
     return rejectInsteadOfThrow(() => {
-      const payload = outgoingBytes(data, 'send');
+      const payload = outgoingBytes(data, 'send', 'group.json()');
       checkOptions(options, sendOptions, 'send');
       const { messageType, compress, volatile, latest, local } = options ?? {};
       checkLatest(latest, volatile);
