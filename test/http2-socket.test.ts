@@ -279,6 +279,28 @@ describe('Http2Socket', { timeout: 20_000 }, () => {
     }
   });
 
+  it('has no other error than that of the reset when much waits to be sent', async (t) => {
+    for (const [code, expected] of [
+      [constants.NGHTTP2_CANCEL, []],
+      [constants.NGHTTP2_INTERNAL_ERROR, ['ERR_HTTP2_STREAM_ERROR']],
+    ] as const) {
+      const { socket, client, errors } = await pair(t);
+      socket.write(`${accepted}\r\n`);
+      await headersOf(client);
+      let failed = false;
+      socket.write(Buffer.alloc(4 << 20), (error) => {
+        failed = error instanceof Error;
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      client.close(code);
+      await eventually(() => socket.destroyed && failed);
+      assert.deepEqual(
+        errors.map((error) => 'code' in error && error.code),
+        expected,
+      );
+    }
+  });
+
   it('stops the client that nobody reads, and is stopped by one that does not read', async (t) => {
     const { socket, client } = await pair(t);
     socket.write(`${accepted}\r\n`);

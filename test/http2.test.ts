@@ -63,6 +63,7 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
         res.statusCode = 401;
         res.setHeader('Set-Cookie', ['a=1', 'b=2']);
         res.setHeader('Connection', 'close');
+        res.setHeader('Upgrade', 'websocket');
         res.end('who are you');
       });
     });
@@ -70,7 +71,8 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     const { body, code } = await endOf(stream);
     assert.equal(status, 401);
     assert.deepEqual(headers['set-cookie'], ['a=1', 'b=2']);
-    for (const name of ['connection', 'keep-alive', 'transfer-encoding']) assert.equal(headers[name], undefined);
+    for (const name of ['connection', 'keep-alive', 'transfer-encoding', 'upgrade'])
+      assert.equal(headers[name], undefined);
     assert.equal(String(body), 'who are you');
     assert.equal(code, constants.NGHTTP2_NO_ERROR);
   });

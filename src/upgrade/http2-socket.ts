@@ -282,8 +282,13 @@ export class Http2Socket extends SocketDuplex {
     let offset = 0;
 
     function proceed(error?: Error | null): void {
-      if (error || at === chunks.length) {
-        callback(error);
+      if (error) {
+        // The stream tells the socket by itself why it is over, which `write after end` (Node 26) would hide
+        eventLoop.setImmediate(() => callback(error));
+        return;
+      }
+      if (at === chunks.length) {
+        callback();
         return;
       }
       stream.cork();
