@@ -15,6 +15,9 @@ const MOST_IDLE_CODECS = 16;
 /** Messages shorter than this are not worth compressing; as in `ws`. */
 const DEFAULT_THRESHOLD = 1024;
 
+/** How much is inflated in one trip to another thread. With the 16 KiB of zlib the trips take as long as the inflating. */
+const OUTPUT_SIZE = 64 * 1024;
+
 // 64 compressors are about 16 MiB. A connection that is not among them pays with a new context and a worse ratio.
 const MOST_IDLE_CONTEXTS = 64;
 
@@ -121,7 +124,7 @@ export class DeflatePool {
 
   /** @throws if zlib refuses the options */
   createInflater(windowBits: number, window?: Buffer): InflateCodec {
-    const options = { ...this.#options.zlibInflateOptions, windowBits };
+    const options = { chunkSize: OUTPUT_SIZE, ...this.#options.zlibInflateOptions, windowBits };
     return outsideRequests(
       () => new InflateCodec(createInflateRaw(window?.length ? { ...options, dictionary: window } : options)),
     );

@@ -39,7 +39,7 @@ type Waiting =
  * Inflates the messages of one connection as they arrive (RFC 7692, section 7.2.2).
  *
  * `PerMessageDeflate#decompress` of `ws` returns what a frame inflates to as a whole: it can be neither paused nor kept
- * from turning 64 KiB into 64 MiB. Here zlib's output is taken 16 KiB at a time, and the next 16 KiB are only made when
+ * from turning 64 KiB into 64 MiB. Here zlib's output is taken 64 KiB at a time, and the next 64 KiB are only made when
  * the reader has room for them and the limit allows them.
  */
 export class MessageInflater implements InflateEvents {
