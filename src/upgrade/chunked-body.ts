@@ -6,6 +6,7 @@ export class ChunkedBody {
   #line = '';
   /** Bytes that are left of the chunk. */
   #left = 0;
+  /** Some data of the chunk has come; behind all of it ends a line. */
   #isBehindData = false;
   #isInTrailers = false;
 
@@ -23,7 +24,7 @@ export class ChunkedBody {
         data.push(part);
         at += part.length;
         this.#left -= part.length;
-        this.#isBehindData = this.#left === 0;
+        this.#isBehindData = true;
         continue;
       }
       const end = piece.indexOf('\n', at);

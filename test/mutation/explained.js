@@ -7,6 +7,11 @@ const explained = [
     why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
+        file: 'src/upgrade/request-event.ts',
+        line: 'if (emit === inherited) return emit;',
+        changes: [['emit === inherited', 'false']],
+      },
+      {
         file: 'src/upgrade/origin.ts',
         line: 'const PLAIN_HOST = /^[a-z0-9.-]+(?::[0-9]+)?$/i;',
         changes: [
@@ -162,6 +167,21 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/upgrade/request-event.ts',
+        line: 'if (started.hasSubscribers) started.publish(message);',
+        changes: [['started.hasSubscribers', 'true']],
+      },
+      {
+        file: 'src/upgrade/request-event.ts',
+        line: "if (finished.hasSubscribers) res.once('finish', () => finished.publish(message));",
+        changes: [['finished.hasSubscribers', 'true']],
+      },
+      {
+        file: 'src/upgrade/request-event.ts',
+        line: 'if (probe?.emit !== emit) {',
+        changes: [['probe?.emit !== emit', 'true']],
+      },
+      {
         file: 'src/groups/group.ts',
         line: 'if (members.size === 1) this.#members = last as Member;',
         changes: [['members.size === 1', 'false']],
@@ -206,21 +226,6 @@ const explained = [
         file: 'src/framing/inflater.ts',
         line: 'const input = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);',
         changes: [['parts.length === 1', 'false']],
-      },
-      {
-        file: 'src/framing/inflater.ts',
-        line: 'if (this.#takeover) this.#remember(chunk);',
-        changes: [['this.#takeover', 'true']],
-      },
-      {
-        file: 'src/framing/inflater.ts',
-        line: 'const fresh = chunk.subarray(Math.max(0, chunk.length - size));',
-        changes: [['Math.max(0, chunk.length - size)', 'Math.min(0, chunk.length - size)']],
-      },
-      {
-        file: 'src/framing/inflater.ts',
-        line: 'const kept = this.#window.subarray(Math.max(0, this.#window.length + fresh.length - size));',
-        changes: [['this.#window.length + fresh.length', 'this.#window.length - fresh.length']],
       },
       {
         file: 'src/framing/frame-reader.ts',
@@ -406,6 +411,16 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/upgrade/request-event.ts',
+        line: "const PROBE = 'websocket-context:probe';",
+        changes: [["'websocket-context:probe'", '""']],
+      },
+      {
+        file: 'src/upgrade/request-event.ts',
+        line: 'Reflect.apply(EventEmitter, stage, []);',
+        changes: [['[]', '["Stryker was here"]']],
+      },
       {
         file: 'src/upgrade/attach.ts',
         line: 'inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => false));',
