@@ -11,6 +11,8 @@ import { WebSocketError } from './errors.js';
 import type { Member } from './member.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
 import type { AcceptedRequestEvents } from './upgrade/upgrade-request.js';
+import { SWITCHING_PROTOCOLS } from './upgrade/upgrade-response.js';
+import { warnOnce } from './warn-once.js';
 
 /** Close status of a connection that no route wanted, after HTTP's 404. */
 const NOT_FOUND = 4404;
@@ -57,6 +59,15 @@ function answered(statusCode: number): Error {
 function resigned(): Error {
   return new Error(
     'An error handler of the application found the response sent and only ended it: the WebSocket has been closed, pass errors behind the handshake on with next(error) to see them here',
+  );
+}
+
+/** Tells, once in a process, that an answer behind the handshake reaches nobody. */
+function warnOfSpentResponse(statusCode: number): void {
+  warnOnce(
+    `A response with status ${statusCode} has been sent after the handshake, where it reaches nobody: res is spent in a handler. ` +
+      'Check in a middleware before sockets.handler(), or throw createError(401) of http-errors, which closes with 4401',
+    { type: 'WebSocketResponseWarning', code: 'WEBSOCKET_SPENT_RESPONSE' },
   );
 }
 
@@ -199,7 +210,11 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   onResponseEnd(statusCode: number, gaveUp: boolean): void {
-    if (this.#isHandled || this.#answered) return;
+    if (this.#isHandled) {
+      if (statusCode !== SWITCHING_PROTOCOLS) warnOfSpentResponse(statusCode);
+      return;
+    }
+    if (this.#answered) return;
     this.#answered = true;
     if (!this.#claimed) {
       this.#close(NOT_FOUND, undefined);

@@ -234,6 +234,12 @@ describe('the samples', () => {
     assert.equal((await refusal(address)).status, 401);
   });
 
+  it('typed.ts knows its user, its room and its query', async (t) => {
+    const { socketUrl } = await startSample(t, 'typed');
+    const client = await connect(t, `${socketUrl}/feed/42?since=today`);
+    assert.equal(await client.next(), 'Ada in 42 since today');
+  });
+
   it('timer.ts sends the time and prices, and lives on when its clients vanish', async (t) => {
     const { socketUrl, output } = await startSample(t, 'timer');
     for (let visits = 0; visits < 3; visits++) {

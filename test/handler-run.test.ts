@@ -249,6 +249,26 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
     });
   });
 
+  it('warns once of a response that reaches nobody, and of none without a status', async (t) => {
+    const warnings: NodeJS.ErrnoException[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    t.after(() => process.off('warning', onWarning));
+    Reflect.deleteProperty(globalThis, Symbol.for('websocket-context.WEBSOCKET_SPENT_RESPONSE'));
+    const statuses = [101, 401, 404];
+    const { url } = await serveHandler(t, (_socket, _req, res) => {
+      res.statusCode = statuses.shift() ?? 500;
+      res.end('Sign in first');
+    });
+    for (let i = 0; i < 3; i++) assert.deepEqual(await nextClose(await connectWs(t, url)), { code: 1000, reason: '' });
+
+    assert.deepEqual(
+      warnings.map(({ name, code }) => [name, code]),
+      [['WebSocketResponseWarning', 'WEBSOCKET_SPENT_RESPONSE']],
+    );
+    assert.match(warnings[0]?.message ?? '', /with status 401 .* throw createError\(401\)/);
+  });
+
   describe('with onError', () => {
     it('tells which connection and request failed', async (t) => {
       const calls: unknown[][] = [];

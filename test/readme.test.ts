@@ -101,6 +101,9 @@ describe('the pages', () => {
     it(`${name} links to nothing that is not there`, () => {
       const prose = page.replace(/^```[\s\S]*?^```$/gm, '');
       for (const [, target = ''] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+        const [, inRepository] =
+          /^https:\/\/github\.com\/OWNER\/websocket-context\/(?:blob|tree)\/main\/(.+)$/.exec(target) ?? [];
+        if (inRepository) assert.ok(existsSync(inRepository), `${target} does not exist`);
         if (/^https?:/.test(target)) continue;
         const [path = '', anchor] = target.split('#');
         const file = path === '' ? name : join(dirname(name), path);
@@ -109,6 +112,19 @@ describe('the pages', () => {
       }
     });
   }
+
+  it('of the package link relatively only to what is in the package', () => {
+    const { files } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const packed = [...files, 'README.md', 'LICENSE'];
+    for (const [name, page] of pages) {
+      if (name !== 'README.md' && !name.startsWith('docs')) continue;
+      for (const [, target = ''] of page.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:|^#/.test(target)) continue;
+        const [top = ''] = join(dirname(name), target.replace(/#.*/, '')).split('/');
+        assert.ok(packed.includes(top), `${name} links to ${target}, which is not in the package`);
+      }
+    }
+  });
 
   it('show every sample somewhere', () => {
     const shown = new Set([...pages.values()].flatMap(blocksOn).map(({ file }) => file));
@@ -182,7 +198,7 @@ describe('the README', () => {
     assert.deepEqual(badges, [
       ['npm', `https://img.shields.io/npm/v/${name}`, `https://www.npmjs.com/package/${name}`],
       ['ci', `${home}/actions/workflows/ci.yml/badge.svg?branch=main`, `${home}/actions/workflows/ci.yml`],
-      ['Node', `https://img.shields.io/node/v/${name}`, '.github/workflows/ci.yml'],
+      ['Node', `https://img.shields.io/node/v/${name}`, `${home}/actions/workflows/ci.yml`],
       ['licence', `https://img.shields.io/npm/l/${name}`, 'LICENSE'],
     ]);
     assert.ok(readme.includes(`Node ${engines.node.replace('>=', '')} or newer`));

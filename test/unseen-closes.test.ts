@@ -356,7 +356,7 @@ describe('A close that nobody can see', () => {
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
     t.after(() => process.off('warning', onWarning));
-    Reflect.deleteProperty(globalThis, Symbol.for('websocket-context.lateAcknowledgement'));
+    Reflect.deleteProperty(globalThis, Symbol.for('websocket-context.WEBSOCKET_LATE_ACKNOWLEDGEMENT'));
     for (let round = 0; round < 2; round++) {
       const { connection, ...h } = new Harness(t, { closeTimeout: 100 });
       await h.readFirst();

@@ -429,6 +429,24 @@ describe('handshakeTimeout', () => {
     assert.deepEqual(seen, ['res', 'req']);
   });
 
+  it('warns once of a request that nobody has answered, and names it without its query', async (t) => {
+    const warnings: NodeJS.ErrnoException[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    t.after(() => process.off('warning', onWarning));
+    Reflect.deleteProperty(globalThis, Symbol.for('websocket-context.WEBSOCKET_UNANSWERED_REQUEST'));
+    const server = await attached(t, () => {}, { handshakeTimeout: 20 });
+    for (const path of ['/live?key=secret', '/other']) {
+      assert.equal((await (await rawUpgrade(t, server, { path })).readResponse()).status, 503);
+    }
+
+    assert.deepEqual(
+      warnings.map(({ name, code }) => [name, code]),
+      [['WebSocketHandshakeWarning', 'WEBSOCKET_UNANSWERED_REQUEST']],
+    );
+    assert.match(warnings[0]?.message ?? '', / GET \/live within handshakeTimeout, .* next\(\)/);
+  });
+
   it('lets the application answer too late, without an exception', async (t) => {
     const done = new Deferred<void>();
     const server = await attached(

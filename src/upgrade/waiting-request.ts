@@ -5,6 +5,7 @@ import finalhandler from 'finalhandler';
 import createError from 'http-errors';
 import { afterInput, Deadline } from '../deadline.js';
 import { eventLoop } from '../event-loop.js';
+import { warnOnce } from '../warn-once.js';
 import { silenceResponse } from './silenced-response.js';
 import type { UpgradePhase, UpgradeRequest, UpgradeRequestEvents } from './upgrade-request.js';
 import { emitClose } from './upgrade-response.js';
@@ -48,6 +49,17 @@ export function answerWithError(req: IncomingMessage, socket: Duplex, error: Err
   });
   finalhandler(req, res)(error);
   limitDelivery(socket as Socket);
+}
+
+/** Tells, once in a process, that an application has left a request without an answer for as long as it may. */
+function warnOfSilence({ method, url = '' }: IncomingMessage): void {
+  // What stands behind the path may be a secret.
+  const [path] = url.split('?', 1);
+  warnOnce(
+    `Nobody has answered or accepted the WebSocket request ${method} ${path} within handshakeTimeout, so it got 503: has a ` +
+      'middleware forgotten next(), or a route sockets.handler() or sockets.accept()? Later ones are not reported',
+    { type: 'WebSocketHandshakeWarning', code: 'WEBSOCKET_UNANSWERED_REQUEST' },
+  );
 }
 
 function hasReader(socket: Duplex): boolean {
@@ -183,6 +195,7 @@ export class WaitingRequest implements UpgradeRequestEvents {
       socket.destroy();
       return;
     }
+    warnOfSilence(req);
     // A response of its own, because what keeps the application from answering may also keep its response from ending
     // (a session store that does not reply)
     res.detachSocket(socket as Socket);
