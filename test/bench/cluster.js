@@ -32,14 +32,18 @@ const CASES = [
 
 const PROCESSES = 4;
 
+/** @type {Record<string, string>} */
+const SERVERS = { 'websocket-context': 'websocket-context', 'node-only': 'Node alone' };
+
 /**
  * @param {Case} scenario
+ * @param {string} name of the server
  * @param {number} processes
  * @param {{ quick: boolean, generator: import('./load-process.js').Generator }} setting
  * @returns {Promise<number>} µs of CPU for each message
  */
-async function measure({ job }, processes, { quick, generator }) {
-  const server = fork(fileURLToPath(new URL('./cluster/server.js', import.meta.url)), [String(processes)], {
+async function measure({ job }, name, processes, { quick, generator }) {
+  const server = fork(fileURLToPath(new URL('./cluster/server.js', import.meta.url)), [String(processes), name], {
     env: { ...process.env, NODE_ENV: 'production' },
   });
   const [{ port, pids }] = await once(server, 'message');
@@ -69,19 +73,23 @@ async function measure({ job }, processes, { quick, generator }) {
 export async function runCluster(setting) {
   console.log(`Cluster: ${PROCESSES} processes, ${cpus().length} cores`);
   for (const scenario of CASES) {
-    const ratios = [];
-    const costs = [];
+    console.log(`  ${scenario.title}`);
+    const names = Object.keys(SERVERS);
+    /** @type {Record<string, [number, number][]>} */
+    const costs = Object.fromEntries(names.map((name) => [name, []]));
     for (let round = 0; round < setting.rounds; round++) {
-      const one = await measure(scenario, 1, setting);
-      const several = await measure(scenario, PROCESSES, setting);
-      costs.push([one, several]);
-      ratios.push(one / several);
+      for (const name of names) {
+        const one = await measure(scenario, name, 1, setting);
+        costs[name]?.push([one, await measure(scenario, name, PROCESSES, setting)]);
+      }
     }
-    const { median, low, high } = spread(ratios);
-    const [one, several] = [0, 1].map((at) => spread(costs.map((cost) => cost[at] ?? Number.NaN)).median.toFixed(2));
-    console.log(
-      `  ${scenario.title}: ${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)}) of the number of cores; ` +
-        `${one} µs for a message in one process, ${several} µs in ${PROCESSES}`,
-    );
+    for (const [name, pairs] of Object.entries(costs)) {
+      const { median, low, high } = spread(pairs.map(([one, several]) => one / several));
+      const [one, several] = [0, 1].map((at) => spread(pairs.map((pair) => pair[at] ?? Number.NaN)).median.toFixed(2));
+      console.log(
+        `    ${SERVERS[name]}: ${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)}) of the number of cores; ` +
+          `${one} µs for a message in one process, ${several} µs in ${PROCESSES}`,
+      );
+    }
   }
 }
