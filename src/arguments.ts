@@ -1,3 +1,5 @@
+import { isContext } from './context/brand.js';
+
 /** Longest delay of a timer in ms: 24.8 days. */
 export const MAX_TIMEOUT = 0x7fffffff;
 
@@ -24,18 +26,21 @@ export type OptionNames<T> = { readonly [Name in keyof Required<T>]: true };
 
 /**
  * Validates the form of the options of an operation before it begins. What it would not look at, such as a name that was
- * misspelt, or a type, a flag or a token in place of the options, would be lost without a word. Absent options are none.
+ * misspelt, or a type, a flag, a token or a connection in place of the options, would be lost without a word. Absent
+ * options are none.
  *
  * @param operation what cannot be done otherwise: `send`
  * @throws TypeError if they are no options, or one of their own members is not `known`
  */
 export function checkOptions<T>(options: unknown, known: OptionNames<T>, operation: string): void {
   if (options === undefined || options === null) return;
-  if (typeof options !== 'object' || isAbortSignal(options)) {
-    const type = isAbortSignal(options) ? 'an AbortSignal' : typeOf(options);
-    throw new TypeError(
-      `Cannot ${operation}: options is ${type}, must be an object, such as { ${Object.keys(known).join(', ')} }`,
-    );
+  const found = insteadOfOptions(options, known);
+  if (found !== undefined) {
+    const needed =
+      isContext(options) && 'except' in known
+        ? 'did you mean { except: socket }?'
+        : `must be an object, such as { ${Object.keys(known).join(', ')} }`;
+    throw new TypeError(`Cannot ${operation}: options is ${found}, ${needed}`);
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue;
@@ -43,6 +48,20 @@ export function checkOptions<T>(options: unknown, known: OptionNames<T>, operati
       `Cannot ${operation} with the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`,
     );
   }
+}
+
+/**
+ * What stands in the place of a record of options, for an error: `null`, `of type …`, `a Map`; `undefined` for a record.
+ * One of any class counts as a record if it has a member of a name that is `known`.
+ */
+export function insteadOfOptions(options: unknown, known: object): string | undefined {
+  if (typeof options !== 'object' || options === null) return typeOf(options);
+  if (isAbortSignal(options)) return 'an AbortSignal';
+  if (isContext(options)) return 'a WebSocketContext';
+  if (Array.isArray(options)) return 'an array';
+  const kind = Object.prototype.toString.call(options).slice('[object '.length, -1);
+  if (kind === 'Object' || Object.keys(known).some((name) => name in options)) return undefined;
+  return /^[AEIO]/.test(kind) ? `an ${kind}` : `a ${kind}`;
 }
 
 /** By its shape, because polyfills and other realms bring classes of their own. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { PerMessageDeflateOptions } from 'ws';
-import { MAX_TIMEOUT, typeOf } from './arguments.js';
+import { insteadOfOptions, MAX_TIMEOUT, typeOf } from './arguments.js';
 import type { BackplaneDriver, BackplaneStatus } from './backplane/driver.js';
 import { missingMethods } from './backplane/driver-options.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
@@ -337,11 +337,13 @@ function unknownOption(name: string, known: object): string {
     : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
 }
 
-function assertObject(options: unknown): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new TypeError(`Cannot use the options: they are ${show(options)}, must be an object`);
+function assertRecord(options: unknown, known: object): void {
+  const found = insteadOfOptions(options, known);
+  if (found !== undefined) {
+    const shown = typeof options === 'object' ? found : show(options);
+    throw new TypeError(`Cannot use the options: they are ${shown}, must be an object`);
   }
-  if ('writeHead' in options) {
+  if ('writeHead' in Object(options)) {
     throw new TypeError('Cannot use the options: they are a ServerResponse, must be options, or nothing: accept(req)');
   }
 }
@@ -352,7 +354,7 @@ function assertObject(options: unknown): void {
  * @throws TypeError for a value of a wrong type or an unknown name, RangeError for a value out of range
  */
 export function resolveOptions(options: WebSocketOptions = {}): ResolvedOptions {
-  assertObject(options);
+  assertRecord(options, instanceResolvers);
   return resolve<ResolvedOptions>(
     { ...defaults, backplane: undefined, onBackplane: undefined },
     options,
@@ -370,7 +372,7 @@ export function resolveRouteOptions(
   overrides?: WebSocketRouteOptions,
 ): ResolvedRouteOptions {
   if (overrides === undefined) return base;
-  assertObject(overrides);
+  assertRecord(overrides, resolvers);
   return resolve(base, overrides, resolvers);
 }
 
@@ -380,6 +382,6 @@ export function resolveRouteOptions(
  * @throws TypeError for a value of a wrong type or an unknown name
  */
 export function resolveAttachOptions(options: AttachOptions = {}): AttachOptions {
-  assertObject(options);
+  assertRecord(options, attachResolvers);
   return resolve<AttachOptions>({}, options, attachResolvers);
 }

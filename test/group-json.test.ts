@@ -70,6 +70,7 @@ describe('json of a group', () => {
 
     assert.throws(() => room.json(null as never), /null, must be an object/);
     assert.throws(() => room.json(5 as never), /number, must be an object/);
+    assert.throws(() => room.json(z.number() as never), /options is a schema, pass \{ send: schema \}/);
     assert.throws(() => room.json({ receive: z.string() } as never), /receive/);
     assert.throws(() => room.json({ send: {} as never }), /Standard Schema/);
   });

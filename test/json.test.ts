@@ -560,6 +560,8 @@ describe('the options of socket.json()', () => {
     const { socket } = await openRaw(t);
     const wrong: ReadonlyArray<readonly [options: unknown, message: RegExp]> = [
       [null, /options of json: they are null, must be an object/],
+      [new Map(), /options of json: they are a Map, must be an object/],
+      [z.number(), /options of json: options is a schema, pass \{ receive: schema \}/],
       [{ receive: {} }, /option receive of json: it is of type object, must be a Standard Schema/],
       [{ send: null }, /option send of json: it is null, must be/],
       [{ receive: { '~standard': 1 } }, /option receive of json/],

@@ -114,12 +114,32 @@ describe('what stands in the place of options', () => {
         [true, 'of type boolean'],
         ['text', 'of type string'],
         [AbortSignal.abort(), 'an AbortSignal'],
+        [[], 'an array'],
+        [new Map([['compress', true]]), 'a Map'],
+        [new Set([pair.socket]), 'a Set'],
+        [Promise.resolve({}), 'a Promise'],
+        [new ArrayBuffer(8), 'an ArrayBuffer'],
       ] as ReadonlyArray<[unknown, string]>) {
         await assert.rejects(call(pair, options as object), {
           name: 'TypeError',
           message: `Cannot ${operation}: options is ${found}, must be an object, such as { ${known} }`,
         });
       }
+    });
+  }
+
+  for (const [name, operation, known, call] of calls) {
+    it(`is refused by ${name} if it is a connection, which ${known.includes('except') ? 'is to be excepted' : 'is none'}`, async (t) => {
+      const pair = await open(t);
+      const needed = known.includes('except')
+        ? 'did you mean { except: socket }?'
+        : `must be an object, such as { ${known} }`;
+      await assert.rejects(call(pair, pair.socket), {
+        name: 'TypeError',
+        message: `Cannot ${operation}: options is a WebSocketContext, ${needed}`,
+      });
+      await pair.socket.sendAsync('nothing was sent');
+      assert.equal(await pair.client.receiveAsync(), 'nothing was sent');
     });
   }
 

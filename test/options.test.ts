@@ -84,6 +84,7 @@ describe('resolveOptions()', () => {
     for (const [options, found] of [
       [null, 'null'],
       [[], 'an array'],
+      [new Map(), 'a Map'],
       ['any', '"any"'],
       [1, '1'],
       [() => {}, 'a function'],

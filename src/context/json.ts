@@ -1,4 +1,4 @@
-import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
+import { checkOptions, insteadOfOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
 import { onAbort } from '../connection/cancellation.js';
 import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/closing/close-status.js';
 import type { LiveConnection } from '../connection/connection.js';
@@ -301,19 +301,10 @@ class JsonIterator implements AsyncIterableIterator<unknown> {
   }
 }
 
-const known = ['receive', 'send', 'invalid'];
+const jsonOptions: OptionNames<JsonOptions> = { receive: true, send: true, invalid: true };
 
 function checkJsonOptions<Options extends JsonOptions>(options: Options): Options {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot use the options of json: they are ${nameOf(options)}, must be an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) {
-      throw new TypeError(
-        `Cannot use the option ${name} of json: there is none of that name, must be ${known.join(', ')}`,
-      );
-    }
-  }
+  checkJsonOptionNames(options, jsonOptions, 'json', '{ receive: schema }');
   checkSchema('receive', options.receive);
   checkSchema('send', options.send);
   const { invalid = 'close' } = options;
@@ -323,6 +314,27 @@ function checkJsonOptions<Options extends JsonOptions>(options: Options): Option
     );
   }
   return options;
+}
+
+/**
+ * For {@link JsonOptions} and the options of `json` of a group.
+ *
+ * @throws TypeError for what is no record of options, a schema included, or an unknown name
+ */
+export function checkJsonOptionNames(options: unknown, known: object, maker: string, ofSchema: string): void {
+  if (isStandardSchema(options)) {
+    throw new TypeError(`Cannot use the options of ${maker}: options is a schema, pass ${ofSchema}`);
+  }
+  const found = insteadOfOptions(options, known);
+  if (found !== undefined) {
+    throw new TypeError(`Cannot use the options of ${maker}: they are ${found}, must be an object`);
+  }
+  for (const name of Object.keys(Object(options))) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new TypeError(
+      `Cannot use the option ${name} of ${maker}: there is none of that name, must be ${Object.keys(known).join(', ')}`,
+    );
+  }
 }
 
 /** For {@link JsonOptions} and whatever else takes a schema. @throws TypeError if `schema` is none */

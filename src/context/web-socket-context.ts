@@ -6,6 +6,7 @@ import { type CloseInfo, closePayload } from '../connection/closing/close-status
 import type { LiveConnection } from '../connection/connection.js';
 import { derive, rejected } from '../connection/deferred.js';
 import { isTerminal, type WebSocketState } from '../connection/state.js';
+import { brandContexts, isContext } from './brand.js';
 import {
   checkGroupName,
   checkSignal,
@@ -96,8 +97,6 @@ export interface ContextParts {
   readonly subProtocol: string | undefined;
 }
 
-const brand = Symbol.for('websocket-context.WebSocketContext');
-
 const settled: Promise<void> = Promise.resolve();
 
 /**
@@ -110,7 +109,8 @@ const settled: Promise<void> = Promise.resolve();
  * - One receive at a time. Sends are queued, and leave in the order of the calls.
  * - A close of the peer that a read or `closing` reports is not answered behind the application's back: call `closeAsync`,
  *   return from the handler, or await `closed`. One that nobody can see, because nobody has ever read, is acknowledged at
- *   once; any other after `closeTimeout`. Pings are answered at once.
+ *   once; any other after `closeTimeout`. Pings are answered when they are read: at once, unless more than
+ *   `receiveBufferLimit` is waiting to be read.
  * - An operation that is cancelled leaves the connection usable, except `closeAsync` once its close frame is out.
  * - A send, a close or a ping that fails with a {@link WebSocketError} and that nobody awaits raises no
  *   `unhandledRejection`; wrong arguments and the reasons of signals do.
@@ -143,7 +143,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && brand in value;
+    return isContext(value);
   }
 
   // ASP.NET style
@@ -779,7 +779,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   }
 }
 
-Object.defineProperty(WebSocketContext.prototype, brand, { value: true });
+brandContexts(WebSocketContext.prototype);
 
 /**
  * Whether options are without doubt what they should be, as nearly all are. A `switch` and no list of their names: it takes

@@ -1,5 +1,5 @@
-import { checkOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
-import { checkSchema, JsonSender, Turns } from '../context/json.js';
+import { checkOptions, type OptionNames, rejectInsteadOfThrow } from '../arguments.js';
+import { checkJsonOptionNames, checkSchema, JsonSender, Turns } from '../context/json.js';
 import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import type { GroupKey } from './group-backplane.js';
 import type { GroupSendResult, Groups } from './groups.js';
@@ -31,7 +31,7 @@ const sendOptions: OptionNames<Omit<GroupSendOptions, 'messageType'>> = {
   local: true,
 };
 
-const known = ['send'];
+const jsonOptions: OptionNames<GroupJsonOptions> = { send: true };
 
 /** @throws TypeError for options that are none */
 export function groupJson<Send extends StandardSchema>(
@@ -40,14 +40,7 @@ export function groupJson<Send extends StandardSchema>(
   options: GroupJsonOptions<Send>,
   deliver: (text: string, options: GroupSendOptions) => Promise<GroupSendResult>,
 ): WebSocketGroupJson<SchemaInput<Send>> {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot use the options of json: they are ${typeOf(options)}, must be an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) {
-      throw new TypeError(`Cannot use the option ${name} of json of a group: there is none of that name, must be send`);
-    }
-  }
+  checkJsonOptionNames(options, jsonOptions, 'json of a group', '{ send: schema }');
   const { send } = options;
   checkSchema('send', send);
   return {
