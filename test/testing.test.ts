@@ -687,6 +687,70 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
     if (!isOverHttp2()) assert.equal((cause as { code?: string } | undefined)?.code, 'ECONNRESET');
   });
 
+  it('says what is missing when nothing comes, the server does not read, or the connection stays open', async (t) => {
+    const limits = hurryLimits(t);
+    const client = await connect(
+      appWith(() => new Promise(() => {})),
+      '/socket',
+    );
+    const missing = (message: RegExp) => failure('ERR_WEBSOCKET_OPERATION_ABORTED', { message });
+    await assert.rejects(
+      client.receiveAsync(),
+      missing(/^Cannot receive: nothing came within 10000 ms; let the handler send or close/),
+    );
+    await assert.rejects(
+      async () => {
+        for await (const _ of client) assert.fail('nothing comes');
+      },
+      missing(/nothing came/),
+    );
+    client.pause();
+    await assert.rejects(
+      client.receiveAsync(),
+      missing(/the client is paused, and nothing came within 10000 ms; call resume/),
+    );
+    client.resume();
+    await assert.rejects(
+      client.closed,
+      missing(/^Cannot wait for the close: the connection has not ended within 10000 ms; let its handler/),
+    );
+    await assert.rejects(
+      client.sendAsync(Buffer.alloc(8 * 2 ** 20)),
+      missing(/^Cannot send: the server has not taken the data within 10000 ms; let its handler read/),
+    );
+    assert.deepEqual(limits, [10_000, 10_000, 10_000, 10_000, 10_000]);
+    client.terminate();
+    assert.equal((await client.closed).code, 1006);
+  });
+
+  it('loses no message to a read that has come to nothing', async (t) => {
+    const app = appWith(async (socket) => {
+      await socket.receiveMessageAsync();
+      await socket.sendAsync('late');
+      await quiet(socket);
+    });
+    await using client = await connect(app, '/socket');
+    const limits = hurryLimits(t);
+    await assert.rejects(client.receiveAsync(), failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
+    t.mock.restoreAll();
+    await client.sendAsync('go');
+    assert.equal(await client.receiveAsync(), 'late');
+    assert.deepEqual(limits, [10_000]);
+  });
+
+  it('keeps the process alive while something is waited for, and no longer', async () => {
+    const before = resources();
+    const client = await connect(appWith(quiet), '/socket');
+    const signal = AbortSignal.timeout(20);
+    const waiting = [client.closed, client.receiveAsync()];
+    const timed = client.receiveAsync({ signal });
+    assert.deepEqual(resources().toSorted(), [...before, 'Timeout', 'Timeout', 'Timeout'].toSorted());
+    await assert.rejects(timed, { name: 'TimeoutError' });
+    await client.closeAsync();
+    await Promise.all(waiting);
+    assert.deepEqual(resources(), before);
+  });
+
   it('leaves no connection, no timer and no listener when the client is closed', async () => {
     const sockets = webSockets();
     const app = express4();
@@ -702,22 +766,21 @@ describe('the connection in memory', { timeout: 20_000 }, () => {
   });
 
   it('is let go of by await using even if the server never acknowledges', async (t) => {
+    const disposed = await connect(appThatHangs(), '/socket');
+    await disposed.sendAsync('x');
+    disposed.pause();
     const limits = hurryLimits(t);
-    let closed: Promise<unknown>;
     {
-      await using client = await connect(appThatHangs(), '/socket');
-      await client.sendAsync('x');
-      client.pause();
-      closed = client.closed;
+      await using _client = disposed;
     }
-    assert.deepEqual(await closed, { code: 1006, reason: '', wasClean: false });
+    assert.deepEqual(await disposed.closed, { code: 1006, reason: '', wasClean: false });
     assert.deepEqual(limits, [1000]);
   });
 
   it('is cut when the server does not acknowledge closeAsync, which says what to do', async (t) => {
-    const limits = hurryLimits(t);
     const client = await connect(appThatHangs(), '/socket');
     await client.sendAsync('x');
+    const limits = hurryLimits(t);
     const message = /has not acknowledged within 10000 ms; let its handler read on, return or call closeAsync/;
     await assert.rejects(client.closeAsync(), failure('ERR_WEBSOCKET_CLOSE_TIMEOUT', { message }));
     assert.equal((await client.closed).code, 1006);

@@ -37,9 +37,16 @@ const sendOptions: OptionNames<ClientSendOptions> = { messageType: true, endOfMe
 
 const KEY_SIZE = 4;
 
-/** So long, in real time, a client waits for the end of its close, whatever the timers of the test do. */
-const CLOSE_TIMEOUT = 10_000;
-/** The same for a client that is disposed of, which is to leave nothing open, not to find out. */
+const HOW_TO_END = 'let its handler read on, return or call closeAsync';
+
+/**
+ * So long, in real time, a client waits for what its server is to do, whatever the timers of the test do. Meanwhile it keeps
+ * the process alive, which a test without a network has nothing else for: it would end in the middle, without a word.
+ */
+const TIMEOUT = 10_000;
+/** So long a read with a signal keeps the process alive. A signal that never fires is not to keep it for ever. */
+const LONGEST_WAIT = 60_000;
+/** As {@link TIMEOUT}, for a client that is disposed of, which is to leave nothing open, not to find out. */
 const DISPOSE_TIMEOUT = 1_000;
 
 type Step = IteratorResult<WebSocketMessage, undefined>;
@@ -53,8 +60,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   readonly subProtocol: string | undefined;
   /** The headers of the 101, over HTTP/2 of the 200, as Node gives them. */
   readonly headers: IncomingHttpHeaders;
-  /** How the connection ended: the server's close, or 1006 if it did not end cleanly. Never rejects. */
-  readonly closed: Promise<CloseInfo>;
+  readonly #closed: Promise<CloseInfo>;
   readonly #socket: SocketDuplex;
   readonly #frames: ServerFrames = new ServerFrames();
   /** Fragments of the message that is arriving. */
@@ -77,7 +83,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.#socket = socket;
     this.headers = headers;
     this.subProtocol = headers['sec-websocket-protocol'];
-    this.closed = new Promise((resolve) => {
+    this.#closed = new Promise((resolve) => {
       socket.once('close', () => {
         this.#end();
         resolve(this.#closeInfo);
@@ -95,7 +101,8 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
    *
    * @throws TypeError if `data` is neither a string nor bytes
    * @throws WebSocketError ERR_WEBSOCKET_INVALID_STATE if the connection is closing or closed,
-   *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if it is cut before
+   *   ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if it is cut before, ERR_WEBSOCKET_OPERATION_ABORTED if the server has not
+   *   taken it within 10 s of real time; it is on its way all the same
    */
   sendAsync(data: WebSocketData, options?: ClientSendOptions): Promise<void> {
     return rejectInsteadOfThrow(() => {
@@ -110,16 +117,21 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
       }
       const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
       this.#insideMessage = !endOfMessage;
-      return this.#write(endOfMessage ? opcode | FIN : opcode, Buffer.from(payload));
+      const sending = this.#write(endOfMessage ? opcode | FIN : opcode, Buffer.from(payload));
+      return inTime(sending.promise, () => {
+        this.#sends.delete(sending);
+        sending.reject(tooLate('send: the server has not taken the data', 'let its handler read, or do not await'));
+      });
     });
   }
 
   /**
    * Receives a whole message: text as a `string`, binary as a `Buffer`; `undefined` when the connection has been closed.
-   * Several calls get several messages, in order. A read that is cancelled loses none.
+   * Several calls get several messages, in order. A read that is cancelled, or comes to nothing, loses none.
    *
+   * @param options `signal` decides how long to wait, instead of 10 s
    * @throws WebSocketError ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY if the connection was cut without a close frame,
-   *   once all messages have been received
+   *   once all messages have been received; ERR_WEBSOCKET_OPERATION_ABORTED if nothing has come within 10 s of real time
    */
   receiveAsync(options?: CancelOptions): Promise<WebSocketMessage | undefined> {
     return rejectInsteadOfThrow(() => {
@@ -131,12 +143,27 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
       if (this.#isOver) return Promise.reject(this.#cut('receive'));
       const reader = new Deferred<WebSocketMessage | undefined>();
       this.#readers.add(reader);
-      if (signal === undefined) return reader.promise;
-      return whileUncancelled(reader.promise, signal, () => {
+      const giveUp = (reason: unknown): void => {
         this.#readers.delete(reader);
-        reader.reject(signal.reason);
-      });
+        reader.reject(reason);
+      };
+      if (signal === undefined) return inTime(reader.promise, () => giveUp(this.#nothingCame()));
+      return keepAlive(whileUncancelled(reader.promise, signal, () => giveUp(signal.reason)));
     });
+  }
+
+  /**
+   * How the connection ended: the server's close, or 1006 if it did not end cleanly.
+   *
+   * Rejects with ERR_WEBSOCKET_OPERATION_ABORTED if it has not ended within 10 s of real time from when this was read.
+   */
+  get closed(): Promise<CloseInfo> {
+    const closed = new Deferred<CloseInfo>();
+    void this.#closed.then((info) => closed.resolve(info));
+    if (this.#isOver) return closed.promise;
+    return inTime(closed.promise, () =>
+      closed.reject(tooLate('wait for the close: the connection has not ended', HOW_TO_END)),
+    );
   }
 
   /** Iterates over whole messages. Ends when the connection has been closed; `break` leaves it open. */
@@ -196,7 +223,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.resume();
     this.#sendClose(closePayload(1000, undefined));
     if (!(await this.#isOverWithin(DISPOSE_TIMEOUT))) this.terminate();
-    await this.closed;
+    await this.#closed;
   }
 
   get #closeInfo(): CloseInfo {
@@ -214,7 +241,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
 
   #received({ opcode, fin, payload }: ServerFrame): void {
     if (opcode === CLOSE_FRAME) this.#closeReceived(payload);
-    else if (opcode === PING_FRAME) void this.#write(PONG_FRAME | FIN, payload);
+    else if (opcode === PING_FRAME) this.#write(PONG_FRAME | FIN, payload);
     else if (opcode !== PONG_FRAME) this.#dataReceived(opcode, fin, payload);
   }
 
@@ -247,10 +274,10 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   #sendClose(payload: Buffer): void {
     if (this.#closeSent || this.#isOver) return;
     this.#closeSent = true;
-    void this.#write(CLOSE_FRAME | FIN, payload);
+    this.#write(CLOSE_FRAME | FIN, payload);
   }
 
-  #write(firstByte: number, payload: Buffer): Promise<void> {
+  #write(firstByte: number, payload: Buffer): Deferred<void> {
     const sending = new Deferred<void>();
     this.#sends.add(sending);
     this.#socket.write(maskedFrame(firstByte, payload), (error) => {
@@ -259,15 +286,15 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
       this.#sends.delete(sending);
       sending.resolve();
     });
-    return sending.promise;
+    return sending;
   }
 
   async #acknowledged(): Promise<void> {
-    if (!(await this.#isOverWithin(CLOSE_TIMEOUT))) {
+    if (!(await this.#isOverWithin(TIMEOUT))) {
       this.terminate();
       throw new WebSocketError(
         'ERR_WEBSOCKET_CLOSE_TIMEOUT',
-        `Cannot close: the server has not acknowledged within ${CLOSE_TIMEOUT} ms; let its handler read on, return or call closeAsync`,
+        `Cannot close: the server has not acknowledged within ${TIMEOUT} ms; ${HOW_TO_END}`,
       );
     }
     if (this.#close === undefined) throw this.#cut('close');
@@ -276,7 +303,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
   #isOverWithin(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = eventLoop.setTimeout(resolve, ms, false);
-      void this.closed.then(() => {
+      void this.#closed.then(() => {
         eventLoop.clearTimeout(timer);
         resolve(true);
       });
@@ -292,6 +319,12 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.#settleReaders((reader) => reader.reject(this.#cut('receive')));
   }
 
+  #nothingCame(): WebSocketError {
+    return this.#socket.isPaused()
+      ? tooLate('receive: the client is paused, and nothing came', 'call resume()')
+      : tooLate('receive: nothing came', 'let the handler send or close, or wait longer with { signal }');
+  }
+
   #cut(operation: 'send' | 'receive' | 'close'): WebSocketError {
     return new WebSocketError(
       'ERR_WEBSOCKET_CONNECTION_CLOSED_PREMATURELY',
@@ -305,6 +338,34 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.#readers.clear();
     for (const reader of readers) settle(reader);
   }
+}
+
+/** Keeps the process alive until `operation` has settled, which it does when it is given up for being too late. */
+function inTime<T>(operation: Promise<T>, giveUp: () => void): Promise<T> {
+  return whileTimed(operation, eventLoop.setTimeout(giveUp, TIMEOUT));
+}
+
+/** Keeps the process alive until `operation` has settled, unless its signal has been forgotten. */
+function keepAlive<T>(operation: Promise<T>): Promise<T> {
+  return whileTimed(operation, eventLoop.setTimeout(ignore, LONGEST_WAIT));
+}
+
+function whileTimed<T>(operation: Promise<T>, timer: NodeJS.Timeout): Promise<T> {
+  return derive(
+    operation,
+    (value) => {
+      eventLoop.clearTimeout(timer);
+      return value;
+    },
+    (reason) => {
+      eventLoop.clearTimeout(timer);
+      throw reason;
+    },
+  );
+}
+
+function tooLate(what: string, remedy: string): WebSocketError {
+  return new WebSocketError('ERR_WEBSOCKET_OPERATION_ABORTED', `Cannot ${what} within ${TIMEOUT} ms; ${remedy}`);
 }
 
 /** A frame as a client has to send it: masked (RFC 6455, section 5.3). */
