@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { on, once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { type ClientOptions, WebSocket } from 'ws';
 import { eventually } from './support/apps.js';
 import { hasBroker, startBroker } from './support/brokers.js';
@@ -278,7 +281,9 @@ describe('the samples', () => {
 
     const patient = await connect(t, `${socketUrl}/patient`);
     patient.socket.send('tea, please');
-    assert.deepEqual(JSON.parse(String(await patient.next())), { error: 'The message is not JSON' });
+    assert.deepEqual(JSON.parse(String(await patient.next())), { errors: [{ message: 'The message is not JSON' }] });
+    patient.socket.send('{"item":"tea","count":0}');
+    assert.deepEqual(JSON.parse(String(await patient.next())).errors[0].path, ['count']);
     patient.socket.send('{"item":"tea","count":3}');
     assert.deepEqual(JSON.parse(String(await patient.next())), { taken: 3 });
     await closeFromHere(patient);
@@ -300,6 +305,24 @@ describe('the samples', () => {
     assert.deepEqual(await readFile(empty), Buffer.alloc(0));
     await closeFromHere(client);
   });
+
+  for (const [leaves, leave] of [
+    ['closes', (socket: WebSocket) => socket.close(4001)],
+    ['vanishes', (socket: WebSocket) => socket.terminate()],
+  ] as const) {
+    it(`upload.ts keeps no file of a client that ${leaves} in the middle of a message`, async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), 'uploads-'));
+      t.after(() => rm(folder, { recursive: true }));
+      const { socketUrl } = await startSample(t, 'upload', { TMPDIR: folder });
+      const client = await connect(t, `${socketUrl}/upload`);
+
+      client.socket.send(randomBytes(1000), { fin: false });
+      while ((await readdir(folder)).length === 0) await setImmediate();
+      leave(client.socket);
+      await client.closed;
+      while ((await readdir(folder)).length > 0) await setImmediate();
+    });
+  }
 
   it('streams.ts pipes messages through a transform and answers the close', async (t) => {
     const { socketUrl } = await startSample(t, 'streams');

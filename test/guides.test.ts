@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import nodeCluster, { type Worker } from 'node:cluster';
+import { createHash } from 'node:crypto';
 import { EventEmitter, on, once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -8,6 +10,7 @@ import { WebSocket as PartySocket } from 'partysocket';
 import ReconnectingWebSocket from 'reconnecting-websocket';
 import { type ClientOptions, WebSocket } from 'ws';
 import type { connect } from '../demo/samples/reconnecting-client.js';
+import type { upload as send } from '../demo/samples/upload-client.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
 
@@ -56,6 +59,7 @@ describe('rooms.ts', () => {
     const lost = once(second, 'message');
     vanishing.terminate();
     assert.equal(String((await lost)[0]), 'somebody left, we are 1');
+    assert.equal(await refusal(`${socketUrl}/rooms/${'x'.repeat(300)}`), 400);
     const closed = once(second, 'close');
     await fetch(`${url}/rooms/42`, { method: 'DELETE' });
     const [code, reason] = await closed;
@@ -111,9 +115,9 @@ describe('rate-limit.ts', () => {
 describe('upload-progress.ts', () => {
   it('tells how much it has dealt with, and when it is done', async (t) => {
     const { socketUrl } = await startSample(t, 'upload-progress');
-    const socket = await open(t, `${socketUrl}/upload`);
+    const socket = await open(t, `${socketUrl}/upload?name=zeros`);
     const size = 5_000_000;
-    const reports: { received: number; done: boolean }[] = [];
+    const reports: { name: string; received: number; done: boolean; sha256?: string }[] = [];
     socket.send(Buffer.alloc(size));
     for await (const [data] of on(socket, 'message')) {
       reports.push(JSON.parse(String(data)));
@@ -122,7 +126,47 @@ describe('upload-progress.ts', () => {
 
     assert.ok(reports.length >= 4);
     assert.ok(reports.every(({ received }, i) => received > (reports[i - 1]?.received ?? 0)));
-    assert.deepEqual(reports.at(-1), { received: size, done: true });
+    const sha256 = createHash('sha256').update(Buffer.alloc(size)).digest('hex');
+    assert.deepEqual(reports.at(-1), { name: 'zeros', received: size, done: true, sha256 });
+  });
+});
+
+describe('upload-client.ts', () => {
+  const sample: string = '../demo/samples/upload-client.js';
+
+  it('sends a file as one message, and tells how much has arrived', async (t) => {
+    const { socketUrl } = await startSample(t, 'upload-progress');
+    const { upload } = (await import(sample)) as { upload: typeof send };
+    const { size } = await stat('package-lock.json');
+    const progress: number[] = [];
+    await upload(`${socketUrl}/upload`, 'package-lock.json', (received) => progress.push(received));
+
+    assert.equal(progress.at(-1), size);
+  });
+
+  it('rejects when the connection ends before', async (t) => {
+    const { url } = await serveApp(t, anyFramework, (app, sockets) => {
+      app.use(sockets.handler((socket) => socket.closeAsync(4000)));
+    });
+    const { upload } = (await import(sample)) as { upload: typeof send };
+
+    await assert.rejects(
+      upload(url, 'package-lock.json', () => {}),
+      /ended with 4000 before all had arrived|not open/,
+    );
+  });
+});
+
+describe('members.ts', () => {
+  it('says who is in the group, by name', async (t) => {
+    const { url, socketUrl } = await startSample(t, 'members');
+    const ada = await open(t, `${socketUrl}/room?name=Ada`);
+    await open(t, `${socketUrl}/room?name=Grace`);
+    const members = async () => (await fetch(`${url}/members`)).json();
+    assert.deepEqual(await members(), ['Ada', 'Grace']);
+    ada.close();
+    await once(ada, 'close');
+    assert.deepEqual(await members(), ['Grace']);
   });
 });
 
@@ -305,6 +349,37 @@ describe('a client comes back behind a restart', () => {
       t.mock.timers.tick(1);
       assert.equal(opened.length, index + 2);
     }
+  });
+
+  it('with reconnecting-client.ts, unless it is closed meanwhile: it ends at once, and leaves no timer', async (t) => {
+    let opened = 0;
+    class Refused {
+      readyState = 3;
+      onclose = (_event: { code: number }) => {};
+      close = () => {};
+      constructor() {
+        opened++;
+        setImmediate(() => this.onclose({ code: 1006 }));
+      }
+    }
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    Object.assign(globalThis, { WebSocket: Refused });
+    const sample: string = '../demo/samples/reconnecting-client.js';
+    const ends: number[] = [];
+    const client = ((await import(sample)) as { connect: typeof connect }).connect(
+      'ws://localhost',
+      () => {},
+      (code) => ends.push(code),
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    client.send('kept');
+    client.close();
+    client.close();
+    t.mock.timers.tick(60_000);
+
+    assert.equal(opened, 1);
+    assert.deepEqual(ends, [1000]);
+    assert.throws(() => client.send('too late'), /^Error: Cannot send: the connection has ended for good$/);
   });
 
   it('with reconnecting-client.ts, unless the server has said that it is over', async (t) => {

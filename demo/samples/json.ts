@@ -23,7 +23,7 @@ app.get(
   sockets.handler(async (socket) => {
     const json = socket.json({
       receive: Order,
-      invalid: (issues) => socket.json().sendAsync({ error: issues[0]?.message }),
+      invalid: (issues) => socket.json().sendAsync({ errors: issues.map(({ path, message }) => ({ path, message })) }),
     });
     for await (const order of json) await json.sendAsync({ taken: order.count });
   }),

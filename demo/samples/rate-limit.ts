@@ -24,7 +24,7 @@ const strict = sockets.handler(async (socket) => {
   }
 });
 
-// Whoever is too fast is read more slowly. Nothing is lost: unread input stops the sender.
+// Whoever is too fast is read more slowly, and waits: unread input stops the sender.
 const gentle = sockets.handler(async (socket) => {
   const take = bucket(10, 100);
   for await (const message of socket) {

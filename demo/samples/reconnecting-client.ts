@@ -4,36 +4,36 @@ const isFinal = (code: number) => code === 1000 || code === 1008 || (code >= 440
 /** A connection that comes back: backs off between attempts, and keeps what is sent meanwhile, up to a bound. */
 export function connect(url: string, onMessage: (data: string) => void, onEnd: (code: number) => void) {
   const unsent: string[] = [];
-  let attempts = 0;
-  let closed = false;
+  let [attempts, isOver] = [0, false];
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let socket: WebSocket;
   open();
-
   function open(): void {
-    const opened = new WebSocket(url);
     let since = Number.POSITIVE_INFINITY;
-    socket = opened;
-    opened.onopen = () => {
+    socket = new WebSocket(url);
+    socket.onopen = () => {
       since = Date.now();
-      for (const message of unsent.splice(0)) opened.send(message);
+      for (const message of unsent.splice(0)) socket.send(message);
     };
-    opened.onmessage = ({ data }) => onMessage(data);
-    opened.onerror = () => {}; // 'close' follows
-    opened.onclose = ({ code }) => {
-      if (closed || isFinal(code)) return onEnd(code);
+    socket.onmessage = ({ data }) => onMessage(String(data));
+    socket.onerror = () => {}; // 'close' follows
+    socket.onclose = ({ code }) => {
+      isOver ||= isFinal(code);
+      if (isOver) return onEnd(code);
       if (Date.now() - since > 5000) attempts = 0; // it has held, so begin with short waits again
-      const delay = Math.min(30_000, 500 * 2 ** attempts++) * (0.5 + Math.random() / 2); // not all at once
-      setTimeout(() => (closed ? onEnd(code) : open()), delay);
+      timer = setTimeout(open, Math.min(30_000, 500 * 2 ** attempts++) * (0.5 + Math.random() / 2)); // not all at once
     };
   }
-
   return {
     send(message: string): void {
+      if (isOver) throw new Error('Cannot send: the connection has ended for good');
       if (socket.readyState === 1) socket.send(message);
       else if (unsent.push(message) > 100) unsent.shift();
     },
     close(): void {
-      closed = true;
+      clearTimeout(timer);
+      if (!isOver && socket.readyState === 3) onEnd(1000); // between two attempts
+      isOver = true;
       socket.close(1000);
     },
   };

@@ -1,9 +1,14 @@
 import express from 'express';
+import createError from 'http-errors';
 import { webSockets } from 'websocket-context';
 
 const app = express();
 const sockets = webSockets();
 
+// Before the handshake, so that no client can make a handler fail: names of groups have at most 256 bytes.
+app.use('/rooms/:room', (req, _res, next) =>
+  next(/^[\w-]{1,64}$/.test(req.params.room) ? undefined : createError(400, 'Not the name of a room')),
+);
 app.get(
   '/rooms/:room',
   sockets.handler(async (socket, req) => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import express from 'express';
@@ -8,8 +8,7 @@ import { WebSocketMessageType, webSockets } from 'websocket-context';
 const app = express();
 const sockets = webSockets();
 
-// Each message becomes a file. A message of any size passes through one buffer of 64 KiB, and the client can send no
-// faster than the disk writes.
+// Each message becomes a file. It passes through one buffer of 64 KiB, no faster than the disk writes.
 app.get(
   '/upload',
   sockets.handler(async (socket) => {
@@ -17,13 +16,19 @@ app.get(
     for (;;) {
       let result = await socket.receiveAsync(buffer);
       if (result.messageType === WebSocketMessageType.Close) return;
-
       const path = join(tmpdir(), `upload-${randomUUID()}`);
-      await using file = await open(path, 'wx');
-      for (;;) {
+      const file = await open(path, 'wx');
+      try {
         await file.writeFile(result.data);
-        if (result.endOfMessage) break;
-        result = await socket.receiveAsync(buffer);
+        while (!result.endOfMessage) {
+          result = await socket.receiveAsync(buffer);
+          if (result.messageType === WebSocketMessageType.Close) return;
+          await file.writeFile(result.data);
+        }
+      } finally {
+        await file.close();
+        // The client has closed, or vanished, in the middle of the message: then there is no end of it.
+        if (result.messageType === WebSocketMessageType.Close || !result.endOfMessage) await unlink(path);
       }
       await socket.sendAsync(path);
     }
