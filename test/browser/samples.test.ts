@@ -44,17 +44,7 @@ withEachBrowser('the samples for pages', (visitor) => {
     await writeFile(join(folder, 'file'), Buffer.alloc(5_000_000));
     const url = await serveWith(t, 'upload-progress', () => readFileSync('demo/samples/upload-progress.html', 'utf8'));
     const tab = await visitor.open(t, 'about:blank');
-    // Who chooses a file takes longer than a handshake
-    await tab.page.evaluateOnNewDocument(() => {
-      globalThis.WebSocket = class extends WebSocket {
-        constructor(address: string | URL) {
-          super(address);
-          this.addEventListener('open', () => document.documentElement.setAttribute('data-open', ''));
-        }
-      };
-    });
     await tab.page.goto(url);
-    await tab.page.waitForSelector('[data-open]');
     const input = (await tab.page.$('#file')) as ElementHandle<HTMLInputElement>;
     await input.uploadFile(join(folder, 'file'));
 
