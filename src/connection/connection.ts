@@ -387,16 +387,13 @@ export class Connection
     this.#ourClose?.closeRead();
   }
 
-  onFault(closeCode: number, error: WebSocketError, description: string | undefined): void {
+  onFault(closeCode: number, error: WebSocketError, description: string): void {
     this.#answerPing();
     const isClosing = !canSend(this.#state) || this.#ourClose?.isQueued === true;
     this.#receiver.fail(error);
     this.#become('aborted', error);
     // Behind what was sent before, which is not rejected: it goes out, as long as the peer takes it within closeTimeout.
-    if (!isClosing) {
-      const reason = description === undefined ? undefined : fitDescription(description);
-      void this.#sender.sendClose(closePayload(closeCode, reason));
-    }
+    if (!isClosing) void this.#sender.sendClose(closePayload(closeCode, fitDescription(description)));
     this.#endWhenWritten();
   }
 

@@ -52,9 +52,9 @@ export function answerWithError(req: IncomingMessage, socket: Duplex, error: Err
 }
 
 /** Tells, once in a process, that an application has left a request without an answer for as long as it may. */
-function warnOfSilence({ method, url = '' }: IncomingMessage): void {
+function warnOfSilence({ method, url }: IncomingMessage): void {
   // What stands behind the path may be a secret.
-  const [path] = url.split('?', 1);
+  const [path] = String(url).split('?', 1);
   warnOnce(
     `Nobody has answered or accepted the WebSocket request ${method} ${path} within handshakeTimeout, so it got 503: has a ` +
       'middleware forgotten next(), or a route sockets.handler() or sockets.accept()? Later ones are not reported',

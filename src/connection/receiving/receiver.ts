@@ -39,7 +39,7 @@ export interface ReceiverEvents {
    * The peer broke the protocol or a limit, and readers have had their turn: close with `closeCode`, and with what the
    * peer is to know of it. The error is for the application, and may say how to go on.
    */
-  onFault(closeCode: number, error: WebSocketError, description: string | undefined): void;
+  onFault(closeCode: number, error: WebSocketError, description: string): void;
 }
 
 /** How input ended: with the peer's close frame, or with an error. */
@@ -340,7 +340,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
   #raiseProtocolFault(closeCode: number, message: string): void {
     const code = closeCode === 1009 ? 'ERR_WEBSOCKET_MESSAGE_TOO_BIG' : 'ERR_WEBSOCKET_FAULTED';
     // A failure of ours is no business of the peer's.
-    const description = closeCode === 1011 ? undefined : message;
+    const description = closeCode === 1011 ? '' : message;
     this.#raiseFault(closeCode, new WebSocketError(code, message), description);
   }
 
@@ -348,7 +348,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
    * Nothing behind a fault is ever seen. It comes in its order, though: who waited for what stood before it is told in
    * this turn of the event loop, and what he answers in it still goes out before the close frame for the fault does.
    */
-  #raiseFault(closeCode: number, error: WebSocketError, description: string | undefined): void {
+  #raiseFault(closeCode: number, error: WebSocketError, description: string): void {
     this.#fault = error;
     this.#frames.stop();
     this.#inflater?.destroy();
