@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { constants, createServer } from 'node:http2';
+import type { Server } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
@@ -294,6 +295,21 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
     sockets.attach(server, app, { exclusive: true });
     assert.equal((await answerTo(ask(session, '/theirs'))).status, 404);
     assert.deepEqual(seen, ['/ours', '/theirs']);
+  });
+
+  it('are streams of which emit says what it says of an event with listeners', async (t) => {
+    const { server, session } = await site(t, (app, sockets) => void app.use(sockets.handler(echo)));
+    const { emit } = server;
+    const heard: boolean[] = [];
+    Object.assign(server, {
+      emit(this: Server, event: string, ...args: unknown[]): boolean {
+        const result: boolean = Reflect.apply(emit, this, [event, ...args]);
+        if (event === 'stream') heard.push(result);
+        return result;
+      },
+    });
+    await openStream(session);
+    assert.deepEqual(heard, [true]);
   });
 
   it('are left alone when nothing is attached any more, by drains too', async (t) => {
