@@ -7,6 +7,11 @@ const explained = [
     why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
+        file: 'src/framing/inflate-window.ts',
+        line: 'const fresh = chunk.length > size ? chunk.subarray(chunk.length - size) : chunk;',
+        changes: [['chunk.length > size', 'chunk.length >= size']],
+      },
+      {
         file: 'src/upgrade/request-event.ts',
         line: 'if (emit === inherited) return emit;',
         changes: [['emit === inherited', 'false']],
@@ -166,6 +171,32 @@ const explained = [
   {
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
+      {
+        file: 'src/framing/inflater.ts',
+        line: 'if (this.#takeover) {',
+        changes: [['this.#takeover', 'true']],
+      },
+      {
+        file: 'src/framing/inflate-window.ts',
+        line: 'if (needed <= this.#bytes.length) return;',
+        changes: [
+          ['needed <= this.#bytes.length', 'false'],
+          ['needed <= this.#bytes.length', 'needed < this.#bytes.length'],
+        ],
+      },
+      {
+        file: 'src/framing/inflate-window.ts',
+        line: 'const larger = Buffer.allocUnsafeSlow(Math.min(this.#bytes.length === 0 ? needed : 2 * needed, this.#size));',
+        changes: [
+          [
+            'Math.min(this.#bytes.length === 0 ? needed : 2 * needed, this.#size)',
+            'Math.max(this.#bytes.length === 0 ? needed : 2 * needed, this.#size)',
+          ],
+          ['this.#bytes.length === 0', 'true'],
+          ['this.#bytes.length === 0', 'false'],
+          ['this.#bytes.length === 0', 'this.#bytes.length !== 0'],
+        ],
+      },
       {
         file: 'src/upgrade/request-event.ts',
         line: 'if (started.hasSubscribers) started.publish(message);',
