@@ -7,6 +7,32 @@ const explained = [
     why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
+        file: 'src/framing/mask.ts',
+        line: 'if (simd !== false) {',
+        changes: [
+          ['simd !== false', 'false'],
+          ['{ const { memory, unmask } = simd; … }', '{}'],
+        ],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'for (let rest = end - from; rest >= SIMD_STEP; rest = end - from) {',
+        changes: [
+          ['rest >= SIMD_STEP', 'false'],
+          ['rest >= SIMD_STEP', 'rest > SIMD_STEP'],
+        ],
+      },
+      {
+        file: 'src/framing/mask.ts',
+        line: 'return bits | (simd === false ? unmaskView(viewOf(target), to, stop, key) : unmaskBytes(target, to, stop, key));',
+        changes: [
+          ['simd === false', 'true'],
+          ['simd === false', 'false'],
+          ['simd === false', 'simd !== false'],
+          ['false', 'true'],
+        ],
+      },
+      {
         file: 'src/framing/inflate-window.ts',
         line: 'const fresh = chunk.length > size ? chunk.subarray(chunk.length - size) : chunk;',
         changes: [['chunk.length > size', 'chunk.length >= size']],
@@ -171,6 +197,11 @@ const explained = [
   {
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
+      {
+        file: 'src/framing/mask.ts',
+        line: 'if (place !== undefined) chunk.copy(target, to, from, end);',
+        changes: [['place !== undefined', 'true']],
+      },
       {
         file: 'src/framing/inflater.ts',
         line: 'if (this.#takeover) {',
