@@ -330,8 +330,9 @@ function isKeyOf<T extends object>(known: T, name: PropertyKey): name is keyof T
 }
 
 function unknownOption(name: string, known: object): string {
-  // As `ws` has it.
-  if (name === 'path') return 'Cannot use the option path: the route is the path, app.get(path, handler)';
+  // As `ws` has it; an attachment has a filter for that.
+  if (name === 'path' && !('filter' in known))
+    return 'Cannot use the option path: the route is the path, app.get(path, handler)';
   return name === 'backplane' || name === 'onBackplane'
     ? `Cannot use the option ${name} for a single route: it holds for all connections, give it to webSockets()`
     : `Cannot use the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`;
