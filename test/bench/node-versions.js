@@ -10,10 +10,11 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
  * This package and raw `ws` with another version of Node, so that all can be measured in one run: what gets slower for both
  * is V8's or Node's.
  *
- * @param {string} major one of those in test/node-versions/package.json
+ * @param {string} version one of those in test/node-versions/package.json, with flags if any: `24 --some-flag`
  * @returns {import('./servers.js').Contestant[]}
  */
-export function contestantsOn(major) {
+export function contestantsOn(version) {
+  const [major, ...flags] = version.split(' ');
   const directory = here('../node-versions');
   const node = `${directory}/node_modules/node-${major}/bin/node`;
   if (!existsSync(node)) {
@@ -25,8 +26,9 @@ export function contestantsOn(major) {
     .filter(({ id }) => id === BASELINE || id === OURS)
     .map((contestant) => ({
       ...contestant,
-      id: `${contestant.id}@node-${major}`,
-      title: `${contestant.title}, Node ${major}`,
+      id: `${contestant.id}@node-${version}`,
+      title: `${contestant.title}, Node ${version}`,
       node,
+      flags,
     }));
 }

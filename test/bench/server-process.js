@@ -41,7 +41,7 @@ const here = (path) => new URL(path, import.meta.url);
  */
 export async function startServer(contestant, options = {}) {
   const { deflate = false, keepMemory = false, hasState = true, cpuProfile } = options;
-  const execArgv = ['--expose-gc', '--import', here('servers/bufferutil.js').href];
+  const execArgv = [...(contestant.flags ?? []), '--expose-gc', '--import', here('servers/bufferutil.js').href];
   if (cpuProfile) execArgv.push('--cpu-prof', `--cpu-prof-dir=${cpuProfile}`);
   const child = fork(fileURLToPath(here(`servers/${contestant.file}`)), {
     execArgv,

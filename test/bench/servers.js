@@ -10,9 +10,10 @@ import { plain, socketIo } from './dialects.js';
  *   ours?: boolean,
  *   build?: string,
  *   node?: string,
+ *   flags?: readonly string[],
  * }} Contestant `variant`: what is added to the plain package, in the scenarios where that makes a difference; `build`: the
  *   build of this package that is measured, instead of the one in the working tree; `node`: the path of the Node that runs it,
- *   instead of the one that runs the benchmark
+ *   instead of the one that runs the benchmark; `flags`: for it
  */
 
 /** What the others are divided by. */
