@@ -215,8 +215,8 @@ export class Transport {
   }
 
   /**
-   * Gives the memory of a chunk back now. V8 counts it, and from Node 22 on collects all of the heap for its sake: with some
-   * 30 MiB of objects, that makes of 2 us for a chunk of 64 KiB some 40.
+   * Gives the memory of a chunk back now. V8 counts it, and in newer versions of Node collects all of the heap for its
+   * sake: with some 30 MiB of objects, that makes of 2 us for a chunk of 64 KiB some 40.
    */
   #release(chunk: Buffer): void {
     const socket = this.#socket;
