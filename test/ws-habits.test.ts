@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
+import express from 'express';
+import { webSockets } from '../src/index.js';
+import { connect } from '../src/testing/index.js';
 import { openRaw } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
@@ -20,6 +23,8 @@ describe('a context', { timeout: 20_000 }, () => {
     ['terminate', /use `socket\.abort\(\)`/],
     ['pause', /do not read/],
     ['resume', /read on/],
+    ['join', /use `await socket\.addToGroupAsync\(name\)`/],
+    ['leave', /use `await socket\.removeFromGroupAsync\(name\)`/],
   ];
   for (const [habit, message] of counterparts) {
     it(`fails with a sentence where somebody calls ${habit}, as with ws`, async (t) => {
@@ -52,5 +57,44 @@ describe('a context', { timeout: 20_000 }, () => {
     const { socket } = await openRaw(t);
     assert.doesNotMatch(inspect(socket, { depth: 0 }), /readyState|onmessage/);
     assert.deepEqual(Object.keys(socket), []);
+  });
+});
+
+describe('what else is not as in ws or socket.io', { timeout: 20_000 }, () => {
+  it('fails with a sentence on a group', () => {
+    const group = webSockets().group('room');
+    for (const [habit, message] of [
+      [
+        'send',
+        /Cannot call group\.send: this is a WebSocketGroup, use `await group\.sendAsync\(data\)`, with `\{ except/,
+      ],
+      ['broadcast', /sendAsync/],
+      ['emit', /sendAsync/],
+      ['add', /use `await socket\.addToGroupAsync\(group\.name\)`/],
+      ['delete', /use `await socket\.removeFromGroupAsync\(group\.name\)`/],
+      ['close', /use `await group\.closeAsync\(code, reason\)`/],
+    ] as const) {
+      assert.throws(() => Reflect.get(group, habit)('x'), { name: 'TypeError', message });
+    }
+  });
+
+  it('fails with a sentence on the client of a test', async () => {
+    const app = express();
+    const sockets = webSockets();
+    app.get(
+      '/',
+      sockets.handler((socket) => socket.closed),
+    );
+    await using client = await connect(app, '/');
+    for (const [habit, message] of [
+      ['on', /Cannot call client\.on: .* emits no events: use `await client\.receiveAsync\(\)`/],
+      ['once', /emits no events/],
+      ['addEventListener', /emits no events/],
+      ['send', /use `await client\.sendAsync\(data\)`/],
+      ['close', /use `await client\.closeAsync\(code, reason\)`/],
+      ['receiveMessageAsync', /use `await client\.receiveAsync\(\)`, which gives whole messages/],
+    ] as const) {
+      assert.throws(() => Reflect.get(client, habit)('message', () => {}), { name: 'TypeError', message });
+    }
   });
 });

@@ -13,7 +13,7 @@ export interface RelayOptions {
 }
 
 /** A worker. */
-interface Peer {
+interface WorkerProcess {
   readonly worker: Worker;
   readonly members: Set<Member>;
   /** How much waits to be taken by the system, in characters of base64. */
@@ -24,7 +24,7 @@ interface Peer {
 /** A driver in a worker. */
 interface Member {
   readonly id: string;
-  readonly peer: Peer;
+  readonly origin: WorkerProcess;
   readonly channels: Set<string>;
 }
 
@@ -68,7 +68,7 @@ export function relay(options: RelayOptions = {}): () => void {
 
 class Relay {
   readonly #bufferLimit: number;
-  readonly #peers: Map<Worker, Peer> = new Map();
+  readonly #processes: Map<Worker, WorkerProcess> = new Map();
   readonly #members: Map<string, Member> = new Map();
   readonly #channels: Map<string, Set<Member>> = new Map();
   readonly #onMessage: (worker: Worker, message: unknown) => void;
@@ -92,14 +92,14 @@ class Relay {
 
   #tellAll(says: 'here' | 'ended'): void {
     for (const worker of Object.values(nodeCluster.workers ?? {})) {
-      if (worker !== undefined) this.#send(this.#peerOf(worker), { type: RELAY_MARK, says });
+      if (worker !== undefined) this.#send(this.#processOf(worker), { type: RELAY_MARK, says });
     }
   }
 
   #serve(worker: Worker, request: RelayRequest): void {
     const { type, from } = request;
     if (request.does === 'open') {
-      this.#open(this.#peerOf(worker), from);
+      this.#open(this.#processOf(worker), from);
       return;
     }
     // One that is not known has not heard yet that this relay is there.
@@ -111,7 +111,7 @@ class Relay {
         break;
       case 'subscribe':
         this.#subscribe(member, request.channel);
-        this.#send(member.peer, { type, to: from, says: 'subscribed', channel: request.channel });
+        this.#send(member.origin, { type, to: from, says: 'subscribed', channel: request.channel });
         break;
       case 'unsubscribe':
         this.#unsubscribe(member, request.channel);
@@ -122,13 +122,13 @@ class Relay {
     }
   }
 
-  #open(peer: Peer, id: string): void {
+  #open(origin: WorkerProcess, id: string): void {
     const known = this.#members.get(id);
     if (known !== undefined) this.#forget(known);
-    const member = { id, peer, channels: new Set<string>() };
+    const member = { id, origin, channels: new Set<string>() };
     this.#members.set(id, member);
-    peer.members.add(member);
-    this.#send(peer, { type: RELAY_MARK, to: id, says: 'opened' });
+    origin.members.add(member);
+    this.#send(origin, { type: RELAY_MARK, to: id, says: 'opened' });
   }
 
   #subscribe(member: Member, channel: string): void {
@@ -154,41 +154,41 @@ class Relay {
         else inbox.push(message);
       }
     }
-    for (const [{ id, peer }, inbox] of inboxes) {
+    for (const [{ id, origin }, inbox] of inboxes) {
       const size = inbox.reduce((sum, { data }) => sum + data.length, 0);
-      if (peer.waiting > this.#bufferLimit) peer.hasLost = true;
-      else this.#send(peer, { type: RELAY_MARK, to: id, says: 'published', messages: inbox }, size);
+      if (origin.waiting > this.#bufferLimit) origin.hasLost = true;
+      else this.#send(origin, { type: RELAY_MARK, to: id, says: 'published', messages: inbox }, size);
     }
   }
 
-  #peerOf(worker: Worker): Peer {
-    let peer = this.#peers.get(worker);
-    if (peer === undefined) {
-      peer = { worker, members: new Set(), waiting: 0, hasLost: false };
-      this.#peers.set(worker, peer);
+  #processOf(worker: Worker): WorkerProcess {
+    let origin = this.#processes.get(worker);
+    if (origin === undefined) {
+      origin = { worker, members: new Set(), waiting: 0, hasLost: false };
+      this.#processes.set(worker, origin);
     }
-    return peer;
+    return origin;
   }
 
   /** A worker that ends fails to take what is sent to it; that is reported by its end. */
-  #send(peer: Peer, report: RelayReport, size = 0): void {
-    peer.waiting += size;
-    peer.worker.send(report, () => {
-      peer.waiting -= size;
-      if (!peer.hasLost || peer.waiting > this.#bufferLimit / 2) return;
-      peer.hasLost = false;
-      this.#send(peer, { type: RELAY_MARK, says: 'lost' });
+  #send(origin: WorkerProcess, report: RelayReport, size = 0): void {
+    origin.waiting += size;
+    origin.worker.send(report, () => {
+      origin.waiting -= size;
+      if (!origin.hasLost || origin.waiting > this.#bufferLimit / 2) return;
+      origin.hasLost = false;
+      this.#send(origin, { type: RELAY_MARK, says: 'lost' });
     });
   }
 
   #leave(worker: Worker): void {
-    for (const member of this.#peerOf(worker).members) this.#forget(member);
-    this.#peers.delete(worker);
+    for (const member of this.#processOf(worker).members) this.#forget(member);
+    this.#processes.delete(worker);
   }
 
   #forget(member: Member): void {
     for (const channel of member.channels) this.#unsubscribe(member, channel);
-    member.peer.members.delete(member);
+    member.origin.members.delete(member);
     this.#members.delete(member.id);
   }
 }

@@ -15,8 +15,11 @@ const methods: Readonly<Record<string, string>> = {
   terminate: 'use `socket.abort()`',
   pause: 'do not read for as long as nothing is to come: the client is stopped then',
   resume: 'read on: the client goes on then',
+  join: 'use `await socket.addToGroupAsync(name)`',
+  leave: 'use `await socket.removeFromGroupAsync(name)`',
 };
 
+const KIND = 'WebSocketContext';
 const handlers = ['onopen', 'onmessage', 'onerror', 'onclose'];
 
 /**
@@ -61,15 +64,28 @@ export abstract class WsHabits {
 
   static {
     const { prototype } = WsHabits;
-    for (const [name, instead] of Object.entries(methods)) {
-      define(prototype, name, { writable: true, value: () => notThere(`call socket.${name}`, instead) });
-    }
+    refuseHabits(prototype, { name: 'socket', kind: KIND, methods });
     for (const name of handlers) {
-      define(prototype, name, { get: () => undefined, set: () => notThere(`set socket.${name}`, LISTEN) });
+      define(prototype, name, { get: () => undefined, set: () => notThere(`set socket.${name}`, KIND, LISTEN) });
     }
     define(prototype, 'readyState', {
-      get: () => notThere('read socket.readyState', 'use `socket.state`, which is a WebSocketState: Open is 2'),
+      get: () => notThere('read socket.readyState', KIND, 'use `socket.state`, which is a WebSocketState: Open is 2'),
     });
+  }
+}
+
+/** What somebody has in his hands, and what he may call on it by habit: the methods, and what to do instead. */
+export interface Habits {
+  /** What the documentation calls it. */
+  readonly name: string;
+  readonly kind: string;
+  readonly methods: Readonly<Record<string, string>>;
+}
+
+/** Lets methods that a prototype does not have fail with a sentence that names their counterpart. */
+export function refuseHabits(prototype: object, { name, kind, methods }: Habits): void {
+  for (const [method, instead] of Object.entries(methods)) {
+    define(prototype, method, { writable: true, value: () => notThere(`call ${name}.${method}`, kind, instead) });
   }
 }
 
@@ -77,6 +93,6 @@ function define(prototype: object, name: string, property: PropertyDescriptor): 
   Object.defineProperty(prototype, name, { configurable: true, enumerable: false, ...property });
 }
 
-function notThere(what: string, instead: string): never {
-  throw new TypeError(`Cannot ${what}: this is a WebSocketContext, ${instead}`);
+function notThere(what: string, kind: string, instead: string): never {
+  throw new TypeError(`Cannot ${what}: this is a ${kind}, ${instead}`);
 }

@@ -5,9 +5,12 @@ import type { WebSocketMessageType } from '../context/fragments.js';
 import { SetView, snapshot } from '../context/set-view.js';
 import type { SchemaInput, StandardSchema } from '../context/standard-schema.js';
 import { WebSocketContext } from '../context/web-socket-context.js';
+import { refuseHabits } from '../context/ws-habits.js';
 import { ALL, type GroupKey } from './group-backplane.js';
 import { type GroupJsonOptions, groupJson, type WebSocketGroupJson } from './group-json.js';
 import type { GroupSendResult, Groups } from './groups.js';
+
+const SEND = 'use `await group.sendAsync(data)`, with `{ except: socket }` for all others';
 
 /**
  * The connections that go by a name, from `sockets.group(name)`, or all that are open, from `sockets.all`. It is only a
@@ -24,6 +27,21 @@ export class WebSocketGroup {
   readonly #groups: Groups;
   readonly #key: GroupKey;
   readonly #members: ReadonlySet<WebSocketContext>;
+
+  static {
+    refuseHabits(WebSocketGroup.prototype, {
+      name: 'group',
+      kind: 'WebSocketGroup',
+      methods: {
+        send: SEND,
+        broadcast: SEND,
+        emit: SEND,
+        add: 'use `await socket.addToGroupAsync(group.name)`',
+        delete: 'use `await socket.removeFromGroupAsync(group.name)`',
+        close: 'use `await group.closeAsync(code, reason)`',
+      },
+    });
+  }
 
   /** `sockets.group` makes groups. @internal */
   constructor(groups: Groups, key: GroupKey) {

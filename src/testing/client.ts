@@ -8,6 +8,7 @@ import { isText, outgoingBytes, signalOf, type WebSocketData } from '../context/
 import type { WebSocketMessageType } from '../context/fragments.js';
 import type { WebSocketMessage } from '../context/messages.js';
 import type { CancelOptions } from '../context/web-socket-context.js';
+import { refuseHabits } from '../context/ws-habits.js';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
 import { headerLength, putHeader } from '../framing/frame.js';
@@ -37,6 +38,8 @@ const sendOptions: OptionNames<ClientSendOptions> = { messageType: true, endOfMe
 
 const KEY_SIZE = 4;
 
+const LISTEN = 'it emits no events: use `await client.receiveAsync()`, or await `client.closed`';
+
 const HOW_TO_END = 'let its handler read on, return or call closeAsync';
 
 /**
@@ -56,6 +59,21 @@ type Step = IteratorResult<WebSocketMessage, undefined>;
  * the close of the server by itself, and takes in what comes unless it is paused.
  */
 export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
+  static {
+    refuseHabits(WebSocketClient.prototype, {
+      name: 'client',
+      kind: 'client of websocket-context/testing',
+      methods: {
+        on: LISTEN,
+        once: LISTEN,
+        addEventListener: LISTEN,
+        send: 'use `await client.sendAsync(data)`',
+        close: 'use `await client.closeAsync(code, reason)`',
+        receiveMessageAsync: 'use `await client.receiveAsync()`, which gives whole messages',
+      },
+    });
+  }
+
   /** The negotiated subprotocol, `undefined` if none. */
   readonly subProtocol: string | undefined;
   /** The headers of the 101, over HTTP/2 of the 200, as Node gives them. */

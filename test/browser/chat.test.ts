@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
 import { inEachBrowser, type Tab, type Visit, type Window } from './visit.js';
 
-async function enter(t: TestContext, visit: Visit, path: string, name: string, window: Window = {}): Promise<Tab> {
-  const tab = await visit.open(t, path, window);
+interface Visitor {
+  readonly room: string;
+  readonly name: string;
+  readonly window?: Window;
+}
+
+async function enter(t: TestContext, visit: Visit, { room, name, window = {} }: Visitor): Promise<Tab> {
+  const tab = await visit.open(t, `/chat/${room}`, window);
   await tab.fill('#name', name);
   await tab.press('Enter');
   await tab.see('#state', 'connected');
@@ -32,10 +38,10 @@ inEachBrowser('the chat page', (visit) => {
   });
 
   it('keeps names in sessions, rooms apart and history for newcomers', async (t) => {
-    const ada = await enter(t, visit, '/chat/engine', 'Ada');
+    const ada = await enter(t, visit, { room: 'engine', name: 'Ada' });
     await say(ada, 'Is anybody <b>there</b>?');
     await heard(ada, 'Is anybody <b>there</b>?');
-    const grace = await enter(t, visit, '/chat/engine', 'Grace');
+    const grace = await enter(t, visit, { room: 'engine', name: 'Grace' });
     await heard(grace, 'Is anybody <b>there</b>?');
     await heard(ada, 'Grace came in');
     assert.deepEqual(await people(ada), ['Ada', 'Grace']);
@@ -57,7 +63,7 @@ inEachBrowser('the chat page', (visit) => {
   });
 
   it('does not claim to be connected while somebody thinks about a new name', async (t) => {
-    const tab = await enter(t, visit, '/chat/names', 'Grace');
+    const tab = await enter(t, visit, { room: 'names', name: 'Grace' });
     await tab.click('#rename');
     await tab.see('#name-card');
 
@@ -71,11 +77,8 @@ inEachBrowser('the chat page', (visit) => {
 
   it('fits a phone and has no serious finding of axe with people in it', async (t) => {
     for (const isDark of visit.name === 'Chromium' ? [false, true] : [false]) {
-      const tab = await enter(t, visit, '/chat/phones', 'Wolfeschlegelsteinhausen', {
-        width: 320,
-        height: 640,
-        isDark,
-      });
+      const window = { width: 320, height: 640, isDark };
+      const tab = await enter(t, visit, { room: 'phones', name: 'Wolfeschlegelsteinhausen', window });
       await say(tab, 'a-very-long-word-'.repeat(12));
       await heard(tab, 'a-very-long-word');
 
@@ -86,7 +89,10 @@ inEachBrowser('the chat page', (visit) => {
   });
 
   it('says goodbye when the server drains', async (t) => {
-    const tabs = [await enter(t, visit, '/chat/lobby', 'Ada'), await enter(t, visit, '/chat/lobby', 'Grace')];
+    const tabs = [
+      await enter(t, visit, { room: 'lobby', name: 'Ada' }),
+      await enter(t, visit, { room: 'lobby', name: 'Grace' }),
+    ];
     for (const tab of tabs) tab.expectMessages(/./);
 
     const goodbyes = tabs.map((tab) => tab.see('#state', 'server restarting'));
