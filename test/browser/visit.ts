@@ -213,7 +213,9 @@ export class Tab {
   /** What axe finds serious or critical. */
   async violations(): Promise<string[]> {
     await this.page.evaluate(await axeSource);
-    const results = await this.page.evaluate(() => {
+    const results = await this.page.evaluate(async () => {
+      // What fades in has less contrast until it is there.
+      await Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
       const { axe } = globalThis as unknown as { axe: { run: (options: object) => Promise<AxeResults> } };
       return axe.run({ resultTypes: ['violations'] });
     });
