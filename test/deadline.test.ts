@@ -58,15 +58,17 @@ describe('Deadline', () => {
   });
 
   it('can be refreshed and cleared, also in the turn in which its time was up', async (t) => {
+    // Long enough that a turn does not take it once more.
+    const LIMIT = 50;
     let expired = 0;
-    const refreshed = new Deadline(() => expired++, 1);
-    const cleared = new Deadline(() => expired++, 1);
+    const refreshed = new Deadline(() => expired++, LIMIT);
+    const cleared = new Deadline(() => expired++, LIMIT);
     await new Promise<void>((resolve) => {
       setTimeout(() => {
         refreshed.refresh();
         cleared.clear();
         resolve();
-      }, 1);
+      }, LIMIT);
     });
     await turn();
     assert.equal(expired, 0);
