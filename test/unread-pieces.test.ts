@@ -201,7 +201,7 @@ describe('UnreadPieces, a large frame that a reader of messages waits for', () =
     const { pieces, messages } = startWaiting();
     let previous = Buffer.alloc(0);
     for (const { chunk, size, flags, rest } of arriving(1_000_000, 0)) {
-      pieces.expect(NEXT_CHUNK);
+      pieces.beginChunk(NEXT_CHUNK);
       pieces.add(chunk, 0, size, flags, rest);
       previous.fill(255);
       previous = chunk;
@@ -305,7 +305,7 @@ describe('UnreadPieces, a large frame that a reader of messages waits for', () =
         assert.equal(String(pieces.takeFragment(Buffer.alloc(2))?.data), '\x01\x01');
         pieces.wait({ wake: () => (message = pieces.takeMessage()) }, true);
       }
-      pieces.expect(NEXT_CHUNK);
+      pieces.beginChunk(NEXT_CHUNK);
       pieces.add(chunk, 0, size, flags, rest);
     }
     assert.deepEqual(message, Buffer.concat(parts.map(({ chunk }) => chunk)).subarray(2));
@@ -427,11 +427,11 @@ describe('UnreadPieces, memory', () => {
     const chunk = inChunk('abc');
     pieces.add(chunk, 0, 1, TEXT, 0);
     pieces.add(chunk, 1, 2, TEXT, 0);
-    pieces.expect(NEXT_CHUNK);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     const second = inChunk('defg');
     pieces.add(second, 0, 4, TEXT | MESSAGE_END, 0);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     const sizes: number[] = [];
     const taken: string[] = [];
     for (let i = 0; i < 3; i++) {
@@ -464,7 +464,7 @@ describe('UnreadPieces, memory', () => {
     const chunk = Buffer.allocUnsafeSlow(4000);
     pieces.add(chunk, 0, 4000, MESSAGE_END, 0);
     pieces.add(Buffer.allocUnsafeSlow(64 * 1024), 0, 5000, MESSAGE_END, 0);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     assert.equal(pieces.takeFragment(undefined)?.data.buffer, chunk.buffer);
     assert.equal(pieces.takeFragment(undefined)?.data.buffer.byteLength, 5000);
   });
@@ -474,7 +474,7 @@ describe('UnreadPieces, memory', () => {
     for (const text of ['a', 'b', 'c']) {
       const chunk = inChunk(text);
       pieces.add(chunk, 0, 1, TEXT | MESSAGE_END, 0);
-      pieces.expect(NEXT_CHUNK);
+      pieces.beginChunk(NEXT_CHUNK);
       if (text === 'a') pieces.takeFragment(undefined);
     }
     assert.equal(pieces.takeMessage(), 'b');
@@ -485,15 +485,15 @@ describe('UnreadPieces, memory', () => {
     const { pieces, push } = start(10_000_000);
     let message: unknown;
     for (let i = 0; i < 3000; i++) push('x', MESSAGE_END & 0);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     const apart = pieces.bytesHeld;
     pieces.wait({ wake: () => (message = pieces.takeMessage()) }, true);
     push('x', 0);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     assert.ok(pieces.bytesHeld < apart / 10);
     for (let i = 0; i < 200_000; i++) {
       push('y', 0);
-      if (i % 10_000 === 0) pieces.expect(NEXT_CHUNK);
+      if (i % 10_000 === 0) pieces.beginChunk(NEXT_CHUNK);
     }
     assert.ok(pieces.bytesHeld < 10_000 * 200 + 300_000, `${pieces.bytesHeld}`);
     push('z', MESSAGE_END);
@@ -509,7 +509,7 @@ describe('UnreadPieces, memory', () => {
     const large = Buffer.alloc(70_000, 'a');
     pieces.add(large, 0, large.length, TEXT | ASCII, 0);
     for (let i = 0; i < 1100; i++) pieces.add(Buffer.from('ü'), i % 2, (i % 2) + 1, TEXT | (i % 2 ? ASCII : 0), 0);
-    pieces.expect(NEXT_CHUNK);
+    pieces.beginChunk(NEXT_CHUNK);
     pieces.add(large, 0, large.length, TEXT | ASCII | MESSAGE_END, 0);
     assert.equal(message, `${'a'.repeat(70_000)}${'ü'.repeat(550)}${'a'.repeat(70_000)}`);
   });
@@ -518,16 +518,16 @@ describe('UnreadPieces, memory', () => {
     const { pieces, push } = start(1e9);
     const start1 = process.cpuUsage();
     for (let i = 0; i < 50_000; i++) {
-      pieces.expect(NEXT_CHUNK);
+      pieces.beginChunk(NEXT_CHUNK);
       push('x');
     }
     const { user } = process.cpuUsage(start1);
     assert.ok(user < 2e6, `${user} µs`);
   });
 
-  describe('refersTo()', () => {
+  describe('endChunk()', () => {
     const parse = (pieces: UnreadPieces, chunk: Buffer, flags = MESSAGE_END): void => {
-      pieces.expect(chunk);
+      pieces.beginChunk(chunk);
       pieces.add(chunk, 0, chunk.length, flags, 0);
     };
 
@@ -536,11 +536,11 @@ describe('UnreadPieces, memory', () => {
       const chunk = Buffer.alloc(1000, 'a');
       pieces.wait({ wake: () => void pieces.takeMessage() }, true);
       parse(pieces, chunk, TEXT | ASCII | MESSAGE_END);
-      assert.equal(pieces.refersTo(chunk), false);
+      assert.equal(pieces.endChunk(chunk), false);
 
       pieces.wait({ wake: () => void pieces.takeFragment(new Uint8Array(1000)) }, false);
       parse(pieces, chunk);
-      assert.equal(pieces.refersTo(chunk), false);
+      assert.equal(pieces.endChunk(chunk), false);
     });
 
     it('is true for a chunk of which a reader has got a view, or of which something is unread', () => {
@@ -549,10 +549,10 @@ describe('UnreadPieces, memory', () => {
       for (const take of [() => pieces.takeMessage(), () => pieces.takeFragment(undefined)]) {
         pieces.wait({ wake: take }, false);
         parse(pieces, chunk);
-        assert.equal(pieces.refersTo(chunk), true);
+        assert.equal(pieces.endChunk(chunk), true);
       }
       parse(pieces, chunk);
-      assert.equal(pieces.refersTo(chunk), true);
+      assert.equal(pieces.endChunk(chunk), true);
     });
 
     it('is false for a chunk whose bytes were put behind those of the message before', () => {
@@ -560,22 +560,22 @@ describe('UnreadPieces, memory', () => {
       const first = Buffer.alloc(1000, 'a');
       const second = Buffer.alloc(1000, 'b');
       pieces.wait({ wake: () => {} }, true);
-      pieces.expect(first);
+      pieces.beginChunk(first);
       pieces.add(first, 0, 1000, 0, 1000);
-      assert.equal(pieces.refersTo(first), true);
-      pieces.expect(second);
+      assert.equal(pieces.endChunk(first), true);
+      pieces.beginChunk(second);
       const place = pieces.placeFor(1000, 0);
       assert.ok(place);
       pieces.add(place.chunk, place.end, place.end + 1000, MESSAGE_END, 0);
-      assert.equal(pieces.refersTo(second), false);
+      assert.equal(pieces.endChunk(second), false);
     });
 
     it('is true where too much is unread to find out', () => {
       const { pieces } = start();
       const unread = Buffer.alloc(17);
-      pieces.expect(unread);
+      pieces.beginChunk(unread);
       for (let at = 0; at < unread.length; at++) pieces.add(unread, at, at + 1, MESSAGE_END, 0);
-      assert.equal(pieces.refersTo(NEXT_CHUNK), true);
+      assert.equal(pieces.endChunk(NEXT_CHUNK), true);
     });
   });
 });

@@ -286,9 +286,9 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
   }
 
   #read(chunk: Buffer): boolean {
-    this.#pieces.expect(chunk);
+    this.#pieces.beginChunk(chunk);
     this.#frames.read(chunk);
-    return this.#pieces.refersTo(chunk) || this.#inflater !== undefined;
+    return this.#pieces.endChunk(chunk) || this.#inflater !== undefined;
   }
 
   /** What has just come may change what is kept of it. */

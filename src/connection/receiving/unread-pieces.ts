@@ -1,8 +1,8 @@
 import { constants } from 'node:buffer';
-import { markAsUntransferable } from 'node:worker_threads';
 import { ASCII, MESSAGE_END, TEXT } from '../../framing/frame-reader.js';
 import type { Place } from '../../framing/mask.js';
 import { isDetached } from '../detached.js';
+import { allocate, copyOf } from './kept-bytes.js';
 
 /** A piece of a message that nobody has read yet: `chunk[start, end)`. */
 interface Piece {
@@ -41,10 +41,6 @@ const PIECE_OVERHEAD = 192;
 
 /** Payloads below this share of the chunk they arrived in are copied before they are kept or handed out. */
 const PINNING_SHARE = 4;
-
-/** Shorter copies share an ArrayBuffer: one of its own costs each more than its bytes. */
-const SHARED_BELOW = 1024;
-const SLAB_SIZE = 8 * 1024;
 
 /** From this many pieces on, those of one message are joined: a million one-byte fragments must not cost a million objects. */
 const JOIN_FROM = 1024;
@@ -187,17 +183,19 @@ export class UnreadPieces {
     this.#copied = this.#tail;
   }
 
-  /** Called before a chunk is parsed, whose pieces will be added. */
-  expect(chunk: Buffer): void {
+  /** A chunk is going to be parsed, and its pieces will be added. */
+  beginChunk(chunk: Buffer): void {
     this.#chunk = chunk;
     if (this.#head !== undefined) this.#copyOutOfChunks();
   }
 
   /**
-   * Whether somebody has got a view of the chunk that was expected last, or something unread lies in it; also `true` where too
-   * much is unread to find out. Asked once, when it has been parsed.
+   * The chunk has been parsed.
+   *
+   * @returns whether somebody has got a view of it, or something unread lies in it; also `true` where too much is unread to
+   *   find out
    */
-  refersTo(chunk: Buffer): boolean {
+  endChunk(chunk: Buffer): boolean {
     const isShared = this.#chunk === undefined || this.#pieces > MOST_LOOKED_AT;
     this.#chunk = undefined;
     if (isShared) return true;
@@ -441,32 +439,4 @@ export class UnreadPieces {
       if (next === undefined) this.#tail = piece;
     }
   }
-}
-
-/** What small pieces are cut from, and how much of it has been. */
-let slab = Buffer.alloc(0);
-let cut = 0;
-
-/**
- * Memory for bytes that are kept, of which each is going to be written. Not from the pool of Node, which from version 24 on
- * is cut from pieces as large as a chunk, so that the little that is kept would hold as much as the chunk it came in.
- */
-function allocate(size: number): Buffer {
-  if (size >= SHARED_BELOW) return Buffer.allocUnsafeSlow(size);
-  if (size > slab.length - cut) {
-    slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
-    // As Node does with its pool: whoever transferred one payload would take those of others along
-    markAsUntransferable(slab.buffer);
-    cut = 0;
-  }
-  const start = cut;
-  // Whoever makes a view of numbers of it needs it aligned
-  cut = (start + size + 7) & ~7;
-  return slab.subarray(start, start + size);
-}
-
-function copyOf(chunk: Buffer, start: number, end: number): Buffer {
-  const copy = allocate(end - start);
-  copy.set(chunk.subarray(start, end));
-  return copy;
 }
