@@ -42,11 +42,20 @@ export function checkOptions<T>(options: unknown, known: OptionNames<T>, operati
         : `must be an object, such as { ${Object.keys(known).join(', ')} }`;
     throw new TypeError(`Cannot ${operation}: options is ${found}, ${needed}`);
   }
+  checkOptionNames(options, known, (name) => `${operation} with the option ${name}`);
+}
+
+/**
+ * Validates that options have no other members of their own than `known`.
+ *
+ * @param operation what cannot be done with one of that name
+ * @throws TypeError for the first that is not known
+ */
+export function checkOptionNames(options: object, known: object, operation: (name: string) => string): void {
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue;
-    throw new TypeError(
-      `Cannot ${operation} with the option ${name}: there is none of that name, must be one of ${Object.keys(known).join(', ')}`,
-    );
+    const names = Object.keys(known).join(', ');
+    throw new TypeError(`Cannot ${operation(name)}: there is none of that name, must be one of ${names}`);
   }
 }
 

@@ -567,7 +567,10 @@ describe('the options of socket.json()', () => {
       [{ receive: { '~standard': 1 } }, /option receive of json/],
       [{ receive: 'zod' }, /option receive of json: it is "zod"/],
       [{ invalid: 'ignore' }, /option invalid of json: it is "ignore", must be 'close', 'skip' or a function/],
-      [{ recieve: z.number() }, /option recieve of json: there is none of that name, must be receive, send, invalid/],
+      [
+        { recieve: z.number() },
+        /option recieve of json: there is none of that name, must be one of receive, send, invalid/,
+      ],
     ];
     for (const [options, message] of wrong) {
       assert.throws(() => socket.json(options as object), { name: 'TypeError', message });

@@ -1,4 +1,11 @@
-import { checkOptions, insteadOfOptions, type OptionNames, rejectInsteadOfThrow, typeOf } from '../arguments.js';
+import {
+  checkOptionNames,
+  checkOptions,
+  insteadOfOptions,
+  type OptionNames,
+  rejectInsteadOfThrow,
+  typeOf,
+} from '../arguments.js';
 import { onAbort } from '../connection/cancellation.js';
 import { closePayload, fitDescription, WebSocketCloseStatus } from '../connection/closing/close-status.js';
 import type { LiveConnection } from '../connection/connection.js';
@@ -329,12 +336,7 @@ export function checkJsonOptionNames(options: unknown, known: object, maker: str
   if (found !== undefined) {
     throw new TypeError(`Cannot use the options of ${maker}: they are ${found}, must be an object`);
   }
-  for (const name of Object.keys(Object(options))) {
-    if (Object.hasOwn(known, name)) continue;
-    throw new TypeError(
-      `Cannot use the option ${name} of ${maker}: there is none of that name, must be ${Object.keys(known).join(', ')}`,
-    );
-  }
+  checkOptionNames(Object(options), known, (name) => `use the option ${name} of ${maker}`);
 }
 
 /** For {@link JsonOptions} and whatever else takes a schema. @throws TypeError if `schema` is none */
