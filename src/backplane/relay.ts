@@ -12,8 +12,8 @@ export interface RelayOptions {
   readonly bufferLimit?: number | undefined;
 }
 
-/** A worker. */
-interface WorkerProcess {
+/** A worker, which hosts one driver or several. */
+interface Host {
   readonly worker: Worker;
   readonly members: Set<Member>;
   /** How much waits to be taken by the system, in characters of base64. */
@@ -24,7 +24,7 @@ interface WorkerProcess {
 /** A driver in a worker. */
 interface Member {
   readonly id: string;
-  readonly origin: WorkerProcess;
+  readonly host: Host;
   readonly channels: Set<string>;
 }
 
@@ -68,7 +68,7 @@ export function relay(options: RelayOptions = {}): () => void {
 
 class Relay {
   readonly #bufferLimit: number;
-  readonly #processes: Map<Worker, WorkerProcess> = new Map();
+  readonly #hosts: Map<Worker, Host> = new Map();
   readonly #members: Map<string, Member> = new Map();
   readonly #channels: Map<string, Set<Member>> = new Map();
   readonly #onMessage: (worker: Worker, message: unknown) => void;
@@ -92,14 +92,14 @@ class Relay {
 
   #tellAll(says: 'here' | 'ended'): void {
     for (const worker of Object.values(nodeCluster.workers ?? {})) {
-      if (worker !== undefined) this.#send(this.#processOf(worker), { type: RELAY_MARK, says });
+      if (worker !== undefined) this.#send(this.#hostOf(worker), { type: RELAY_MARK, says });
     }
   }
 
   #serve(worker: Worker, request: RelayRequest): void {
     const { type, from } = request;
     if (request.does === 'open') {
-      this.#open(this.#processOf(worker), from);
+      this.#open(this.#hostOf(worker), from);
       return;
     }
     // One that is not known has not heard yet that this relay is there.
@@ -111,7 +111,7 @@ class Relay {
         break;
       case 'subscribe':
         this.#subscribe(member, request.channel);
-        this.#send(member.origin, { type, to: from, says: 'subscribed', channel: request.channel });
+        this.#send(member.host, { type, to: from, says: 'subscribed', channel: request.channel });
         break;
       case 'unsubscribe':
         this.#unsubscribe(member, request.channel);
@@ -122,13 +122,13 @@ class Relay {
     }
   }
 
-  #open(origin: WorkerProcess, id: string): void {
+  #open(host: Host, id: string): void {
     const known = this.#members.get(id);
     if (known !== undefined) this.#forget(known);
-    const member = { id, origin, channels: new Set<string>() };
+    const member = { id, host, channels: new Set<string>() };
     this.#members.set(id, member);
-    origin.members.add(member);
-    this.#send(origin, { type: RELAY_MARK, to: id, says: 'opened' });
+    host.members.add(member);
+    this.#send(host, { type: RELAY_MARK, to: id, says: 'opened' });
   }
 
   #subscribe(member: Member, channel: string): void {
@@ -154,41 +154,41 @@ class Relay {
         else inbox.push(message);
       }
     }
-    for (const [{ id, origin }, inbox] of inboxes) {
+    for (const [{ id, host }, inbox] of inboxes) {
       const size = inbox.reduce((sum, { data }) => sum + data.length, 0);
-      if (origin.waiting > this.#bufferLimit) origin.hasLost = true;
-      else this.#send(origin, { type: RELAY_MARK, to: id, says: 'published', messages: inbox }, size);
+      if (host.waiting > this.#bufferLimit) host.hasLost = true;
+      else this.#send(host, { type: RELAY_MARK, to: id, says: 'published', messages: inbox }, size);
     }
   }
 
-  #processOf(worker: Worker): WorkerProcess {
-    let origin = this.#processes.get(worker);
-    if (origin === undefined) {
-      origin = { worker, members: new Set(), waiting: 0, hasLost: false };
-      this.#processes.set(worker, origin);
+  #hostOf(worker: Worker): Host {
+    let host = this.#hosts.get(worker);
+    if (host === undefined) {
+      host = { worker, members: new Set(), waiting: 0, hasLost: false };
+      this.#hosts.set(worker, host);
     }
-    return origin;
+    return host;
   }
 
   /** A worker that ends fails to take what is sent to it; that is reported by its end. */
-  #send(origin: WorkerProcess, report: RelayReport, size = 0): void {
-    origin.waiting += size;
-    origin.worker.send(report, () => {
-      origin.waiting -= size;
-      if (!origin.hasLost || origin.waiting > this.#bufferLimit / 2) return;
-      origin.hasLost = false;
-      this.#send(origin, { type: RELAY_MARK, says: 'lost' });
+  #send(host: Host, report: RelayReport, size = 0): void {
+    host.waiting += size;
+    host.worker.send(report, () => {
+      host.waiting -= size;
+      if (!host.hasLost || host.waiting > this.#bufferLimit / 2) return;
+      host.hasLost = false;
+      this.#send(host, { type: RELAY_MARK, says: 'lost' });
     });
   }
 
   #leave(worker: Worker): void {
-    for (const member of this.#processOf(worker).members) this.#forget(member);
-    this.#processes.delete(worker);
+    for (const member of this.#hostOf(worker).members) this.#forget(member);
+    this.#hosts.delete(worker);
   }
 
   #forget(member: Member): void {
     for (const channel of member.channels) this.#unsubscribe(member, channel);
-    member.origin.members.delete(member);
+    member.host.members.delete(member);
     this.#members.delete(member.id);
   }
 }
