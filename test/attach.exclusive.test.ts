@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { attach } from '../src/upgrade/attach.js';
 import type { AppFunction } from '../src/upgrade/chain.js';
+import { emitResults } from './support/emit-results.js';
 import { rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
 import { listen, serve, type TestContext } from './support/servers.js';
 import { accept, Deferred, responseTo } from './support/upgrades.js';
@@ -73,15 +74,7 @@ describe('attach() with exclusive', { timeout: 20_000 }, () => {
   it('says of what it has taken what emit says of an event with listeners', async (t) => {
     const server = await plain(t);
     attach(server, accepting, exclusive);
-    const { emit } = server;
-    const heard: boolean[] = [];
-    Object.assign(server, {
-      emit(this: Server, event: string, ...args: unknown[]): boolean {
-        const result: boolean = Reflect.apply(emit, this, [event, ...args]);
-        if (event === 'upgrade') heard.push(result);
-        return result;
-      },
-    });
+    const heard = emitResults(server, 'upgrade');
     assert.equal(await answerTo(t, server, '/ours'), OURS);
     assert.deepEqual(heard, [true]);
   });

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { constants, createServer } from 'node:http2';
-import type { Server } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import express from 'express';
 import { webSockets } from '../src/index.js';
 import { anyFramework, eventually } from './support/apps.js';
+import { emitResults } from './support/emit-results.js';
 import { BINARY_FRAME, clientClose, clientFrame } from './support/frames.js';
 import { type Answer, answerTo, ask, echo, endOf, openStream, site } from './support/http2-site.js';
 import { http2Session } from './support/http2-tunnel.js';
@@ -299,15 +299,7 @@ describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
 
   it('are streams of which emit says what it says of an event with listeners', async (t) => {
     const { server, session } = await site(t, (app, sockets) => void app.use(sockets.handler(echo)));
-    const { emit } = server;
-    const heard: boolean[] = [];
-    Object.assign(server, {
-      emit(this: Server, event: string, ...args: unknown[]): boolean {
-        const result: boolean = Reflect.apply(emit, this, [event, ...args]);
-        if (event === 'stream') heard.push(result);
-        return result;
-      },
-    });
+    const heard = emitResults(server, 'stream');
     await openStream(session);
     assert.deepEqual(heard, [true]);
   });

@@ -55,6 +55,20 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
 }
 
+/** Of two answers that are awaited, the first changes nothing, and the second completes all. */
+async function areCompleteWithTheSecond(
+  [first, second]: readonly Deferred<void>[],
+  { subject, events }: Pick<ReturnType<typeof subscriptions>, 'subject' | 'events'>,
+): Promise<void> {
+  first?.resolve();
+  await settled();
+  assert.deepEqual([events, subject.complete], [[], false]);
+  second?.resolve();
+  await settled();
+  assert.deepEqual([events, subject.complete], [['complete'], true]);
+  subject.close();
+}
+
 describe('Subscriptions', () => {
   it('are complete with the last missing channel that nobody wants any more', (t) => {
     const { subject, clock, events, unsubscribed } = subscriptions(t, never);
@@ -134,13 +148,7 @@ describe('Subscriptions', () => {
     void subject.join('other');
     subject.connected();
 
-    given[0]?.resolve();
-    await settled();
-    assert.deepEqual([events, subject.complete], [[], false]);
-    given[1]?.resolve();
-    await settled();
-    assert.deepEqual([events, subject.complete], [['complete'], true]);
-    subject.close();
+    await areCompleteWithTheSecond(given, { subject, events });
   });
 
   it('ask anew for all when the driver is ready again', async (t) => {
@@ -166,13 +174,7 @@ describe('Subscriptions', () => {
     subject.disconnected();
     subject.connected();
 
-    given[0]?.resolve();
-    await settled();
-    assert.deepEqual([events, subject.complete], [[], false]);
-    given[1]?.resolve();
-    await settled();
-    assert.deepEqual(events, ['complete']);
-    subject.close();
+    await areCompleteWithTheSecond(given, { subject, events });
   });
 
   it('try again what failed, which is complete once, whichever answer comes first', async (t) => {
