@@ -7,13 +7,10 @@ import { BASELINE, contestants, OURS } from './servers.js';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * This package and raw `ws` with another version of Node, so that all can be measured in one run: what gets slower for both
- * is V8's or Node's.
- *
  * @param {string} version one of those in test/node-versions/package.json, with flags if any: `24 --some-flag`
- * @returns {import('./servers.js').Contestant[]}
+ * @returns {{ node: string, flags: readonly string[] }} where its program is, which is installed if need be
  */
-export function contestantsOn(version) {
+function installed(version) {
   const [major, ...flags] = version.split(' ');
   const directory = here('../node-versions');
   const node = `${directory}/node_modules/node-${major}/bin/node`;
@@ -22,13 +19,36 @@ export function contestantsOn(version) {
   }
   if (!existsSync(node))
     throw new RangeError(`Unknown version of Node "${major}": see test/node-versions/package.json`);
+  return { node, flags };
+}
+
+/**
+ * The version that runs the benchmark, and others.
+ *
+ * @param {readonly string[]} others as in {@link installed}
+ * @returns {import('./buffers.js').Version[]}
+ */
+export function versionsOf(others) {
+  return [
+    { title: `Node ${process.versions.node}`, node: process.execPath, flags: [] },
+    ...others.map((version) => ({ title: `Node ${version}`, ...installed(version) })),
+  ];
+}
+
+/**
+ * This package and raw `ws` with another version of Node, so that all can be measured in one run: what gets slower for both
+ * is V8's or Node's.
+ *
+ * @param {string} version as in {@link installed}
+ * @returns {import('./servers.js').Contestant[]}
+ */
+export function contestantsOn(version) {
   return contestants
     .filter(({ id }) => id === BASELINE || id === OURS)
     .map((contestant) => ({
       ...contestant,
       id: `${contestant.id}@node-${version}`,
       title: `${contestant.title}, Node ${version}`,
-      node,
-      flags,
+      ...installed(version),
     }));
 }

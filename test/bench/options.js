@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { contestantOf } from './compare.js';
-import { contestantsOn } from './node-versions.js';
+import { contestantsOn, versionsOf } from './node-versions.js';
 import { scenarios } from './scenarios.js';
 import { BASELINE, contestants, OURS } from './servers.js';
 
@@ -10,7 +10,7 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
-  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster, http2)
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster, http2, buffers)
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
   --load c|node        which load generator; C where it can be built unless given
@@ -25,6 +25,8 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
 const GROUPS = 'groups';
 const CLUSTER = 'cluster';
 const HTTP2 = 'http2';
+/** What V8 takes for a buffer: for comparisons of versions, not a part of everything. */
+const BUFFERS = 'buffers';
 
 /** Servers of a quick run: the ones that show most. */
 const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws', 'socket-io'];
@@ -40,9 +42,10 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   groups: boolean,
  *   cluster: boolean,
  *   http2: boolean,
+ *   versions: readonly import('./buffers.js').Version[],
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
- * }} Options `freshRounds`: for scenarios that start a new server for every measurement
+ * }} Options `freshRounds`: for scenarios that start a new server for every measurement; `versions`: of Node, for `buffers`
  */
 
 /**
@@ -88,7 +91,7 @@ export function parseOptions(args) {
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
   const isComparison = values.compare.length > 0 || values.node.length > 0;
   const servers = values.server.length === 0 && values.quick && !isComparison ? QUICK : values.server;
-  const others = values.scenario.filter((id) => ![GROUPS, CLUSTER, HTTP2].includes(id));
+  const others = values.scenario.filter((id) => ![GROUPS, CLUSTER, HTTP2, BUFFERS].includes(id));
   const everything = values.scenario.length === 0 && values.server.length === 0 && !isComparison;
   // Two builds, or versions, are mostly all that is wanted then.
   const wanted = servers.length === 0 && isComparison ? [OURS] : servers;
@@ -102,6 +105,7 @@ export function parseOptions(args) {
     groups: everything || values.scenario.includes(GROUPS),
     cluster: everything || values.scenario.includes(CLUSTER),
     http2: everything || values.scenario.includes(HTTP2),
+    versions: values.scenario.includes(BUFFERS) ? versionsOf(values.node) : [],
     scenarios: values.scenario.length > 0 && others.length === 0 ? [] : select(scenarios, others, 'scenario'),
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),

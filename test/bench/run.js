@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { runBuffers } from './buffers.js';
 import { drawChart } from './chart.js';
 import { runCluster } from './cluster.js';
 import { runGroups } from './groups.js';
@@ -139,6 +140,7 @@ if (options) {
   if (options.groups) await runGroups(options);
   if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
   if (options.http2) await runHttp2(options);
+  if (options.versions.length > 0) runBuffers(options);
   if (options.write) {
     const pages = ['performance.md', 'performance-lab.md'].map((name) => here(`../../docs/${name}`));
     const texts = tables(results);
