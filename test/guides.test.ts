@@ -54,8 +54,9 @@ describe('rooms.ts', () => {
     const left = once(second, 'message');
     first.close();
     assert.equal(String((await left)[0]), 'somebody left, we are 1');
+    const joined = once(second, 'message');
     const vanishing = await open(t, `${socketUrl}/rooms/42`);
-    assert.equal(String((await once(second, 'message'))[0]), 'somebody came, we are 2');
+    assert.equal(String((await joined)[0]), 'somebody came, we are 2');
     const lost = once(second, 'message');
     vanishing.terminate();
     assert.equal(String((await lost)[0]), 'somebody left, we are 1');

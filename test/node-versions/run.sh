@@ -18,6 +18,7 @@ done
 for bin in "$PWD"/test/node-versions/node_modules/node-*/bin; do
   began=$SECONDS
   # First in PATH, for the processes that tests start
-  PATH="$bin:$PATH" node --enable-source-maps --test --test-concurrency=2 --test-reporter=dot "${tests[@]}"
+  PATH="$bin:$PATH" node --enable-source-maps --import ./.test-build/test/support/watchdog.js \
+    --test --test-concurrency=2 --test-reporter=dot "${tests[@]}"
   printf '%s: passed in %d s\n' "$("$bin/node" --version)" "$((SECONDS - began))"
 done
