@@ -252,3 +252,14 @@ function anchors(page: string): string[] {
       .replaceAll(' ', '-'),
   );
 }
+
+describe('docs/architecture.md', () => {
+  it('names every file of src in its picture', () => {
+    const named = new Set(pages.get('docs/architecture.md')?.match(/[\w.-]+\.ts\b/g));
+    const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => extname(name) === '.ts');
+    assert.deepEqual(
+      files.map((name) => name.slice(name.lastIndexOf(sep) + 1)).filter((name) => !named.has(name)),
+      [],
+    );
+  });
+});
