@@ -33,7 +33,7 @@ function sizeOf(start) {
 }
 
 /** @param {Duplex} socket */
-function echo(socket) {
+function echoUnread(socket) {
   /** @type {Buffer[]} */
   let first = [];
   let size = 0;
@@ -84,10 +84,11 @@ export function sendBurst() {
 }
 
 /**
- * @param {() => void} [onBurst] told when a client asks for a burst
+ * @param {{ onBurst?: () => void, echo?: (socket: Duplex) => void }} [options] `onBurst`: told when a client asks for a burst;
+ *   `echo`: serves /echo
  * @returns a server that does not listen yet
  */
-export function createNodeServer(onBurst = sendBurst) {
+export function createNodeServer({ onBurst = sendBurst, echo = echoUnread } = {}) {
   /** @param {Duplex} socket */
   function burst(socket) {
     members.add(socket);

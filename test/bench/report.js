@@ -1,5 +1,5 @@
 import { BEST_PEER, scenarios } from './scenarios.js';
-import { BASELINE, contestants, OURS } from './servers.js';
+import { BASELINE, contestants, NODE_ALONE, NODE_READING, OURS } from './servers.js';
 import { spread } from './statistics.js';
 
 /**
@@ -11,9 +11,6 @@ import { spread } from './statistics.js';
 
 /** The version of Node that most tables are of; another one has a section of its own. */
 const MAIN_VERSION = '20';
-
-/** What no server can be beyond. */
-const LIMIT = 'node-only';
 
 /**
  * Ratio to another contestant, round by round: both were measured within seconds of one another.
@@ -69,7 +66,7 @@ function formatSpread({ median, low, high }) {
  */
 export function bestPeer(scenario, outcomes) {
   const peers = contestants
-    .filter(({ id, ours, file, variant }) => !ours && !variant && id !== LIMIT && file !== 'ws.js')
+    .filter(({ id, ours, file, variant }) => !ours && !variant && id !== NODE_ALONE && file !== 'ws.js')
     .flatMap((contestant) => {
       const ratio = ratioOf(outcomes, contestant.id);
       return ratio ? [{ contestant, ratio }] : [];
@@ -196,7 +193,12 @@ function goalTable(results) {
     if (goal === undefined || measured === undefined) return [];
     const { median } = measured.ratio;
     const isReached = better === 'higher' ? median >= goal.ratio : median <= goal.ratio;
-    const limit = ratioOf(results.outcomes[scenario.id] ?? {}, LIMIT, OURS);
+    const outcomes = results.outcomes[scenario.id] ?? {};
+    const limits = [NODE_READING, NODE_ALONE].map((id) => {
+      const ratio = ratioOf(outcomes, id, OURS);
+      const byProcessor = processorRatioOf(outcomes, id, OURS);
+      return ratio && byProcessor ? `${formatRatio(ratio.median)}, by CPU ${formatRatio(byProcessor)}` : '';
+    });
     return [
       [
         title,
@@ -204,11 +206,12 @@ function goalTable(results) {
         `${better === 'higher' ? '≥' : '≤'} ${goal.ratio}`,
         goal.by === 'processor' ? formatRatio(median) : formatSpread(measured.ratio),
         isReached ? 'yes' : '**no**',
-        limit ? formatRatio(limit.median) : '',
+        ...limits,
       ],
     ];
   });
-  const head = ['', 'in relation to', 'goal', 'websocket-context', 'reached', '*Node alone* to websocket-context'];
+  const limits = ['*Node alone, reading* to it', '*Node alone* to it'];
+  const head = ['', 'in relation to', 'goal', 'websocket-context', 'reached', ...limits];
   return markdown(head, rows);
 }
 

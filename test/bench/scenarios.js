@@ -83,6 +83,9 @@ const perSecond = ({ ops, seconds, serverCpu, loadCpu }) => ({
 const plainOnes = ({ variant }) => !variant;
 
 /** @param {Contestant} contestant */
+const readingOnes = ({ variant }) => !variant || variant === 'reading';
+
+/** @param {Contestant} contestant */
 const uncompressedOnes = ({ variant }) => variant !== 'deflate';
 
 const BUFFERUTIL = 'ws+bufferutil';
@@ -230,7 +233,7 @@ export const scenarios = [
     },
   },
   echo(
-    { id: 'echo-32', title: 'echo 32 B, 1 in flight', goal: { ratio: 1.05, to: BEST_PEER }, includes: plainOnes },
+    { id: 'echo-32', title: 'echo 32 B, 1 in flight', goal: { ratio: 1.05, to: BEST_PEER }, includes: readingOnes },
     'text',
     text(32),
     { window: 1, connections: 1 },
@@ -240,7 +243,7 @@ export const scenarios = [
       id: 'echo-32-64',
       title: 'echo 32 B, 64 in flight',
       goal: { ratio: 10, to: BASELINE, by: 'processor' },
-      includes: plainOnes,
+      includes: readingOnes,
     },
     'text',
     text(32),
@@ -276,7 +279,8 @@ export const scenarios = [
       goal: { ratio: 1, to: BUFFERUTIL },
       fresh: true,
       untuned: true,
-      includes: ({ id, variant, ours }) => id === BASELINE || variant === 'bufferutil' || ours === true,
+      includes: ({ id, variant, ours }) =>
+        id === BASELINE || variant === 'bufferutil' || variant === 'reading' || ours === true,
     },
     'binary',
     noise(1 << 20),

@@ -53,7 +53,7 @@ export async function startServer(contestant, options = {}) {
       BENCH_STATE: hasState ? '1' : '0',
       BENCH_DEFLATE: deflate ? '1' : '0',
       ...(contestant.build && { BENCH_BUILD: contestant.build }),
-      BENCH_BUFFERUTIL: contestant.variant === 'bufferutil' ? '1' : '0',
+      BENCH_BUFFERUTIL: ['bufferutil', 'reading'].includes(contestant.variant ?? '') ? '1' : '0',
     },
   });
   const exited = once(child, 'exit');

@@ -6,7 +6,7 @@ import { plain, socketIo } from './dialects.js';
  *   title: string,
  *   file: string,
  *   dialect: import('./dialects.js').Dialect,
- *   variant?: 'bufferutil' | 'deflate',
+ *   variant?: 'bufferutil' | 'deflate' | 'reading',
  *   ours?: boolean,
  *   build?: string,
  *   node?: string,
@@ -21,6 +21,12 @@ export const BASELINE = 'ws';
 
 /** This package, as it is in the working tree. */
 export const OURS = 'websocket-context';
+
+/** What no server can be beyond. */
+export const NODE_ALONE = 'node-only';
+
+/** What no server can be beyond that gives its messages to somebody. */
+export const NODE_READING = 'node-reading';
 
 /** @type {readonly Contestant[]} */
 export const contestants = [
@@ -42,5 +48,6 @@ export const contestants = [
   { id: 'fastify-websocket', title: '@fastify/websocket 11.3', file: 'fastify-websocket.js', dialect: plain },
   { id: 'crossws', title: 'crossws 0.4', file: 'crossws.js', dialect: plain },
   { id: 'socket-io', title: 'Socket.IO 4.8', file: 'socket-io.js', dialect: socketIo },
-  { id: 'node-only', title: '*Node alone*', file: 'node-only.js', dialect: plain },
+  { id: NODE_ALONE, title: '*Node alone*', file: 'node-only.js', dialect: plain },
+  { id: NODE_READING, title: '*Node alone, reading*', file: 'node-reading.js', dialect: plain, variant: 'reading' },
 ];

@@ -45,9 +45,11 @@ async function serveAlone() {
     if (message === 'burst') sendBurst();
   });
   return listen(
-    createNodeServer(() => {
-      sendBurst();
-      worker?.send('burst');
+    createNodeServer({
+      onBurst() {
+        sendBurst();
+        worker?.send('burst');
+      },
     }),
   );
 }
