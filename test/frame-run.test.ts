@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { recycle } from '../src/framing/batch.js';
-import { makeFrame, payloadOf } from '../src/framing/frame.js';
+import { headerLength, makeFrame, payloadOf } from '../src/framing/frame.js';
 import { FrameRun } from '../src/framing/frame-run.js';
 import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
 import { BINARY_FRAME, FIN, RSV1, TEXT_FRAME } from '../src/framing/opcodes.js';
@@ -82,7 +82,24 @@ describe('FrameWriter with shared frames', () => {
       ['a', COPY_LIMIT + 1, 'b', 'c', COPY_LIMIT + 1, 'd'],
     );
     assert.equal(batch.chunks.filter((chunk) => chunk === huge.frames[0]).length, 2);
+    assert.equal(batch.chunks.length, 5); // and what is small, in between
     recycle(batch);
+  });
+
+  it('copies a frame of COPY_LIMIT, and none that is longer', () => {
+    for (const [size, isCopied] of [
+      [COPY_LIMIT, true],
+      [COPY_LIMIT + 1, false],
+    ] as const) {
+      const writer = new FrameWriter();
+      const frame = large(size - headerLength(size));
+      assert.equal(frame.byteLength, size);
+      writer.appendShared(frame);
+      writer.appendText(FIN | TEXT_FRAME, 'own');
+      const batch = writer.take();
+      assert.equal(batch.chunks.length, isCopied ? 1 : 2);
+      recycle(batch);
+    }
   });
 });
 

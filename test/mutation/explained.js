@@ -105,8 +105,16 @@ const explained = [
         line: 'if (characters <= SHORT_TEXT) {',
         changes: [
           ['characters <= SHORT_TEXT', 'false'],
+          ['characters <= SHORT_TEXT', 'true'],
           ['characters <= SHORT_TEXT', 'characters < SHORT_TEXT'],
+          ['characters <= SHORT_TEXT', 'characters > SHORT_TEXT'],
+          ['{ for (; length < characters; length++) { … }', '{}'],
         ],
+      },
+      {
+        file: 'src/framing/frame-writer.ts',
+        line: 'if (start !== payload) block.copyWithin(start, payload, payload + length);',
+        changes: [['start !== payload', 'true']],
       },
       {
         file: 'src/framing/frame-writer.ts',
