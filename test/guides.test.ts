@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import nodeCluster, { type Worker } from 'node:cluster';
 import { createHash } from 'node:crypto';
-import { EventEmitter, on, once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
@@ -13,20 +13,13 @@ import type { connect } from '../demo/samples/reconnecting-client.js';
 import type { upload as send } from '../demo/samples/upload-client.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
 import { startSample } from './support/demo.js';
+import { connectWs, nextClose, nextMessage } from './support/open-pair.js';
 
 // What the how-to pages promise of their samples, and of the packages that they name.
 
-async function open(t: TestContext, url: string): Promise<WebSocket> {
-  const socket = new WebSocket(url);
-  t.after(() => socket.terminate());
-  await once(socket, 'open');
-  return socket;
-}
-
 async function roundTrip(socket: WebSocket, message: string): Promise<string> {
-  const answered = once(socket, 'message');
   socket.send(message);
-  return String((await answered)[0]);
+  return String(await nextMessage(socket));
 }
 
 async function refusal(url: string, options?: ClientOptions): Promise<number | undefined> {
@@ -37,46 +30,33 @@ async function refusal(url: string, options?: ClientOptions): Promise<number | u
 describe('rooms.ts', () => {
   it('tells each room what its members say, and all what is announced', async (t) => {
     const { url, socketUrl } = await startSample(t, 'rooms');
-    const first = await open(t, `${socketUrl}/rooms/42`);
-    const greeted = once(first, 'message');
-    const second = await open(t, `${socketUrl}/rooms/42`);
-    assert.equal(String((await greeted)[0]), 'somebody came, we are 2');
-    const stranger = await open(t, `${socketUrl}/rooms/43`);
-    const heard: string[] = [];
-    second.on('message', (data) => heard.push(`second: ${data}`));
-    stranger.on('message', (data) => heard.push(`stranger: ${data}`));
+    const first = await connectWs(t, `${socketUrl}/rooms/42`);
+    const second = await connectWs(t, `${socketUrl}/rooms/42`);
+    assert.equal(await nextMessage(first), 'somebody came, we are 2');
+    const stranger = await connectWs(t, `${socketUrl}/rooms/43`);
     first.send('hello');
-    while (heard.length < 1) await once(second, 'message');
+    assert.equal(await nextMessage(second), 'hello');
     const announced = await fetch(`${url}/announce`, { method: 'POST', body: 'back in 5 minutes' });
     assert.deepEqual(await announced.json(), { members: 3 });
-    while (heard.length < 3) await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(heard.sort(), ['second: back in 5 minutes', 'second: hello', 'stranger: back in 5 minutes']);
-    const left = once(second, 'message');
+    for (const client of [second, stranger]) assert.equal(await nextMessage(client), 'back in 5 minutes');
     first.close();
-    assert.equal(String((await left)[0]), 'somebody left, we are 1');
-    const joined = once(second, 'message');
-    const vanishing = await open(t, `${socketUrl}/rooms/42`);
-    assert.equal(String((await joined)[0]), 'somebody came, we are 2');
-    const lost = once(second, 'message');
+    assert.equal(await nextMessage(second), 'somebody left, we are 1');
+    const vanishing = await connectWs(t, `${socketUrl}/rooms/42`);
+    assert.equal(await nextMessage(second), 'somebody came, we are 2');
     vanishing.terminate();
-    assert.equal(String((await lost)[0]), 'somebody left, we are 1');
+    assert.equal(await nextMessage(second), 'somebody left, we are 1');
     assert.equal(await refusal(`${socketUrl}/rooms/${'x'.repeat(300)}`), 400);
-    const closed = once(second, 'close');
     await fetch(`${url}/rooms/42`, { method: 'DELETE' });
-    const [code, reason] = await closed;
-    assert.deepEqual([code, String(reason)], [4000, 'This room is closed']);
+    assert.deepEqual(await nextClose(second), { code: 4000, reason: 'This room is closed' });
   });
 });
 
 describe('ticker.ts', () => {
   it('sends the rates of all pairs, and the time', async (t) => {
     const { socketUrl } = await startSample(t, 'ticker');
-    const client = await open(t, `${socketUrl}/ticker`);
+    const client = await connectWs(t, `${socketUrl}/ticker`);
     const seen = new Set<string>();
-    for await (const [data] of on(client, 'message')) {
-      const { pair = 'time' } = JSON.parse(String(data));
-      if (seen.add(pair).size === 3) break;
-    }
+    while (seen.size < 3) seen.add(JSON.parse(String(await nextMessage(client))).pair ?? 'time');
     assert.deepEqual([...seen].sort(), ['EURUSD', 'GBPUSD', 'time']);
   });
 });
@@ -84,46 +64,36 @@ describe('ticker.ts', () => {
 describe('rate-limit.ts', () => {
   it('sends away whoever is too fast', async (t) => {
     const { socketUrl } = await startSample(t, 'rate-limit');
-    const socket = await open(t, `${socketUrl}/strict`);
+    const socket = await connectWs(t, `${socketUrl}/strict`);
     let echoes = 0;
     socket.on('message', () => echoes++);
     for (let i = 0; i < 100; i++) socket.send(String(i));
-    const [code, reason] = await once(socket, 'close');
 
-    assert.deepEqual([code, String(reason)], [1008, 'At most 10 messages a second']);
+    assert.deepEqual(await nextClose(socket), { code: 1008, reason: 'At most 10 messages a second' });
     assert.ok(echoes >= 10, `The burst of ten was cut to ${echoes}`);
   });
 
   it('lets whoever is too fast wait, and loses nothing', async (t) => {
     const { socketUrl } = await startSample(t, 'rate-limit');
-    const socket = await open(t, `${socketUrl}/gentle`);
+    const socket = await connectWs(t, `${socketUrl}/gentle`);
     const began = performance.now();
     for (let i = 0; i < 15; i++) socket.send(String(i));
-    const answers: string[] = [];
-    for await (const [data] of on(socket, 'message')) if (answers.push(String(data)) === 15) break;
-
-    assert.deepEqual(
-      answers,
-      Array.from({ length: 15 }, (_, i) => String(i)),
-    );
+    for (let i = 0; i < 15; i++) assert.equal(await nextMessage(socket), String(i));
     // The bucket held ten; the others came one every 100 ms
     assert.ok(performance.now() - began > 350);
     socket.close();
-    assert.equal((await once(socket, 'close'))[0], 1005);
+    assert.equal((await nextClose(socket)).code, 1005);
   });
 });
 
 describe('upload-progress.ts', () => {
   it('tells how much it has dealt with, and when it is done', async (t) => {
     const { socketUrl } = await startSample(t, 'upload-progress');
-    const socket = await open(t, `${socketUrl}/upload?name=zeros`);
+    const socket = await connectWs(t, `${socketUrl}/upload?name=zeros`);
     const size = 5_000_000;
     const reports: { name: string; received: number; done: boolean; sha256?: string }[] = [];
     socket.send(Buffer.alloc(size));
-    for await (const [data] of on(socket, 'message')) {
-      reports.push(JSON.parse(String(data)));
-      if (reports.at(-1)?.done) break;
-    }
+    while (!reports.at(-1)?.done) reports.push(JSON.parse(String(await nextMessage(socket))));
 
     assert.ok(reports.length >= 4);
     assert.ok(reports.every(({ received }, i) => received > (reports[i - 1]?.received ?? 0)));
@@ -161,17 +131,17 @@ describe('upload-client.ts', () => {
 describe('members.ts', () => {
   it('says who is in the group, by name', async (t) => {
     const { url, socketUrl } = await startSample(t, 'members');
-    const ada = await open(t, `${socketUrl}/room?name=Ada`);
-    await open(t, `${socketUrl}/room?name=Grace`);
+    const ada = await connectWs(t, `${socketUrl}/room?name=Ada`);
+    await connectWs(t, `${socketUrl}/room?name=Grace`);
     const members = async () => (await fetch(`${url}/members`)).json();
     assert.deepEqual(await members(), ['Ada', 'Grace']);
     ada.close();
-    await once(ada, 'close');
+    await nextClose(ada);
     assert.deepEqual(await members(), ['Grace']);
   });
 });
 
-describe('ecosystem.config.cjs', { timeout: 30_000 }, () => {
+describe('ecosystem.config.cjs', { timeout: 120_000 }, () => {
   it('gives the servers of a cluster the time to drain, as pm2 ends them', async (t) => {
     const { apps } = createRequire(import.meta.url)(resolve('demo/samples/ecosystem.config.cjs'));
     assert.deepEqual(apps.length, 1);
@@ -184,14 +154,16 @@ describe('ecosystem.config.cjs', { timeout: 30_000 }, () => {
       for (const worker of workers) worker.process.kill('SIGKILL');
     });
     const [port] = await Promise.all(workers.map(portOfWorker));
-    const clients = [await open(t, `ws://localhost:${port}/echo`), await open(t, `ws://localhost:${port}/echo`)];
-    const closes = clients.map((client) => once(client, 'close'));
+    const clients = [
+      await connectWs(t, `ws://localhost:${port}/echo`),
+      await connectWs(t, `ws://localhost:${port}/echo`),
+    ];
 
     const began = performance.now();
     const ends = workers.map((worker) => once(worker, 'exit'));
     for (const worker of workers) worker.process.kill('SIGINT');
 
-    for (const [code] of await Promise.all(closes)) assert.equal(code, 1001);
+    for (const client of clients) assert.equal((await nextClose(client)).code, 1001);
     assert.deepEqual(await Promise.all(ends), [
       [0, null],
       [0, null],
@@ -208,45 +180,43 @@ async function portOfWorker(worker: Worker): Promise<number> {
 describe('aspnet-echo.ts', () => {
   it('echoes fragments, and the close', async (t) => {
     const { socketUrl } = await startSample(t, 'aspnet-echo');
-    const socket = await open(t, `${socketUrl}/echo`);
+    const socket = await connectWs(t, `${socketUrl}/echo`);
 
     assert.equal(await roundTrip(socket, 'x'.repeat(10_000)), 'x'.repeat(10_000));
     socket.close(4001, 'bye');
-    const [code, reason] = await once(socket, 'close');
-    assert.deepEqual([code, String(reason)], [4001, 'bye']);
+    assert.deepEqual(await nextClose(socket), { code: 4001, reason: 'bye' });
   });
 
   it('echoes a close without a status', async (t) => {
     const { socketUrl } = await startSample(t, 'aspnet-echo');
-    const socket = await open(t, `${socketUrl}/echo`);
+    const socket = await connectWs(t, `${socketUrl}/echo`);
     socket.close();
 
-    assert.equal((await once(socket, 'close'))[0], 1005);
+    assert.equal((await nextClose(socket)).code, 1005);
   });
 });
 
 describe('before and after', () => {
   it('before-express-ws.ts accepts first, and refuses only then', async (t) => {
     const { socketUrl } = await startSample(t, 'before-express-ws');
-    const socket = await open(t, `${socketUrl}/chat/42`);
-    assert.equal((await once(socket, 'close'))[0], 1008);
-    assert.equal(await roundTrip(await open(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
+    const socket = await connectWs(t, `${socketUrl}/chat/42`);
+    assert.equal((await nextClose(socket)).code, 1008);
+    assert.equal(await roundTrip(await connectWs(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
   });
 
   it('after-express-ws.ts refuses with 401, and its rooms are rooms', async (t) => {
     const { socketUrl } = await startSample(t, 'after-express-ws');
     assert.equal(await refusal(`${socketUrl}/chat/42`), 401);
-    const stranger = await open(t, `${socketUrl}/chat/43?key=secret`);
-    const member = await open(t, `${socketUrl}/chat/42?key=secret`);
-    const heard = once(member, 'message');
-    assert.equal(await roundTrip(await open(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
-    assert.equal(String((await heard)[0]), '42: hello');
+    const stranger = await connectWs(t, `${socketUrl}/chat/43?key=secret`);
+    const member = await connectWs(t, `${socketUrl}/chat/42?key=secret`);
+    assert.equal(await roundTrip(await connectWs(t, `${socketUrl}/chat/42?key=secret`), 'hello'), '42: hello');
+    assert.equal(await nextMessage(member), '42: hello');
     assert.equal(await roundTrip(stranger, 'alone'), '43: alone');
   });
 
   it('without-express.ts echoes, and refuses with 401, 403, 404 and 426', async (t) => {
     const { url, socketUrl } = await startSample(t, 'without-express');
-    assert.equal(await roundTrip(await open(t, `${socketUrl}/echo?key=secret`), 'hello'), 'hello');
+    assert.equal(await roundTrip(await connectWs(t, `${socketUrl}/echo?key=secret`), 'hello'), 'hello');
     assert.equal(await refusal(`${socketUrl}/echo`), 401);
     assert.equal(await refusal(`${socketUrl}/echo?key=secret`, { origin: 'http://example.com' }), 403);
     assert.equal(await refusal(`${socketUrl}/nowhere`), 404);
@@ -257,14 +227,13 @@ describe('before and after', () => {
     it(`${name}.ts echoes, refuses with 401 and 404, and drains`, async (t) => {
       const sample = await startSample(t, name);
       const url = `${sample.socketUrl}/echo`;
-      const socket = await open(t, `${url}?key=secret`);
+      const socket = await connectWs(t, `${url}?key=secret`);
 
       assert.equal(await roundTrip(socket, 'hello'), 'hello');
       assert.equal(await refusal(url), 401);
       assert.equal(await refusal(`${sample.socketUrl}/nowhere`), 404);
-      const closed = once(socket, 'close');
       const ended = await sample.stop('SIGTERM');
-      assert.equal((await closed)[0], 1001);
+      assert.equal((await nextClose(socket)).code, 1001);
       assert.equal(ended.signal, null);
     });
   }
