@@ -18,8 +18,18 @@ async function join(t: TestContext, url: string): Promise<{ socket: WebSocket; h
   return { socket, heard };
 }
 
-async function count(url: string): Promise<{ count: number; nodes: number; missing: number }> {
-  return (await fetch(url)).json() as Promise<{ count: number; nodes: number; missing: number }>;
+interface Count {
+  readonly count: number;
+  readonly nodes: number;
+  readonly missing: number;
+}
+
+/** Asks for a count until all have answered who are still there: a process that is busy, or has just left, does not in time. */
+async function count(url: string): Promise<Count> {
+  for (;;) {
+    const counted = (await (await fetch(url)).json()) as Count;
+    if (counted.missing === 0) return counted;
+  }
 }
 
 const brokers: readonly { sample: string; broker: BrokerName; environment: (port: number) => NodeJS.ProcessEnv }[] = [
