@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
@@ -140,6 +141,7 @@ describe('attach() beside other upgrade listeners', () => {
   });
 
   it('does not destroy what another uses when the time is up', async (t) => {
+    const used = new Deferred<void>();
     const server = await shared(
       t,
       notFound,
@@ -147,10 +149,12 @@ describe('attach() beside other upgrade listeners', () => {
         void setImmediate(() => {
           socket.on('error', () => {});
           socket.pipe(socket);
+          used.resolve();
         }),
       { handshakeTimeout: 30 },
     );
     const client = await rawUpgrade(t, server);
+    await used.promise;
     await new Promise((resolve) => setTimeout(resolve, 60));
     await assertClean(client);
   });
@@ -262,7 +266,11 @@ describe('attach() beside other upgrade listeners', () => {
       const endless = await shared(t, silent, () => {}, { handshakeTimeout: 20 });
       attach(endless, notFound, { handshakeTimeout: 0 });
       const clients = [];
-      for (const server of [using, writing, ignoring, patient, endless]) clients.push(await rawUpgrade(t, server, h2c));
+      for (const server of [using, writing, ignoring, patient, endless]) {
+        const arrived = once(server, 'upgrade');
+        clients.push(await rawUpgrade(t, server, h2c));
+        await arrived;
+      }
       await new Promise((resolve) => setTimeout(resolve, 50));
       for (const client of clients) assert.equal(client.ended, false);
       // Ours, which was there before theirs, has gone

@@ -93,7 +93,11 @@ describe('webSockets() with a backplane', () => {
 
     assert.deepEqual(result, { members: 1, skipped: 0, backplane: 'sent' });
     assert.deepEqual(await Promise.all(messages), ['hello', 'hello']);
-    assert.deepEqual(await there.sockets.group('room').countAsync(), { count: 2, nodes: 2, missing: 0 });
+    assert.deepEqual(await there.sockets.group('room').countAsync({ timeout: 60_000 }), {
+      count: 2,
+      nodes: 2,
+      missing: 0,
+    });
     assert.deepEqual([here.sockets.backplane.published, there.sockets.backplane.received], [1, 1]);
   });
 

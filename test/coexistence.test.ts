@@ -101,12 +101,12 @@ async function assertSocketIoWorks(t: TestContext, { server }: Company): Promise
     if (engine.transport.name !== 'websocket') {
       await new Promise<void>((resolve) => void engine.once('upgrade', () => resolve()));
     }
-    assert.equal(await client.timeout(5000).emitWithAck('ask', 'well'), 'well!');
+    assert.equal(await client.timeout(60_000).emitWithAck('ask', 'well'), 'well!');
     client.disconnect();
   }
 }
 
-describe('beside a hot-reload server and socket.io on one server', { timeout: 60_000, concurrency: true }, () => {
+describe('beside a hot-reload server and socket.io on one server', { timeout: 120_000, concurrency: true }, () => {
   const orders: Readonly<Record<string, ReadonlyArray<'ours' | SetUp>>> = {
     'ours first': ['ours', hotReload, socketIo],
     'ours in between': [hotReload, 'ours', socketIo],

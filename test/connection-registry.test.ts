@@ -10,6 +10,7 @@ import {
   webSockets,
 } from '../src/index.js';
 import { anyFramework, eventually, serveApp } from './support/apps.js';
+import { FakeClock } from './support/fake-clock.js';
 import { BINARY_FRAME } from './support/frames.js';
 import { connectWs, FramePeer, nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js';
 import { rawUpgrade } from './support/raw-client.js';
@@ -17,7 +18,7 @@ import { webSocketUrlOf } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('connections', { timeout: 20_000 }, () => {
+describe('connections', { timeout: 120_000 }, () => {
   it('holds a connection from its handshake to its end', async (t) => {
     const { socket, sockets, client } = await openWs(t);
     assert.deepEqual([...sockets.connections], [socket]);
@@ -51,7 +52,7 @@ describe('connections', { timeout: 20_000 }, () => {
   });
 });
 
-describe('close', { timeout: 20_000 }, () => {
+describe('close', { timeout: 120_000 }, () => {
   it('resolves at once without connections', async () => {
     assert.deepEqual(await webSockets().close(), { closed: 0, aborted: 0 });
   });
@@ -97,11 +98,14 @@ describe('close', { timeout: 20_000 }, () => {
   });
 
   it('waits no longer than timeout for a client that acknowledges and does not end TCP', async (t) => {
-    const { sockets, client, server } = await openRaw(t);
+    const { sockets, socket, client, server } = await openRaw(t);
     const serverClosed = once(server.close(), 'close');
+    const clock = new FakeClock().install(t);
     const drained = sockets.close({ timeout: 200 });
     await client.nextClose();
     client.close(1001);
+    await eventually(() => socket.state === WebSocketState.Closed);
+    clock.advance(200);
     assert.deepEqual(await drained, { closed: 1, aborted: 0 });
     assert.equal(client.raw.socket.destroyed, false);
     await serverClosed;

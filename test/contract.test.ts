@@ -32,7 +32,7 @@ const statusOf = async (
 
 const elsewhere = { Origin: 'https://elsewhere.example' };
 
-describe('1. What a user writes', { timeout: 30_000 }, () => {
+describe('1. What a user writes', { timeout: 120_000 }, () => {
   it('position in the chain: before it any answer, behind it a context', async (t) => {
     const { url, server } = await serveApp(t, anyFramework, (app, sockets) => {
       app.use((req, res, next) => {
@@ -56,7 +56,7 @@ describe('1. What a user writes', { timeout: 30_000 }, () => {
   });
 });
 
-describe('2. The middleware', { timeout: 30_000 }, () => {
+describe('2. The middleware', { timeout: 120_000 }, () => {
   it('call: handshake for a WebSocket request, next() for any other', async (t) => {
     const { url, server } = await serveApp(t, anyFramework, (app, sockets) => {
       app.use(sockets);
@@ -174,7 +174,7 @@ describe('2. The middleware', { timeout: 30_000 }, () => {
   });
 });
 
-describe('2. Options', { timeout: 30_000 }, () => {
+describe('2. Options', { timeout: 120_000 }, () => {
   it('origin', async (t) => {
     assert.equal((await statusOf(t, {}, elsewhere)).status, 403);
     assert.equal((await statusOf(t, {}, { Origin: 'http://localhost' })).status, 101);
@@ -230,7 +230,7 @@ describe('2. Options', { timeout: 30_000 }, () => {
     const { socket, client } = await openRaw(t, { keepAliveInterval: 20, keepAliveTimeout: 20 });
     assert.equal((await client.next()).opcode, PING_FRAME);
     assert.deepEqual(await socket.closed, { code: 1006, reason: '', wasClean: false });
-    const alive = await openWs(t, { keepAliveInterval: 20, keepAliveTimeout: 200 });
+    const alive = await openWs(t, { keepAliveInterval: 20, keepAliveTimeout: 20_000 });
     for (let i = 0; i < 3; i++) await once(alive.client, 'ping');
     assert.equal(alive.socket.state, WebSocketState.Open);
   });
