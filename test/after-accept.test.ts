@@ -50,7 +50,7 @@ const givesUp: Readonly<Record<string, (res: ServerResponse) => unknown>> = {
 };
 
 for (const [name, create] of Object.entries(frameworks)) {
-  describe(`an error after accept() in ${name}`, { timeout: 20_000 }, () => {
+  describe(`an error after accept() in ${name}`, { timeout: 120_000 }, () => {
     /** A site whose route accepts and fails, which the framework or its own code takes care of. */
     const site = (
       t: TestContext,
@@ -178,7 +178,7 @@ class BrokenStore extends MemoryStore {
   }
 }
 
-describe('an error of the end of the response', { timeout: 30_000 }, () => {
+describe('an error of the end of the response', { timeout: 120_000 }, () => {
   const echo = async (socket: WebSocketContext): Promise<void> => {
     for await (const message of socket) await socket.sendAsync(message);
   };
@@ -373,7 +373,7 @@ describe('an error of the end of the response', { timeout: 30_000 }, () => {
   });
 });
 
-describe('what is stray while a handler runs', { timeout: 20_000 }, () => {
+describe('what is stray while a handler runs', { timeout: 120_000 }, () => {
   for (const [name, create] of Object.entries(frameworks)) {
     /** A late `next` in front of a handler, and what the rest of the application makes of it. */
     const site = (t: TestContext, late: (res: ServerResponse, next: NextFunction) => unknown): Promise<Site> =>

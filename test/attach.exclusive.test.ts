@@ -29,7 +29,7 @@ async function answerTo(t: TestContext, server: Server, path: string): Promise<s
 const OURS = '101 Switching Protocols';
 const THEIRS = '101 Theirs';
 
-describe('attach() with exclusive', { timeout: 20_000 }, () => {
+describe('attach() with exclusive', { timeout: 120_000 }, () => {
   const ways: Readonly<Record<string, (server: Server, listener: UpgradeListener, attachOurs: () => void) => void>> = {
     'added before': (server, listener, attachOurs) => {
       server.on('upgrade', listener);

@@ -47,7 +47,7 @@ async function site(t: TestContext): Promise<Server> {
   return server;
 }
 
-describe('Authentication in front of the handshake', { timeout: 30_000 }, () => {
+describe('Authentication in front of the handshake', { timeout: 120_000 }, () => {
   it('gives a handler the user of a Passport session', async (t) => {
     const server = await site(t);
     const login = await fetch(`${urlOf(server)}/login`, {
@@ -76,7 +76,7 @@ describe('Authentication in front of the handshake', { timeout: 30_000 }, () => 
   });
 });
 
-describe('express-rate-limit in front of the handshake', { timeout: 30_000 }, () => {
+describe('express-rate-limit in front of the handshake', { timeout: 120_000 }, () => {
   it('puts its headers on the 101, and refuses with 429', async (t) => {
     const app = express();
     const sockets = webSockets();

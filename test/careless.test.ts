@@ -51,7 +51,7 @@ async function open(t: TestContext): Promise<{ socket: WebSocketContext; client:
   return opened;
 }
 
-describe('an application that awaits nothing', { timeout: 20_000 }, () => {
+describe('an application that awaits nothing', { timeout: 120_000 }, () => {
   for (const [how, end] of Object.entries(ends)) {
     it(`lives on when a connection ${how}`, async (t) => {
       const unhandled = await unhandledIn(async () => {

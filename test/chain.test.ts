@@ -37,7 +37,7 @@ const frameworks: Readonly<Record<string, () => connect.Server>> = {
   Connect: connect,
 };
 
-describe('several applications on one server', { timeout: 20_000 }, () => {
+describe('several applications on one server', { timeout: 120_000 }, () => {
   for (const [first, makeFirst] of Object.entries(frameworks)) {
     for (const [second, makeSecond] of Object.entries(frameworks)) {
       it(`are asked in the order of their attachment (${first}, then ${second})`, async (t) => {

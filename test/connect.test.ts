@@ -25,7 +25,7 @@ const site = async (
   return { url: webSocketUrlOf(server), server, sockets, errors };
 };
 
-describe('Connect', { timeout: 30_000 }, () => {
+describe('Connect', { timeout: 120_000 }, () => {
   it('routes a WebSocket by its mount point', async (t) => {
     const { url, server } = await site(t, (app, sockets) => {
       app.use(

@@ -19,7 +19,7 @@ process.env['NODE_ENV'] = 'test';
 
 const elsewhere = { Origin: 'https://elsewhere.example' };
 
-describe('3.1 ASP.NET style', { timeout: 30_000 }, () => {
+describe('3.1 ASP.NET style', { timeout: 120_000 }, () => {
   it('state', async (t) => {
     const { socket, client } = await openRaw(t);
     const states: number[] = [socket.state];
@@ -168,7 +168,7 @@ const mostAhead = async (t: TestContext, total: number, size: number): Promise<n
   return ahead;
 };
 
-describe('3.2 IIS style', { timeout: 60_000 }, () => {
+describe('3.2 IIS style', { timeout: 120_000 }, () => {
   it('readFragment', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('x');
@@ -247,7 +247,7 @@ describe('3.2 IIS style', { timeout: 60_000 }, () => {
   });
 });
 
-describe('3.3 JavaScript style', { timeout: 30_000 }, () => {
+describe('3.3 JavaScript style', { timeout: 120_000 }, () => {
   it('for await', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('text');
@@ -345,7 +345,7 @@ describe('3.3 JavaScript style', { timeout: 30_000 }, () => {
   });
 });
 
-describe('3.4 Errors', { timeout: 30_000 }, () => {
+describe('3.4 Errors', { timeout: 120_000 }, () => {
   it('WebSocketError: code, webSocketErrorCode, hresult, cause', async (t) => {
     const { socket, client } = await openRaw(t);
     const pending = socket.receiveAsync();

@@ -75,7 +75,7 @@ const exits: Readonly<Record<string, (client: RawClient) => void>> = {
   'nothing, it only stops to read': ({ socket }) => void (socket as Socket).pause(),
 };
 
-describe('A client that leaves at any moment', { timeout: 60_000 }, () => {
+describe('A client that leaves at any moment', { timeout: 120_000 }, () => {
   for (const [what, handler] of Object.entries(careless)) {
     it(`leaves nothing behind where a handler ${what}`, async (t) => {
       const site = await serveApp(t, anyFramework, (app, sockets) => void app.use(sockets.handler(handler)), {
@@ -113,7 +113,7 @@ describe('A client that leaves at any moment', { timeout: 60_000 }, () => {
   }
 });
 
-describe('A loop that asks again and again', { timeout: 20_000 }, () => {
+describe('A loop that asks again and again', { timeout: 120_000 }, () => {
   it('for what cannot be sent does not keep the process from other work', async (t) => {
     const { socket, client } = await openRaw(t);
     void socket.closeOutputAsync(1000);
@@ -150,7 +150,7 @@ describe('A loop that asks again and again', { timeout: 20_000 }, () => {
   });
 });
 
-describe('A push to a client that talks', { timeout: 20_000 }, () => {
+describe('A push to a client that talks', { timeout: 120_000 }, () => {
   it('does not miss its close behind what nobody reads', async (t) => {
     const { socket, client } = await openRaw(t);
     await socket.sendAsync('first');

@@ -88,7 +88,7 @@ function serveRoutes(t: TestContext): Promise<Site> {
   });
 }
 
-describe('the diagnostics channels', { timeout: 20_000 }, () => {
+describe('the diagnostics channels', { timeout: 120_000 }, () => {
   it('tell the life of a connection from its handshake to its close', async (t) => {
     const recording = new Recording(t);
     const { url, sockets } = await serveRoutes(t);
@@ -213,7 +213,7 @@ describe('the diagnostics channels', { timeout: 20_000 }, () => {
   });
 });
 
-describe('the counters', { timeout: 20_000 }, () => {
+describe('the counters', { timeout: 120_000 }, () => {
   it('begin with nothing', async (t) => {
     const { sockets } = await serveRoutes(t);
 

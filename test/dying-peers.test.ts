@@ -47,7 +47,7 @@ function serveEcho(t: TestContext): Promise<Site> {
   );
 }
 
-describe('a peer that goes without a word', { timeout: 60_000 }, () => {
+describe('a peer that goes without a word', { timeout: 120_000 }, () => {
   for (const [how, go] of Object.entries(goings)) {
     it(`leaves nothing behind: ${how} at any moment of the handshake`, async (t) => {
       const { server, sockets, url } = await serveEcho(t);
@@ -154,7 +154,7 @@ describe('a peer that goes without a word', { timeout: 60_000 }, () => {
   });
 });
 
-describe('a peer that has vanished', { timeout: 60_000 }, () => {
+describe('a peer that has vanished', { timeout: 120_000 }, () => {
   it('is noticed within interval and timeout, behind a proxy that swallows everything', async (t) => {
     const [keepAliveInterval, keepAliveTimeout] = [400, 300];
     const ends: Array<Promise<{ code: number }>> = [];
@@ -220,7 +220,7 @@ describe('a peer that has vanished', { timeout: 60_000 }, () => {
   });
 });
 
-describe('a reader that pauses', { timeout: 60_000 }, () => {
+describe('a reader that pauses', { timeout: 120_000 }, () => {
   it('is not taken for a dead peer, and gets every byte when it comes back', async (t) => {
     const { socket, client, req } = await openRaw(t, {
       keepAliveInterval: 150,
@@ -258,7 +258,7 @@ async function idleShare(): Promise<number> {
   return Math.min(...shares);
 }
 
-describe('idle connections', { timeout: 60_000 }, () => {
+describe('idle connections', { timeout: 120_000 }, () => {
   it('cost one timer and no measurable CPU, ten thousand of them', async (t) => {
     const timers = t.mock.method(globalThis, 'setTimeout');
     const keepAlive = new KeepAlive();

@@ -5,7 +5,7 @@ import { openRaw } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('eventLoop', { timeout: 20_000 }, () => {
+describe('eventLoop', { timeout: 120_000 }, () => {
   it('keeps what it was loaded with, so that bytes flow while fake timers stand still', async (t) => {
     const { socket, client } = await openRaw(t);
     const real = { nextTick: process.nextTick, setImmediate: globalThis.setImmediate };

@@ -36,7 +36,7 @@ for (const [name, framework] of [
     return { url: webSocketUrlOf(server), server, sockets, errors };
   };
 
-  describe(name, { timeout: 30_000 }, () => {
+  describe(name, { timeout: 120_000 }, () => {
     it('routes a WebSocket by path and parameters, with no annotation', async (t) => {
       const { url } = await site(t, (app, sockets) => {
         app.get(

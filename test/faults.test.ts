@@ -138,7 +138,7 @@ function assertStrict(
   assert.equal(data.filter(({ fin }) => fin).length, echoed.length, name);
 }
 
-describe('A fault comes in its order, as the Autobahn test suite wants strictly', { timeout: 60_000 }, () => {
+describe('A fault comes in its order, as the Autobahn test suite wants strictly', { timeout: 120_000 }, () => {
   for (const name of Object.keys(echoes)) {
     it(`when all is sent at once (${name})`, async (t) => {
       const site = await serveEchoes(t);
@@ -368,7 +368,7 @@ describe('In the turn of a fault', () => {
   });
 });
 
-describe('A flood of faults', { timeout: 30_000 }, () => {
+describe('A flood of faults', { timeout: 120_000 }, () => {
   it('leaves nothing behind', async (t) => {
     const site = await serveEchoes(t);
     const bytes = Buffer.concat([text('a'), clientFrame({ opcode: 3 }), clientClose(1000)]);

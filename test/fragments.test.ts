@@ -20,7 +20,7 @@ const recorder = (): { completion: CompletionCallback<unknown>; calls: unknown[]
 const hresultOf = (call: readonly unknown[] | undefined): number | undefined =>
   call?.[0] instanceof WebSocketError ? call[0].hresult : undefined;
 
-describe('readFragment', { timeout: 20_000 }, () => {
+describe('readFragment', { timeout: 120_000 }, () => {
   it('tells what was read, its type and whether it is final', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'text', fin: false });
@@ -92,7 +92,7 @@ describe('readFragment', { timeout: 20_000 }, () => {
   });
 });
 
-describe('writeFragment', { timeout: 20_000 }, () => {
+describe('writeFragment', { timeout: 120_000 }, () => {
   it('sends a fragment and tells how many bytes', async (t) => {
     const { socket, client } = await openRaw(t);
     assert.equal(await socket.writeFragment('grüezi', { finalFragment: false }), 7);
@@ -146,7 +146,7 @@ describe('writeFragment', { timeout: 20_000 }, () => {
   });
 });
 
-describe('sendConnectionClose', { timeout: 20_000 }, () => {
+describe('sendConnectionClose', { timeout: 120_000 }, () => {
   it('sends an empty close frame without a status', async (t) => {
     const { socket, client } = await openRaw(t);
     await socket.sendConnectionClose();
@@ -165,7 +165,7 @@ describe('sendConnectionClose', { timeout: 20_000 }, () => {
   });
 });
 
-describe('a completion that is no function', { timeout: 20_000 }, () => {
+describe('a completion that is no function', { timeout: 120_000 }, () => {
   it('is a TypeError, and nothing is done', async (t) => {
     const { socket, client, errors } = await openWs(t);
     for (const completion of [null, 5, 'x', {}]) {
@@ -223,7 +223,7 @@ describe('complete', () => {
   });
 });
 
-describe('closeTcpConnection', { timeout: 20_000 }, () => {
+describe('closeTcpConnection', { timeout: 120_000 }, () => {
   it('sends FIN without a close frame, and what is pending fails', async (t) => {
     const { socket, client } = await openRaw(t);
     const pending = socket.readFragment();
@@ -244,7 +244,7 @@ describe('closeTcpConnection', { timeout: 20_000 }, () => {
   });
 });
 
-describe('cancelOutstandingIO', { timeout: 20_000 }, () => {
+describe('cancelOutstandingIO', { timeout: 120_000 }, () => {
   it('lets go of reads and loses nothing', async (t) => {
     const { socket, client } = await openRaw(t);
     const pending = socket.readFragment();
