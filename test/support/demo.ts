@@ -22,10 +22,10 @@ const build = resolve('.demo-build');
 
 /** Starts the demo as `npm run demo` does, on a free port, with `env` beside what it inherits. */
 export async function startDemo(t: Pick<TestContext, 'after'>, env: NodeJS.ProcessEnv = {}): Promise<DemoProcess> {
-  const { child, output } = start(t, [`${build}/server.js`], undefined, { PORT: '0', ...env });
+  const started = start(t, [`${build}/server.js`], undefined, { PORT: '0', ...env });
   const address = /running at (http:\/\/\S+)\//;
-  while (!address.test(output())) await progress(child, output);
-  return toDemoProcess(child, output, address.exec(output())?.[1] ?? '');
+  while (!address.test(started.output())) await progress(started);
+  return toDemoProcess(started, address.exec(started.output())?.[1] ?? '');
 }
 
 /** Starts `demo/samples/<name>.ts` on a free port, with `env` beside what it inherits. */
@@ -37,19 +37,26 @@ export async function startSample(t: TestContext, name: string, env: NodeJS.Proc
     const { server } = await import('${file}');
     if (!server.listening) await new Promise((resolve) => server.once('listening', resolve));
     process.send(server.address().port, () => process.disconnect());`;
-  const { child, output } = start(t, ['--input-type=module', '--eval', report], ['ignore', 'pipe', 'pipe', 'ipc'], {
+  const started = start(t, ['--input-type=module', '--eval', report], ['ignore', 'pipe', 'pipe', 'ipc'], {
     PORT: '0',
     ...env,
   });
-  const port = await Promise.race([once(child, 'message'), rejectOnExit(child, output)]);
-  return toDemoProcess(child, output, `http://localhost:${port[0]}`);
+  const port = await Promise.race([once(started.child, 'message'), rejectOnExit(started)]);
+  return toDemoProcess(started, `http://localhost:${port[0]}`);
 }
 
 /** Runs the demo with `env` until it exits by itself. */
 export async function runDemo(t: TestContext, env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {
-  const { child, output } = start(t, [`${build}/server.js`], undefined, env);
-  const [code] = await once(child, 'close');
-  return { code, output: output() };
+  const { closed, output } = start(t, [`${build}/server.js`], undefined, env);
+  const [code] = await closed;
+  return { code: code as number, output: output() };
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  /** The exit code and the signal of the end. */
+  readonly closed: Promise<[code: number | null, signal: NodeJS.Signals | null]>;
+  readonly output: () => string;
 }
 
 function start(
@@ -57,11 +64,13 @@ function start(
   args: readonly string[],
   stdio: SpawnOptions['stdio'] = ['ignore', 'pipe', 'pipe'],
   env: NodeJS.ProcessEnv = { PORT: '0' },
-): { child: ChildProcess; output: () => string } {
+): Started {
   if (!existsSync(build)) throw new Error('The demo is not built: run npm run build:demo');
   // The demo runs the built package; its coverage would be counted as that of the sources under test.
   const { NODE_V8_COVERAGE: _, NODE_TEST_CONTEXT: __, ...inherited } = process.env;
   const child = spawn(process.execPath, args, { stdio, env: { ...inherited, HOST: '127.0.0.1', ...env } });
+  // From now on: it may end by itself at any time
+  const closed = once(child, 'close') as Started['closed'];
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
@@ -73,16 +82,15 @@ function start(
       text += chunk;
     });
   }
-  return { child, output: () => text };
+  return { child, closed, output: () => text };
 }
 
-function toDemoProcess(child: ChildProcess, output: () => string, url: string): DemoProcess {
+function toDemoProcess({ child, closed, output }: Started, url: string): DemoProcess {
   return {
     url,
     socketUrl: url.replace('http', 'ws'),
     output,
     async stop(signal) {
-      const closed = once(child, 'close');
       child.kill(signal);
       const [code, by] = await closed;
       return { code, signal: by };
@@ -90,12 +98,13 @@ function toDemoProcess(child: ChildProcess, output: () => string, url: string): 
   };
 }
 
-async function progress(child: ChildProcess, output: () => string): Promise<void> {
-  if (!child.stdout) throw new Error('The process has no standard output');
-  await Promise.race([once(child.stdout, 'data'), rejectOnExit(child, output)]);
+async function progress(started: Started): Promise<void> {
+  const { stdout } = started.child;
+  if (!stdout) throw new Error('The process has no standard output');
+  await Promise.race([once(stdout, 'data'), rejectOnExit(started)]);
 }
 
-async function rejectOnExit(child: ChildProcess, output: () => string): Promise<never> {
-  const [code] = await once(child, 'close');
+async function rejectOnExit({ closed, output }: Started): Promise<never> {
+  const [code] = await closed;
   throw new Error(`The process ended with ${code} before it listened: ${output()}`);
 }
