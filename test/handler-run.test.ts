@@ -74,7 +74,7 @@ async function sendBehindClose(socket: WebSocketContext): Promise<void> {
   await socket.sendAsync('x');
 }
 
-describe('the life of a handler', { timeout: 20_000 }, () => {
+describe('the life of a handler', { timeout: 150_000 }, () => {
   it('closes with 1000 when the handler returns', async (t) => {
     assert.deepEqual(await endOf(t, () => undefined), { code: 1000, reason: '', errors: [] });
   });
@@ -407,7 +407,7 @@ describe('the life of a handler', { timeout: 20_000 }, () => {
 });
 
 for (const [name, create] of Object.entries(frameworks)) {
-  describe(`the chain behind an app.use handshake in ${name}`, { timeout: 20_000 }, () => {
+  describe(`the chain behind an app.use handshake in ${name}`, { timeout: 150_000 }, () => {
     /** What a client sees of a chain of middleware behind the handshake. */
     const chain = async (
       t: TestContext,

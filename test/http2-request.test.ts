@@ -25,7 +25,7 @@ describe('isWebSocketStream()', () => {
   });
 });
 
-describe('upgradeRequestOf()', { timeout: 20_000 }, () => {
+describe('upgradeRequestOf()', { timeout: 150_000 }, () => {
   it('is a GET that upgrades, with the headers of the client', async (t) => {
     const { req, socket } = await requestOf(t, {
       ':path': '/room?a=1',

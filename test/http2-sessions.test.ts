@@ -8,7 +8,7 @@ import { listen } from './support/servers.js';
 
 const settings = { enableConnectProtocol: true };
 
-describe('Http2Sessions', { timeout: 20_000 }, () => {
+describe('Http2Sessions', { timeout: 150_000 }, () => {
   it('sends GOAWAY to the sessions that came while it watched, and to those that were added', async (t) => {
     const server = await listen(t, createServer({ settings }));
     const sessions = new Http2Sessions(server);

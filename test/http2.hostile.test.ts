@@ -152,7 +152,7 @@ async function attacker(t: TestContext, server: Server): Promise<Socket> {
   return socket;
 }
 
-describe('A client that attacks HTTP/2', { timeout: 60_000 }, () => {
+describe('A client that attacks HTTP/2', { timeout: 150_000 }, () => {
   for (const [what, turns] of Object.entries(attacks)) {
     it(`with ${what} harms nobody else, and leaves no connection`, async (t) => {
       const sockets = webSockets({ onError: () => {} });

@@ -16,7 +16,7 @@ import { certificate } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('the sample http2-proxy.ts', { timeout: 30_000, skip: !hasProxy('haproxy') }, () => {
+describe('the sample http2-proxy.ts', { timeout: 150_000, skip: !hasProxy('haproxy') }, () => {
   it('serves pages by HTTP/1.1 and WebSockets by HTTP/2, whatever the clients of HAProxy speak', async (t) => {
     const http2Upstream = await freePort();
     const { url } = await startSample(t, 'http2-proxy', { HTTP2_PORT: String(http2Upstream) });
@@ -48,7 +48,7 @@ describe('the sample http2-proxy.ts', { timeout: 30_000, skip: !hasProxy('haprox
   });
 });
 
-describe('the sample http2.ts', { timeout: 30_000 }, () => {
+describe('the sample http2.ts', { timeout: 150_000 }, () => {
   it('serves WebSockets over HTTP/2 and over HTTP/1.1, and pages', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'http2-'));
     t.after(() => rmSync(folder, { recursive: true, force: true }));

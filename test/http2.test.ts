@@ -15,7 +15,7 @@ import { listen, makeHttp2Server } from './support/servers.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('WebSockets over HTTP/2', { timeout: 30_000 }, () => {
+describe('WebSockets over HTTP/2', { timeout: 150_000 }, () => {
   it('travel through the application as GET upgrades of version 2.0', async (t) => {
     let seen: IncomingMessage | undefined;
     const { session } = await site(t, (app, sockets) => {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 // Each in a process of its own, because they patch what all servers have in common.
-describe('what follows requests', { timeout: 60_000 }, () => {
+describe('what follows requests', { timeout: 150_000 }, () => {
   for (const [name, program] of [
     ['OpenTelemetry', 'traced-by-opentelemetry.js'],
     ['Sentry', 'traced-by-sentry.js'],

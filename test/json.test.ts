@@ -66,7 +66,7 @@ async function received(values: AsyncIterable<unknown>): Promise<unknown[]> {
   return all;
 }
 
-describe('socket.json() receives', { timeout: 20_000 }, () => {
+describe('socket.json() receives', { timeout: 150_000 }, () => {
   for (const [library, schema] of Object.entries(schemas)) {
     it(`values that a schema of ${library} allows, and ends at the close of the peer`, async (t) => {
       const { socket, client } = await openRaw(t);
@@ -159,7 +159,7 @@ describe('socket.json() receives', { timeout: 20_000 }, () => {
   });
 });
 
-describe('a JSON read that is cancelled', { timeout: 20_000 }, () => {
+describe('a JSON read that is cancelled', { timeout: 150_000 }, () => {
   it('does nothing if it was cancelled before', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('1');
@@ -257,7 +257,7 @@ describe('a JSON read that is cancelled', { timeout: 20_000 }, () => {
   });
 });
 
-describe('an invalid JSON message', { timeout: 20_000 }, () => {
+describe('an invalid JSON message', { timeout: 150_000 }, () => {
   const cases: ReadonlyArray<readonly [what: string, message: { payload: string | Buffer; opcode?: number }]> = [
     ['is not JSON', { payload: '{"user":' }],
     ['is empty', { payload: '' }],
@@ -411,7 +411,7 @@ describe('an invalid JSON message', { timeout: 20_000 }, () => {
   });
 });
 
-describe('socket.json() sends', { timeout: 20_000 }, () => {
+describe('socket.json() sends', { timeout: 150_000 }, () => {
   for (const [library, schema] of Object.entries(schemas)) {
     it(`what a schema of ${library} allows, and nothing else`, async (t) => {
       const { socket, client } = await openRaw(t);

@@ -55,7 +55,7 @@ async function over({ sockets }: Site): Promise<void> {
   await eventually(() => sockets.connections.size === 0);
 }
 
-describe('Behind the close frames, a client that reads late', { timeout: 20_000 }, () => {
+describe('Behind the close frames, a client that reads late', { timeout: 150_000 }, () => {
   for (const [what, late] of [
     ['does nothing more', []],
     ['still pings', [clientFrame({ opcode: PING_FRAME })]],
@@ -106,7 +106,7 @@ describe('Behind the close frames, a client that reads late', { timeout: 20_000 
   }
 });
 
-describe('While TCP lingers', { timeout: 20_000 }, () => {
+describe('While TCP lingers', { timeout: 150_000 }, () => {
   it('the connection is over for everybody: closed, signal and the registry', async (t) => {
     const { socket, sockets, client } = await openRaw(t);
     const { signal, closed } = socket;

@@ -6,7 +6,7 @@ import { openRaw, openWs } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('for await', { timeout: 20_000 }, () => {
+describe('for await', { timeout: 150_000 }, () => {
   it('gives text as strings and binary as Buffers, whole, and ends at the close of the peer', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'grü', fin: false });
@@ -125,7 +125,7 @@ describe('for await', { timeout: 20_000 }, () => {
   });
 });
 
-describe('receiveMessageAsync', { timeout: 20_000 }, () => {
+describe('receiveMessageAsync', { timeout: 150_000 }, () => {
   it('gives whole messages, and undefined at the close of the peer, again and again', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send('one');

@@ -16,7 +16,7 @@ const echo = async (socket: WebSocketContext): Promise<void> => {
 const refuseAll = { origin: () => false } as const;
 const fromElsewhere = { headers: { Origin: 'https://elsewhere.example' } } as const;
 
-describe('accept', { timeout: 20_000 }, () => {
+describe('accept', { timeout: 150_000 }, () => {
   it('rejects the second time', async (t) => {
     const { socket, sockets, req } = await openWs(t);
     await assert.rejects(sockets.accept(req), {
@@ -95,7 +95,7 @@ describe('accept', { timeout: 20_000 }, () => {
   });
 });
 
-describe('a client that leaves while the 101 is being written', { timeout: 20_000 }, () => {
+describe('a client that leaves while the 101 is being written', { timeout: 150_000 }, () => {
   it('leaves a context that is over, and no connection', async (t) => {
     const seen: unknown[] = [];
     const { server, sockets, errors } = await serveApp(t, anyFramework, (app, all) => {
@@ -138,7 +138,7 @@ describe('handler', () => {
   });
 });
 
-describe('isWebSocketRequest and requestedProtocols', { timeout: 20_000 }, () => {
+describe('isWebSocketRequest and requestedProtocols', { timeout: 150_000 }, () => {
   it('tell what the request asks for', async (t) => {
     const sockets = webSockets();
     const server = await serve(t, (req, res) => {
@@ -162,7 +162,7 @@ describe('isWebSocketRequest and requestedProtocols', { timeout: 20_000 }, () =>
   });
 });
 
-describe('maxConnections', { timeout: 20_000 }, () => {
+describe('maxConnections', { timeout: 150_000 }, () => {
   it('refuses the next one with 503 and Retry-After, and admits again when one has gone', async (t) => {
     const { url, server, sockets } = await serveApp(t, anyFramework, (app, all) => void app.use(all.handler(echo)), {
       maxConnections: 2,
@@ -210,7 +210,7 @@ describe('maxConnections', { timeout: 20_000 }, () => {
   });
 });
 
-describe('attach', { timeout: 20_000 }, () => {
+describe('attach', { timeout: 150_000 }, () => {
   it('serves every instance of the library on that server and app, whoever attached', async (t) => {
     const a = webSockets();
     const b = webSockets();
@@ -265,7 +265,7 @@ describe('attach', { timeout: 20_000 }, () => {
   });
 });
 
-describe('a completion callback that throws', { timeout: 20_000 }, () => {
+describe('a completion callback that throws', { timeout: 150_000 }, () => {
   it('is reported to onError and closes with 1011', async (t) => {
     const { socket, client, errors } = await openWs(t);
     const boom = new Error('callback');
@@ -277,7 +277,7 @@ describe('a completion callback that throws', { timeout: 20_000 }, () => {
   });
 });
 
-describe('compression', { timeout: 20_000 }, () => {
+describe('compression', { timeout: 150_000 }, () => {
   it('is negotiated where the route has it, and only there', async (t) => {
     const { url } = await serveApp(t, anyFramework, (app, sockets) => {
       app.use('/packed', sockets.handler(echo, { perMessageDeflate: { threshold: 0 } }));

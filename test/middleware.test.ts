@@ -55,7 +55,7 @@ describe('webSockets', () => {
 });
 
 describe('a handler', () => {
-  it('keeps no response alive that it does not use itself', { timeout: 20_000 }, async (t) => {
+  it('keeps no response alive that it does not use itself', { timeout: 150_000 }, async (t) => {
     let response: WeakRef<ServerResponse> | undefined;
     const { url } = await serveApp(t, anyFramework, (app, sockets) => {
       const handle = sockets.handler(async (socket) => echo(socket));
@@ -76,7 +76,7 @@ describe('a handler', () => {
 });
 
 for (const [name, create] of Object.entries(frameworks)) {
-  describe(`the middleware in ${name}`, { timeout: 20_000 }, () => {
+  describe(`the middleware in ${name}`, { timeout: 150_000 }, () => {
     it('lets plain HTTP requests pass untouched', async (t) => {
       const { server } = await serveApp(t, create, (app, sockets) => {
         app.use(sockets);
@@ -191,7 +191,7 @@ for (const [name, create] of Object.entries(frameworks)) {
     });
   });
 
-  describe(`handler in ${name}`, { timeout: 20_000 }, () => {
+  describe(`handler in ${name}`, { timeout: 150_000 }, () => {
     it('performs the handshake and runs the function with socket, req and res', async (t) => {
       const { url } = await serveApp(t, create, (app, sockets) => {
         app.use(
@@ -279,7 +279,7 @@ for (const [name, create] of Object.entries(frameworks)) {
     });
   });
 
-  describe(`accept in ${name}`, { timeout: 20_000 }, () => {
+  describe(`accept in ${name}`, { timeout: 150_000 }, () => {
     it('decides first and accepts later', async (t) => {
       const { url, server } = await serveApp(t, create, (app, sockets) => {
         app.use(async (req, res, next) => {

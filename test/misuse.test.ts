@@ -73,7 +73,7 @@ const clientActions: ReadonlyArray<(client: FramePeer) => void> = [
   (client) => client.raw.end(),
 ];
 
-describe('a context whose methods are called at random, with anything', { timeout: 60_000 }, () => {
+describe('a context whose methods are called at random, with anything', { timeout: 150_000 }, () => {
   for (const perMessageDeflate of [false, { threshold: 0 }]) {
     it(`throws nothing and leaves nothing pending ${perMessageDeflate ? 'with' : 'without'} compression`, async (t) => {
       const unhandled: unknown[] = [];

@@ -21,7 +21,7 @@ async function useEcho(t: TestContext, url: string): Promise<void> {
   await once(new WebSocket(`${url}/echo`, { origin: 'https://elsewhere.example' }), 'error');
 }
 
-describe('the samples of docs/observability.md', { timeout: 20_000 }, () => {
+describe('the samples of docs/observability.md', { timeout: 150_000 }, () => {
   it('prometheus.ts counts handshakes, connections and traffic', async (t) => {
     const sample = await startSample(t, 'prometheus');
     await useEcho(t, sample.socketUrl);

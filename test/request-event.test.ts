@@ -32,7 +32,7 @@ function wrap(server: Server, around: (emit: () => boolean, event: string, args:
   server.emit = wrapped;
 }
 
-describe('the request event of an upgrade', { timeout: 20_000 }, () => {
+describe('the request event of an upgrade', { timeout: 150_000 }, () => {
   it('brings it to the application, within whatever is around the event', async (t) => {
     const scope = new AsyncLocalStorage<{ url: string | undefined; statuses: number[] }>();
     const statuses: number[] = [];

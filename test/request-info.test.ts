@@ -175,7 +175,7 @@ for (const [name, create] of [
   ['Express 5', express],
   ['Express 4', express4 as never as typeof express],
 ] as const) {
-  describe(`the facts of a handshake in ${name}`, { timeout: 20_000 }, () => {
+  describe(`the facts of a handshake in ${name}`, { timeout: 150_000 }, () => {
     it('are getters of the context', async (t) => {
       const before = Date.now();
       const socket = await inExpress(
@@ -236,7 +236,7 @@ for (const [name, create] of [
   });
 }
 
-describe('the facts of a handshake', { timeout: 20_000 }, () => {
+describe('the facts of a handshake', { timeout: 150_000 }, () => {
   it('are there without any framework', async (t) => {
     const { socket } = await openRaw(t);
     assert.equal(socket.origin, undefined);

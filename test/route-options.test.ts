@@ -27,7 +27,7 @@ async function statuses(
   return seen;
 }
 
-describe('options of a route that are none', { timeout: 20_000 }, () => {
+describe('options of a route that are none', { timeout: 150_000 }, () => {
   it('are told what they were taken for', async (t) => {
     const failures: unknown[] = [];
     await statuses(
@@ -53,7 +53,7 @@ describe('options of a route that are none', { timeout: 20_000 }, () => {
   });
 });
 
-describe('maxConnections of a route', { timeout: 20_000 }, () => {
+describe('maxConnections of a route', { timeout: 150_000 }, () => {
   it('bounds the connections of that route, and no other', async (t) => {
     const seen = await statuses(
       t,
@@ -141,7 +141,7 @@ describe('maxConnections of a route', { timeout: 20_000 }, () => {
   });
 });
 
-describe('onError of a route', { timeout: 20_000 }, () => {
+describe('onError of a route', { timeout: 150_000 }, () => {
   it('gets the errors of that route in the place of the other', async (t) => {
     const error = new Error('x');
     const own: unknown[] = [];
@@ -165,7 +165,7 @@ describe('onError of a route', { timeout: 20_000 }, () => {
   });
 });
 
-describe('onError', { timeout: 20_000 }, () => {
+describe('onError', { timeout: 150_000 }, () => {
   const expectation = async (
     t: TestContext,
     fn: (socket: WebSocketContext) => unknown,
@@ -208,7 +208,7 @@ describe('onError', { timeout: 20_000 }, () => {
 });
 
 for (const [name, create] of Object.entries(frameworks)) {
-  describe(`newcomers while draining (${name})`, { timeout: 20_000 }, () => {
+  describe(`newcomers while draining (${name})`, { timeout: 150_000 }, () => {
     it('are answered with 503 past error middleware and logs, with the headers that the response has', async (t) => {
       const log = t.mock.method(console, 'error', () => {});
       process.env['NODE_ENV'] = 'development';

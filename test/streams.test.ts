@@ -9,7 +9,7 @@ process.env['NODE_ENV'] = 'test';
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe('readable', { timeout: 20_000 }, () => {
+describe('readable', { timeout: 150_000 }, () => {
   it('gives whole messages and closes at the close of the peer', async (t) => {
     const { socket, client } = await openRaw(t);
     assert.equal(socket.readable, socket.readable);
@@ -91,7 +91,7 @@ describe('readable', { timeout: 20_000 }, () => {
   });
 });
 
-describe('writable', { timeout: 20_000 }, () => {
+describe('writable', { timeout: 150_000 }, () => {
   it('sends each chunk as a message', async (t) => {
     const { socket, client } = await openWs(t);
     assert.equal(socket.writable, socket.writable);
@@ -207,7 +207,7 @@ describe('writable', { timeout: 20_000 }, () => {
   });
 });
 
-describe('pipeTo', { timeout: 20_000 }, () => {
+describe('pipeTo', { timeout: 150_000 }, () => {
   it('carries messages from one connection to another, and the close', async (t) => {
     const from = await openWs(t);
     const to = await openWs(t);
@@ -283,7 +283,7 @@ describe('pipeTo', { timeout: 20_000 }, () => {
   });
 });
 
-describe('streams that nobody looks after', { timeout: 20_000 }, () => {
+describe('streams that nobody looks after', { timeout: 150_000 }, () => {
   it('leave no unhandled rejection, however the connection ends', async (t) => {
     const unhandled: unknown[] = [];
     const listener = (reason: unknown): void => void unhandled.push(reason);

@@ -88,7 +88,7 @@ async function quiet(socket: WebSocketContext): Promise<void> {
   for await (const _ of socket);
 }
 
-describe('connect', { timeout: 20_000 }, () => {
+describe('connect', { timeout: 150_000 }, () => {
   for (const [name, create] of Object.entries(frameworks)) {
     it(`reaches an application of ${name} without a port, through its middleware`, async () => {
       const sockets = webSockets();
@@ -296,7 +296,7 @@ describe('connect', { timeout: 20_000 }, () => {
   });
 });
 
-describe('connect to a server of HTTP/2', { timeout: 20_000 }, () => {
+describe('connect to a server of HTTP/2', { timeout: 150_000 }, () => {
   const settings = { enableConnectProtocol: true };
 
   /** Says over which version of HTTP it was reached. */
@@ -376,7 +376,7 @@ describe('connect to a server of HTTP/2', { timeout: 20_000 }, () => {
   });
 });
 
-describe('a client for tests', { timeout: 20_000 }, () => {
+describe('a client for tests', { timeout: 150_000 }, () => {
   it('sends and receives messages of any kind and size', async () => {
     await using client = await connect(appWith(echo), '/socket');
     const messages = ['', 'grüezi', 'x'.repeat(126), 'y'.repeat(70_000), Buffer.alloc(0), Buffer.alloc(1_000_000, 7)];
@@ -568,7 +568,7 @@ describe('a client for tests', { timeout: 20_000 }, () => {
   });
 });
 
-describe('the connection in memory', { timeout: 20_000 }, () => {
+describe('the connection in memory', { timeout: 150_000 }, () => {
   it('lets the server feel a client that does not read, and go on when it does', async () => {
     let sent = 0;
     let socket: WebSocketContext | undefined;

@@ -12,7 +12,7 @@ import { nextClose, nextMessage, openRaw, openWs } from './support/open-pair.js'
 
 const MIB = 1024 * 1024;
 
-describe('a connection', { timeout: 20_000 }, () => {
+describe('a connection', { timeout: 150_000 }, () => {
   it('delivers not one message more than is read, and stops the sender', async (t) => {
     const { socket, client, req } = await openRaw(t, { receiveBufferLimit: 64 * 1024 });
     const message = clientFrame({ opcode: BINARY_FRAME, payload: Buffer.alloc(1024, 1) });

@@ -51,7 +51,7 @@ describe('the table of the traps', () => {
   });
 });
 
-describe('getting the socket', { timeout: 20_000 }, () => {
+describe('getting the socket', { timeout: 150_000 }, () => {
   it('outlives the timeouts of the HTTP server, during a slow decision and after it', async (t) => {
     const decided = new Deferred<void>();
     const sockets = webSockets({ origin: () => decided.promise.then(() => true) });
@@ -144,7 +144,7 @@ describe('getting the socket', { timeout: 20_000 }, () => {
 });
 
 for (const [name, create] of Object.entries(frameworks)) {
-  describe(`${name} on the socket of an upgrade`, { timeout: 20_000 }, () => {
+  describe(`${name} on the socket of an upgrade`, { timeout: 150_000 }, () => {
     it('sends a large refusal completely, through compression too', async (t) => {
       const page = 'A page that explains at length why not. '.repeat(25_000);
       const { server } = await serveApp(t, create, (app) => {

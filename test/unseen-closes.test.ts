@@ -229,7 +229,7 @@ const handlers: Readonly<Record<string, Outcome>> = {
 
 const OWN_CODE = 4001;
 
-describe('The close of a client', { timeout: 60_000 }, () => {
+describe('The close of a client', { timeout: 150_000 }, () => {
   for (const [name, { seen, handler, middleware, goodbye = [], code = OWN_CODE }] of Object.entries(handlers)) {
     it(`whose handler ${name.replaceAll('`', '')} is followed by ${seen}`, async (t) => {
       // Much longer than the test may take, where nobody is to wait for it
@@ -408,7 +408,7 @@ describe('Whoever has been told of the close', () => {
   });
 });
 
-describe('closed', { timeout: 20_000 }, () => {
+describe('closed', { timeout: 150_000 }, () => {
   it('is a promise like any other, and what is derived from it as well', async (t) => {
     const { socket } = await openWs(t);
     const { closed } = socket;
@@ -449,7 +449,7 @@ describe('closed', { timeout: 20_000 }, () => {
   });
 });
 
-describe('closing', { timeout: 20_000 }, () => {
+describe('closing', { timeout: 150_000 }, () => {
   const beginnings: Readonly<Record<string, (pair: Awaited<ReturnType<typeof openRaw>>) => unknown>> = {
     'the client closes': ({ client }) => client.close(1000),
     'the server closes': ({ socket }) => void socket.closeAsync(),

@@ -13,7 +13,7 @@ const { Close } = WebSocketMessageType;
 /** What an operation rejects with that came at the wrong time. */
 const invalidState = { name: 'WebSocketError', code: 'ERR_WEBSOCKET_INVALID_STATE', webSocketErrorCode: 9 } as const;
 
-describe('closeAsync', { timeout: 20_000 }, () => {
+describe('closeAsync', { timeout: 150_000 }, () => {
   it('sends the close and resolves when the client has acknowledged', async (t) => {
     const { socket, client } = await openRaw(t);
     let resolved = false;
@@ -131,7 +131,7 @@ describe('closeAsync', { timeout: 20_000 }, () => {
   });
 });
 
-describe('closeOutputAsync', { timeout: 20_000 }, () => {
+describe('closeOutputAsync', { timeout: 150_000 }, () => {
   it('resolves without waiting, and receiving goes on until the close of the client', async (t) => {
     const { socket, client } = await openRaw(t);
     await socket.closeOutputAsync(1000, 'half');
@@ -161,7 +161,7 @@ describe('closeOutputAsync', { timeout: 20_000 }, () => {
   });
 });
 
-describe('abort', { timeout: 20_000 }, () => {
+describe('abort', { timeout: 150_000 }, () => {
   it('drops the connection, and what is pending rejects', async (t) => {
     const { socket, client } = await openWs(t);
     const pending = [socket.receiveAsync(), socket.ping()];
@@ -202,7 +202,7 @@ describe('abort', { timeout: 20_000 }, () => {
   });
 });
 
-describe('asyncDispose', { timeout: 20_000 }, () => {
+describe('asyncDispose', { timeout: 150_000 }, () => {
   it('closes with 1000', async (t) => {
     const { socket, client } = await openWs(t);
     {
@@ -224,7 +224,7 @@ describe('asyncDispose', { timeout: 20_000 }, () => {
   });
 });
 
-describe('signal and closed', { timeout: 20_000 }, () => {
+describe('signal and closed', { timeout: 150_000 }, () => {
   type Opened = Awaited<ReturnType<typeof openRaw>>;
   const endings: ReadonlyArray<readonly [string, (pair: Opened) => unknown, object]> = [
     [

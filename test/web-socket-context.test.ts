@@ -12,7 +12,7 @@ const { Text, Binary, Close } = WebSocketMessageType;
 /** What an operation rejects with that came at the wrong time. */
 const invalidState = { name: 'WebSocketError', code: 'ERR_WEBSOCKET_INVALID_STATE', webSocketErrorCode: 9 } as const;
 
-describe('receiveAsync', { timeout: 20_000 }, () => {
+describe('receiveAsync', { timeout: 150_000 }, () => {
   it('gives what has arrived, with its type and where the message ends', async (t) => {
     const { socket, client } = await openRaw(t);
     client.send({ payload: 'hel', fin: false });
@@ -126,7 +126,7 @@ describe('receiveAsync', { timeout: 20_000 }, () => {
   });
 });
 
-describe('sendAsync', { timeout: 20_000 }, () => {
+describe('sendAsync', { timeout: 150_000 }, () => {
   it('sends strings as text and bytes as binary', async (t) => {
     const { socket, client } = await openWs(t);
     await socket.sendAsync('text');
@@ -221,7 +221,7 @@ describe('sendAsync', { timeout: 20_000 }, () => {
   });
 });
 
-describe('ping', { timeout: 20_000 }, () => {
+describe('ping', { timeout: 150_000 }, () => {
   it('resolves with the round trip', async (t) => {
     const { socket } = await openWs(t);
     const roundTrip = await socket.ping();
@@ -261,7 +261,7 @@ describe('ping', { timeout: 20_000 }, () => {
   });
 });
 
-describe('ws', { timeout: 20_000 }, () => {
+describe('ws', { timeout: 150_000 }, () => {
   it('is an open WebSocket of ws, always the same, that gets what had arrived', async (t) => {
     const { socket, client } = await openWs(
       t,
@@ -317,7 +317,7 @@ describe('ws', { timeout: 20_000 }, () => {
   });
 });
 
-describe('WebSocketContext', { timeout: 20_000 }, () => {
+describe('WebSocketContext', { timeout: 150_000 }, () => {
   it('is what stands on req.webSocket', async (t) => {
     const { socket, req, res } = await openRaw(t);
     assert(socket instanceof WebSocketContext);

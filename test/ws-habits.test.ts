@@ -9,7 +9,7 @@ import { openRaw } from './support/open-pair.js';
 
 process.env['NODE_ENV'] = 'test';
 
-describe('a context', { timeout: 20_000 }, () => {
+describe('a context', { timeout: 150_000 }, () => {
   const counterparts: ReadonlyArray<readonly [habit: string, counterpart: RegExp]> = [
     ['on', /Cannot call socket\.on: .*for await \(const message of socket\).*socket\.closed.*socket\.ws/],
     ['once', /Cannot call socket\.once: .*for await/],
@@ -60,7 +60,7 @@ describe('a context', { timeout: 20_000 }, () => {
   });
 });
 
-describe('what else is not as in ws or socket.io', { timeout: 20_000 }, () => {
+describe('what else is not as in ws or socket.io', { timeout: 150_000 }, () => {
   it('fails with a sentence on a group', () => {
     const group = webSockets().group('room');
     for (const [habit, message] of [

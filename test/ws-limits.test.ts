@@ -8,7 +8,7 @@ process.env['NODE_ENV'] = 'test';
 
 const MIB = 1 << 20;
 
-describe('limits behind socket.ws', { timeout: 20_000 }, () => {
+describe('limits behind socket.ws', { timeout: 150_000 }, () => {
   it('close with 1009 what is longer than receiveBufferLimit, or than maxPayload', async (t) => {
     for (const limits of [{ receiveBufferLimit: MIB }, { maxPayload: MIB }]) {
       for (const perMessageDeflate of [false, true]) {
