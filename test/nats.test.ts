@@ -114,8 +114,8 @@ describe('nats()', () => {
 
       await connection.close();
 
-      while (statuses.length < 2) await sleep(10);
-      assert.match(statuses[1] ?? '', /closed for good: connect with `maxReconnectAttempts: -1`/);
+      // On a slow machine it may have been interrupted before
+      while (!/closed for good: connect with `maxReconnectAttempts: -1`/.test(statuses.at(-1) ?? '')) await sleep(10);
       driver.unsubscribe('never subscribed');
     });
 
@@ -138,11 +138,12 @@ describe('nats()', () => {
       await mine?.driver.subscribe('a channel.*');
       await assert.rejects(async () => half?.driver.subscribe('x'), /Permissions Violation for Subscription/i);
       assert.equal(await mine?.driver.publish('x', Buffer.of(1)), true);
-      await theirs?.driver.publish('x', Buffer.of(1)).catch(() => {});
-
-      while ((theirs?.statuses.length ?? 0) < 2) await sleep(10);
-      assert.match(theirs?.statuses[1] ?? '', /^interrupted: .*Permissions Violation for Publish/i);
-      assert.deepEqual(mine?.statuses, ['ready']);
+      const denied = /^interrupted: .*Permissions Violation for Publish/i;
+      while (!theirs?.statuses.some((status) => denied.test(status))) {
+        await theirs?.driver.publish('x', Buffer.of(1)).catch(() => {});
+        await sleep(10);
+      }
+      assert.ok(!mine?.statuses.some((status) => /Permissions/i.test(status)));
     });
 
     it('keeps the dots of a prefix, where it can', async (t) => {

@@ -23,7 +23,7 @@ const telling = async (t: TestContext, options: { secure?: boolean } = {}): Prom
     },
     options,
   );
-  attach(server, (req) => accept(req), { handshakeTimeout: 1000 });
+  attach(server, (req) => accept(req), { handshakeTimeout: 60_000 });
   return server;
 };
 
@@ -134,7 +134,7 @@ describe('a request for another protocol', () => {
       if (req.url === '/slow') await release.promise;
       res.end(req.url);
     });
-    attach(server, () => assert.fail('reached'), { handshakeTimeout: 1000 });
+    attach(server, () => assert.fail('reached'), { handshakeTimeout: 60_000 });
     await listen(t, server);
     const client = await rawConnect(t, server);
     client.write(
@@ -155,7 +155,7 @@ describe('a request for another protocol', () => {
       req.socket.on('close', () => closed.resolve());
       arrived.resolve();
     });
-    attach(server, () => {}, { handshakeTimeout: 1000 });
+    attach(server, () => {}, { handshakeTimeout: 60_000 });
     const client = await rawConnect(t, server);
     client.write(Buffer.concat([Buffer.from('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n'), requestBytes(h2c())]));
     await arrived.promise;
@@ -168,7 +168,7 @@ describe('a request for another protocol', () => {
     const [plain, replayed] = [await rawConnect(t, server), await rawConnect(t, server)];
     plain.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     const expected = (await plain.readResponse()).body;
-    attach(server, () => {}, { handshakeTimeout: 1000 });
+    attach(server, () => {}, { handshakeTimeout: 60_000 });
     replayed.request(h2c());
     assert.equal((await replayed.readResponse()).body, expected);
   });
@@ -183,7 +183,7 @@ describe('a request for another protocol', () => {
       process.removeListener('warning', onWarning);
     });
     const server = await serve(t, (_req, res) => res.end('plain'));
-    attach(server, () => assert.fail('reached'), { handshakeTimeout: 1000, filter: () => false });
+    attach(server, () => assert.fail('reached'), { handshakeTimeout: 60_000, filter: () => false });
     const client = await rawConnect(t, server);
     let answers = 0;
     for (let last = false; !last; answers++) {
@@ -202,22 +202,24 @@ describe('a request for another protocol', () => {
       res.send('plain');
     });
     const server = await serve(t, app);
-    attach(server, app, { handshakeTimeout: 1000, filter: (req) => req.url === '/ws' });
+    attach(server, app, { handshakeTimeout: 60_000, filter: (req) => req.url === '/ws' });
     assert.equal((await responseTo(t, server, { path: '/plain' })).body, 'plain');
     assert.equal((await responseTo(t, server, { path: '/nowhere' })).status, 404);
   });
 
   it('is not in the way of a client that resets the connection', async (t) => {
     const arrived = new Deferred<void>();
+    const closed = new Deferred<void>();
     const server = await serve(t, (req) => {
-      req.on('close', () => arrived.resolve());
+      req.on('close', () => closed.resolve());
       req.socket.resume();
+      arrived.resolve();
     });
-    attach(server, () => assert.fail('reached'), { handshakeTimeout: 1000 });
+    attach(server, () => assert.fail('reached'), { handshakeTimeout: 60_000 });
     const client = await rawUpgrade(t, server, h2c({ method: 'POST', headers: { 'Content-Length': '10' }, tail: 'x' }));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    client.reset();
     await arrived.promise;
+    client.reset();
+    await closed.promise;
   });
 });
 

@@ -192,7 +192,7 @@ describe('a connection', { timeout: 150_000 }, () => {
       });`;
     const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
-      timeout: 15_000,
+      timeout: 100_000,
     });
     const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
 

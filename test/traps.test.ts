@@ -58,7 +58,8 @@ describe('getting the socket', { timeout: 150_000 }, () => {
     const app = express();
     app.use('/echo', echo(sockets));
     const server = createServer({ connectionsCheckingInterval: 20 }, app);
-    Object.assign(server, { requestTimeout: 100, headersTimeout: 60, timeout: 60, keepAliveTimeout: 60 });
+    // Enough for a slow machine between a connection and its request
+    Object.assign(server, { requestTimeout: 1000, headersTimeout: 800, timeout: 800, keepAliveTimeout: 800 });
     await listen(t, server);
     sockets.attach(server, app);
     // A connection that sends no head falls to the timeouts: by then they have all run out for the other one too.

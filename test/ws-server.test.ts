@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket, type WebSocketServer } from 'ws';
 import type { WebSocketRouteOptions, WsServer } from '../src/index.js';
-import { anyFramework, serveApp } from './support/apps.js';
+import { anyFramework, eventually, serveApp } from './support/apps.js';
 
 /** A site with a `wsServer()` at `/ws`. */
 async function serveWsServer(t: TestContext, options?: WebSocketRouteOptions) {
@@ -60,7 +60,7 @@ describe('wsServer()', () => {
     assert.ok([...wss.clients].every((ws) => ws instanceof WebSocket && ws.readyState === WebSocket.OPEN));
     client.close();
     await once(client, 'close');
-    assert.equal(wss.clients.size, 0);
+    await eventually(() => wss.clients.size === 0);
   });
 
   it('answers an ordinary request with 426', async (t) => {

@@ -44,6 +44,7 @@ inEachBrowser('the chat page', (visit) => {
     const grace = await enter(t, visit, { room: 'engine', name: 'Grace' });
     await heard(grace, 'Is anybody <b>there</b>?');
     await heard(ada, 'Grace came in');
+    await ada.see('#people li', 'Grace');
     assert.deepEqual(await people(ada), ['Ada', 'Grace']);
     await say(grace, 'Here I am');
     await heard(ada, 'Here I am');
@@ -51,6 +52,7 @@ inEachBrowser('the chat page', (visit) => {
     // A second tab of the same browser is the same person.
     const secondTab = await visit.open(t, '/chat/engine', { beside: ada });
     await heard(secondTab, 'Here I am');
+    await secondTab.see('#people li', 'Grace');
     assert.deepEqual(await people(secondTab), ['Ada', 'Grace']);
     await secondTab.page.close();
 
