@@ -48,7 +48,7 @@ async function runVitest(folder: string, file: string): Promise<number> {
   return JSON.parse(output.slice(output.indexOf('{"numTotal'))).numPassedTests;
 }
 
-describe('websocket-context/testing works', { timeout: 120_000 }, () => {
+describe('websocket-context/testing works', { timeout: 500_000 }, () => {
   it('in node:test with all its fake timers, as the sample shows', async () => {
     const output = await run(['--test', '--test-reporter=tap', join(samples, 'testing-node.js')], root);
     assert.match(output, /# pass 3\n# fail 0/);

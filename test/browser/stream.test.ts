@@ -46,7 +46,7 @@ inEachBrowser('the stream page', (visit) => {
     const tab = await visitStream(t, visit, { height: 1100 });
     let most = 0;
     await tab.click('#noise');
-    const done = tab.see('#state', 'complete, checksums are identical', 120_000).then(() => true);
+    const done = tab.see('#state', 'complete, checksums are identical', 170_000).then(() => true);
     for (let isDone = false; !isDone; ) {
       isDone = await Promise.race([done, new Promise<false>((resolve) => setTimeout(resolve, 200, false))]);
       if ((await text(tab, 'growth')) !== '–') most = Math.max(most, await mebibytes(tab, 'growth'));

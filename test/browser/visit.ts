@@ -19,6 +19,7 @@ const browsers = [
     launch: (executablePath: string) =>
       puppeteer.launch({
         executablePath,
+        timeout: PATIENCE_MS,
         args: [
           '--no-sandbox',
           '--disable-gpu',
@@ -35,7 +36,7 @@ const browsers = [
     name: 'Firefox',
     path: process.env.FIREFOX_PATH ?? '/usr/bin/firefox-esr',
     launch: (executablePath: string) =>
-      puppeteer.launch({ browser: 'firefox', executablePath, acceptInsecureCerts: true }),
+      puppeteer.launch({ browser: 'firefox', executablePath, timeout: PATIENCE_MS, acceptInsecureCerts: true }),
   },
 ];
 

@@ -153,9 +153,9 @@ export async function connectWs(
   const client = new WebSocket(url, protocols, { perMessageDeflate: false, ...clientTransport(t, url), ...options });
   inboxes.set(client, new Inbox(client));
   t.after(() => client.terminate());
-  await once(client, 'open');
   // Tests that are interested in it listen by themselves
   client.on('error', () => {});
+  await once(client, 'open');
   return client;
 }
 

@@ -32,6 +32,6 @@ app.use((req, _res, next) => {
   next();
 });
 await visitTracedServer(app, sockets);
-await Sentry.flush(1000);
+await Sentry.flush(60_000);
 console.log(JSON.stringify({ spans, users }));
 process.exit();
