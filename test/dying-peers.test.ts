@@ -11,6 +11,8 @@ import { WebSocketState, webSockets } from '../src/index.js';
 import { anyFramework, eventually, type Site, serveApp } from './support/apps.js';
 import { openBlackhole } from './support/blackhole.js';
 import { failure, observe } from './support/connections.js';
+import { FakeClock } from './support/fake-clock.js';
+import { passTurns } from './support/fake-socket.js';
 import { BINARY_FRAME, clientClose, clientFrame, PING_FRAME } from './support/frames.js';
 import { connectWs, FramePeer, nextMessage, openRaw } from './support/open-pair.js';
 import { type RawClient, rawConnect, rawUpgrade, requestBytes } from './support/raw-client.js';
@@ -157,6 +159,8 @@ describe('a peer that goes without a word', { timeout: 120_000 }, () => {
 describe('a peer that has vanished', { timeout: 120_000 }, () => {
   it('is noticed within interval and timeout, behind a proxy that swallows everything', async (t) => {
     const [keepAliveInterval, keepAliveTimeout] = [400, 300];
+    const clock = new FakeClock().install(t);
+    t.mock.method(performance, 'now', clock.now);
     const ends: Array<Promise<{ code: number }>> = [];
     const { server, sockets } = await serveApp(
       t,
@@ -174,16 +178,24 @@ describe('a peer that has vanished', { timeout: 120_000 }, () => {
     const hole = await openBlackhole(t, server);
     await Promise.all(Array.from({ length: 20 }, () => connectWs(t, hole.url)));
     await eventually(() => sockets.connectionCount === 20);
-    // They answer pings for longer than that.
-    await sleep(2 * (keepAliveInterval + keepAliveTimeout));
+    // They answer pings for longer than that. A ping is 2 bytes, and the pong of a client 6.
+    while (clock.now() < 2 * (keepAliveInterval + keepAliveTimeout)) {
+      clock.advance(50);
+      await passTurns();
+      await eventually(() => sockets.totals.bytesReceived === 3 * sockets.totals.bytesSent);
+    }
     assert.equal(sockets.connectionCount, 20);
+    assert.ok(sockets.totals.bytesSent >= 2 * 20 * 2, `${sockets.totals.bytesSent} bytes of pings`);
 
     hole.swallow();
-    const began = performance.now();
+    const began = clock.now();
+    while (clock.now() < began + keepAliveInterval + keepAliveTimeout) {
+      clock.advance(50);
+      await passTurns();
+    }
+    assert.equal(sockets.connectionCount, 0);
     const codes = (await Promise.all(ends)).map(({ code }) => code);
-    const took = performance.now() - began;
     assert.deepEqual([...new Set(codes)], [1006]);
-    assert.ok(took < keepAliveInterval + keepAliveTimeout + 400, `${took} ms`);
   });
 
   it('is noticed when its packets are dropped', async (t) => {
@@ -205,7 +217,7 @@ describe('a peer that has vanished', { timeout: 120_000 }, () => {
     }
     const program = fileURLToPath(new URL('support/vanishing-network.js', import.meta.url));
     const { stdout } = await promisify(execFile)('unshare', [...namespace, process.execPath, program], {
-      timeout: 28_000,
+      timeout: 100_000,
     });
     const results: VanishedPeers[] = JSON.parse(stdout);
 
@@ -213,7 +225,8 @@ describe('a peer that has vanished', { timeout: 120_000 }, () => {
       t.diagnostic(`${kind}: noticed after ${after.map(Math.round).join(', ')} ms`);
       assert.deepEqual(codes, Array(10).fill(1006), kind);
       // While we do not read only TCP can tell: it asks after an interval of silence, and then ten times, a second apart.
-      const limit = kind === 'paused' ? 1000 + 10_000 + 5000 : 1000 + 1000 + 600;
+      // Long before that the others have been noticed, also on a machine that is busy.
+      const limit = kind === 'paused' ? 1000 + 10_000 + 10_000 : 1000 + 1000 + 6000;
       for (const ms of after) assert.ok(ms < limit, `${kind}: ${ms} ms`);
     }
     assert.equal(results.length, 3);
