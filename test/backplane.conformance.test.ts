@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext as NodeTestContext } from 'node:test';
 import { relay } from '../src/cluster.js';
 import { type BackplaneNode, localNode } from './support/backplane-node.js';
 import { type Broker, hasBroker, startBroker } from './support/brokers.js';
@@ -20,6 +20,9 @@ class SuiteContext implements TestContext {
     for (const cleanUp of this.#cleanUps) await cleanUp();
   }
 }
+
+/** How often a test begins anew on a machine that is busy. */
+const MOST_ATTEMPTS = 5;
 
 let lastName = 0;
 
@@ -42,8 +45,30 @@ for (const kind of driverNames) {
     });
     after(() => suite.end());
 
-    function makeNode(t: TestContext, prefix: string, members?: number): Promise<BackplaneNode> {
-      return kind === 'cluster()' ? makeProcess(t, prefix, members) : makeLocal(t, kind, prefix, members);
+    const made: BackplaneNode[] = [];
+
+    /** A test for a broker that answers: it begins anew if a machine that is busy has not let it do so within 2 s. */
+    function itUndisturbed(promise: string, test: (t: NodeTestContext) => Promise<void>): void {
+      it(promise, async (t) => {
+        for (let attempt = 1; ; attempt++) {
+          made.length = 0;
+          try {
+            await test(t);
+            return;
+          } catch (error) {
+            const isDisturbed = made.some(({ statuses }) => statuses.includes('interrupted'));
+            if (!isDisturbed || attempt === MOST_ATTEMPTS) throw error;
+            t.diagnostic(`Interrupted, attempt ${attempt}: ${error}`);
+            await Promise.all(made.map((node) => node.close()));
+          }
+        }
+      });
+    }
+
+    async function makeNode(t: TestContext, prefix: string, members?: number): Promise<BackplaneNode> {
+      const node = await (kind === 'cluster()' ? makeProcess(t, prefix, members) : makeLocal(t, kind, prefix, members));
+      made.push(node);
+      return node;
     }
 
     async function makeLocal(
@@ -71,7 +96,7 @@ for (const kind of driverNames) {
       return nodes;
     }
 
-    it('brings messages once, in order, and to others only', async (t) => {
+    itUndisturbed('brings messages once, in order, and to others only', async (t) => {
       const [one, other] = await pair(t, 'room');
       await one.join('room');
       const texts = Array.from({ length: 500 }, (_, index) => `message ${index}`);
@@ -96,7 +121,7 @@ for (const kind of driverNames) {
       assert.deepEqual([one.statuses, other.statuses], [['ready'], ['ready']]);
     });
 
-    it('keeps every byte and option', async (t) => {
+    itUndisturbed('keeps every byte and option', async (t) => {
       const [one, other] = await pair(t, 'room');
       const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
@@ -114,7 +139,7 @@ for (const kind of driverNames) {
       ]);
     });
 
-    it('keeps groups apart, whatever their names are', async (t) => {
+    itUndisturbed('keeps groups apart, whatever their names are', async (t) => {
       const names = [
         '',
         '*',
@@ -146,7 +171,7 @@ for (const kind of driverNames) {
       assert.deepEqual(arrived, names.map((name) => [name, name]).sort());
     });
 
-    it('keeps applications apart, also when their prefixes and names are the same together', async (t) => {
+    itUndisturbed('keeps applications apart, also when their prefixes and names are the same together', async (t) => {
       const [shop, inner] = await Promise.all([makeNode(t, 'shop:'), makeNode(t, 'shop:eu:')]);
       for (const node of [shop, inner]) for (const name of ['eu:x', 'x', '|x', '']) await node.join(name);
       const [shopPeer, innerPeer] = await Promise.all([makeNode(t, 'shop:'), makeNode(t, 'shop:eu:')]);
@@ -186,7 +211,7 @@ for (const kind of driverNames) {
       assert.equal(other.arrivals[0]?.data, fits.toString('hex'));
     });
 
-    it('leaves a group 2 s after its last member, and not when one comes back before', async (t) => {
+    itUndisturbed('leaves a group 2 s after its last member, and not when one comes back before', async (t) => {
       const [one, other] = await pair(t, 'room');
       await other.join('stays');
       await other.leave('stays');
@@ -202,6 +227,8 @@ for (const kind of driverNames) {
         ['here'],
       );
       await new Promise((resolve) => setTimeout(resolve, 2100));
+      // Behind it, everybody knows that the group has been left.
+      await other.join('barrier');
       await one.publish('room', 'for nobody');
       await other.join('room');
       assert.equal(await one.publish('room', 'here again'), 'sent');
@@ -218,9 +245,14 @@ for (const kind of driverNames) {
 
       assert.deepEqual(await one.count('room', 10_000), { count: 12, nodes: 2, missing: 0 });
       await three.kill();
-      assert.deepEqual(await one.count('room', 500), { count: 5, nodes: 1, missing: 1 });
+      // A process that is busy takes its time to answer.
+      let counted = { count: 0, nodes: 0, missing: 2 };
+      for (let timeout = 500; counted.nodes === 0 && timeout <= 8000; timeout *= 2) {
+        counted = await one.count('room', timeout);
+      }
+      assert.deepEqual(counted, { count: 5, nodes: 1, missing: 1 });
       await two.close();
-      await one.until(async (node) => (await node.info()).nodes === 2);
+      await one.until(async (node) => (await node.info()).nodes <= 2);
     });
 
     it('lets the process end when it is closed', async (t) => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { localNode } from './support/backplane-node.js';
+import { type BackplaneNode, localNode } from './support/backplane-node.js';
 import { type BrokerName, hasBroker, makeBroker, startBroker } from './support/brokers.js';
+import { observe } from './support/connections.js';
 import { type DriverName, driverKinds } from './support/drivers.js';
+import { passTurns } from './support/fake-socket.js';
 import { remoteNode } from './support/remote-node.js';
 import type { TestContext } from './support/servers.js';
 
@@ -17,8 +19,8 @@ const kinds: readonly DriverName[] = [
 /** Nothing that a broker does may take longer, in ms: the limit is 2 s, and the machine may be busy. */
 const SOON = 10_000;
 
-/** What is said of an interruption; a machine that is too busy to answer within 2 s may add another. */
-const INTERRUPTED = /^ready(,interrupted,ready)+$/;
+/** What is said of an interruption; a machine that is too busy to answer within 2 s may add another, also at the start. */
+const INTERRUPTED = /^(interrupted,)?ready(,interrupted,ready)+$/;
 
 async function assertSoon<T>(promise: Promise<T>): Promise<T> {
   const began = performance.now();
@@ -26,6 +28,11 @@ async function assertSoon<T>(promise: Promise<T>): Promise<T> {
   const took = performance.now() - began;
   assert.ok(took < SOON, `took ${took} ms`);
   return result;
+}
+
+/** Publishes until the broker says that it has: a machine that is busy may not let it do so within 2 s. */
+async function publishSent(node: BackplaneNode, group: string, data: string | Uint8Array): Promise<void> {
+  while ((await node.publish(group, data)) !== 'sent') await node.until(({ statuses }) => statuses.at(-1) === 'ready');
 }
 
 /** Nothing depends on anything else, and nearly all of the time is spent waiting. */
@@ -37,6 +44,7 @@ describe('A broker', { concurrency: true }, () => {
     async function pair(t: TestContext, port: number) {
       const [one, other] = [localNode(t, kind, port), localNode(t, kind, port)];
       await Promise.all([one, other].map((node) => node.until(({ statuses }) => statuses.includes('ready'))));
+      await Promise.all([one, other].map((node) => node.until(async () => (await node.info()).nodes === 2)));
       await other.join('room');
       return [one, other] as const;
     }
@@ -45,8 +53,8 @@ describe('A broker', { concurrency: true }, () => {
       it('that is killed loses what is sent meanwhile, says so, and delivers none of it later', async (t) => {
         const broker = await startBroker(t, brokerName);
         const [one, other] = await pair(t, broker.port);
-        assert.equal(await one.publish('room', 'before'), 'sent');
-        await other.until(({ arrivals }) => arrivals.length === 1);
+        await publishSent(one, 'room', 'before');
+        await other.until(({ arrivals }) => arrivals.length > 0);
 
         const killed = broker.kill();
         const outcomes = new Map<string, string>();
@@ -62,12 +70,15 @@ describe('A broker', { concurrency: true }, () => {
         await broker.start();
         await Promise.all([one, other].map((node) => node.until(({ statuses }) => statuses.at(-1) === 'ready')));
         await other.until(async (node) => (await node.info()).nodes === 2);
-        assert.equal(await one.publish('room', 'after'), 'sent');
-        await other.publish('another room', 'the other way');
+        await publishSent(one, 'room', 'after');
+        await publishSent(other, 'another room', 'the other way');
 
         await other.until(({ arrivals }) => arrivals.at(-1)?.data === 'after');
         await one.until(({ arrivals }) => arrivals.length > 0);
-        for (const { data = '' } of other.arrivals.slice(1, -1)) assert.equal(outcomes.get(data), 'sent', data);
+        const between = other.arrivals
+          .map(({ data = '' }) => data)
+          .filter((data) => !['before', 'after'].includes(data));
+        for (const data of between) assert.equal(outcomes.get(data), 'sent', data);
         for (const { statuses } of [one, other]) assert.match(statuses.join(), INTERRUPTED);
         assert.ok((await one.info()).unavailable > 0);
       });
@@ -79,21 +90,21 @@ describe('A broker', { concurrency: true }, () => {
         broker.stop();
         // It takes a moment to stand still.
         while ((await assertSoon(one.publish('room', 'first'))) === 'sent');
-        const began = performance.now();
-        const second = await one.publish('room', 'second');
-        assert.ok(performance.now() - began < 1000, 'the second has waited too');
+        const second = observe(one.publish('room', 'second'));
+        await passTurns();
+        assert.equal(second.outcome, 'unavailable', 'the second does not wait too');
         await assertSoon(one.join('another room'));
         assert.equal((await one.info()).status, 'interrupted');
         const counted = await assertSoon(one.count('room', 500));
         await other.until(({ statuses }) => statuses.at(-1) === 'interrupted');
         broker.go();
         await Promise.all([one, other].map((node) => node.until(({ statuses }) => statuses.at(-1) === 'ready')));
-        assert.equal(await one.publish('room', 'after'), 'sent');
-        await other.publish('another room', 'the other way');
+        await publishSent(one, 'room', 'after');
+        await publishSent(other, 'another room', 'the other way');
 
         await other.until(({ arrivals }) => arrivals.at(-1)?.data === 'after');
         await one.until(({ arrivals }) => arrivals.length > 0);
-        assert.deepEqual([second, counted], ['unavailable', { count: 0, nodes: 0, missing: 1 }]);
+        assert.deepEqual(counted, { count: 0, nodes: 0, missing: 1 });
         assert.ok(!other.arrivals.some(({ data }) => data === 'second'));
         for (const { statuses } of [one, other]) assert.match(statuses.join(), INTERRUPTED);
       });
@@ -107,13 +118,10 @@ describe('A broker', { concurrency: true }, () => {
         assert.notEqual((await one.info()).status, 'ready');
         await broker.start();
         await Promise.all([one, other].map((node) => node.until(({ statuses }) => statuses.at(-1) === 'ready')));
-        assert.equal(await one.publish('room', 'in time'), 'sent');
+        await publishSent(one, 'room', 'in time');
 
         await other.until(({ arrivals }) => arrivals.length > 0);
-        assert.deepEqual(
-          other.arrivals.map(({ data }) => data),
-          ['in time'],
-        );
+        assert.deepEqual(new Set(other.arrivals.map(({ data }) => data)), new Set(['in time']));
       });
 
       it('that is dead or stands still does not keep close() waiting', async (t) => {
@@ -142,11 +150,11 @@ describe('A broker', { concurrency: true }, () => {
       await slow.join('room');
 
       slow.signal('SIGSTOP');
-      for (let index = 0; index < 200; index++) await one.publish('room', Buffer.alloc(256 * 1024));
+      for (let index = 0; index < 200; index++) await publishSent(one, 'room', Buffer.alloc(256 * 1024));
       slow.signal('SIGCONT');
 
       await slow.until(({ statuses }) => INTERRUPTED.test(statuses.join()));
-      assert.equal(await one.publish('room', 'after'), 'sent');
+      await publishSent(one, 'room', 'after');
       await slow.until(({ arrivals }) => arrivals.at(-1)?.data === 'after');
       assert.ok(slow.arrivals.length < 200);
     });
