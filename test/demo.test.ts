@@ -136,19 +136,32 @@ describe('the samples', () => {
   });
 
   it('passport.ts serves who has signed in, until the session ends', async (t) => {
-    const { url, socketUrl } = await startSample(t, 'passport', { SESSION_MS: '2000' });
-    assert.equal((await refusal(`${socketUrl}/account`)).status, 401);
-    const wrong = new URLSearchParams({ username: 'Ada', password: 'guessed' });
-    assert.equal((await fetch(`${url}/login`, { method: 'POST', body: wrong })).status, 401);
+    // On a busy machine a session may end before anything has been said: then the next one is longer.
+    for (let sessionMs = 2000; ; sessionMs *= 4) {
+      const began = performance.now();
+      try {
+        await visit(sessionMs);
+        return;
+      } catch (error) {
+        if (performance.now() - began < sessionMs) throw error;
+      }
+    }
 
-    const right = new URLSearchParams({ username: 'Ada', password: 'secret' });
-    const signedIn = await fetch(`${url}/login`, { method: 'POST', body: right });
-    const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
-    const client = await connect(t, `${socketUrl}/account`, { headers: { cookie } });
+    async function visit(sessionMs: number): Promise<void> {
+      const { url, socketUrl } = await startSample(t, 'passport', { SESSION_MS: `${sessionMs}` });
+      assert.equal((await refusal(`${socketUrl}/account`)).status, 401);
+      const wrong = new URLSearchParams({ username: 'Ada', password: 'guessed' });
+      assert.equal((await fetch(`${url}/login`, { method: 'POST', body: wrong })).status, 401);
 
-    assert.equal(await client.next(), 'Hello, {"username":"Ada"}');
-    await roundTrip(client, 'still here');
-    assert.deepEqual(await client.closed, { code: 4401, reason: 'session expired' });
+      const right = new URLSearchParams({ username: 'Ada', password: 'secret' });
+      const signedIn = await fetch(`${url}/login`, { method: 'POST', body: right });
+      const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+      const client = await connect(t, `${socketUrl}/account`, { headers: { cookie } });
+
+      assert.equal(await client.next(), 'Hello, {"username":"Ada"}');
+      await roundTrip(client, 'still here');
+      assert.deepEqual(await client.closed, { code: 4401, reason: 'session expired' });
+    }
   });
 
   it('origins.ts lets each page in where it may, and nowhere else', async (t) => {
