@@ -19,13 +19,17 @@ export const memoryInUse = (): number => {
 export const watchMemory = (intervalMs = 100): (() => number) => {
   const before = memoryInUse();
   let most = before;
-  const sample = (): void => {
+  let timer = setTimeout(sample, intervalMs).unref();
+
+  function sample(): void {
+    const began = performance.now();
     most = Math.max(most, memoryInUse());
-  };
-  const timer = setInterval(sample, intervalMs);
+    // On a busy machine it takes longer than the interval, and would leave no time for what is watched
+    timer = setTimeout(sample, Math.max(intervalMs, 4 * (performance.now() - began))).unref();
+  }
+
   return () => {
-    clearInterval(timer);
-    sample();
-    return most - before;
+    clearTimeout(timer);
+    return Math.max(most, memoryInUse()) - before;
   };
 };
