@@ -89,6 +89,8 @@ describe('beside us', () => {
     const { url, socketUrl } = await startSample(t, 'next', await makeNextApp(t));
 
     assert.match(await (await fetch(url)).text(), /a page of Next/);
+    // The page that is not there is compiled when it is asked for, which may take longer than a handshake
+    assert.equal((await fetch(`${url}/nowhere`)).status, 404);
     const reload = new WebSocket(`${socketUrl}/_next/hmr?id=1`);
     t.after(() => reload.terminate());
     // It may tell what it compiles at the moment before
