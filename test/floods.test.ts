@@ -49,7 +49,7 @@ describe('a flood', options, () => {
   it('of pings that the peer reads the answers of is answered in order, and nobody else waits', async (t) => {
     const { socket, client, server } = await openRaw(t);
     const bystander = await connectWs(t, `${webSocketUrlOf(server)}/`);
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     let answers = Buffer.alloc(0);
     let count = 0;
     let last = -1;
@@ -89,7 +89,7 @@ describe('a flood', options, () => {
     const { socket, client } = await openRaw(t);
     client.raw.socket.pause();
     const ping = clientFrame({ opcode: PING_FRAME, payload: Buffer.alloc(125, 1), mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pour(client.raw, Buffer.concat(Array<Buffer>(1000).fill(ping)), 200);
     await eventually(() => socket.bufferedAmount > 0 || client.raw.socket.writableLength === 0);
 
@@ -100,7 +100,7 @@ describe('a flood', options, () => {
   it('of pongs is ignored', async (t) => {
     const { socket, client } = await openRaw(t);
     const pong = clientFrame({ opcode: PONG_FRAME, payload: 'unasked', mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pour(client.raw, Buffer.concat(Array<Buffer>(1000).fill(pong)), 200);
     client.send('behind');
 
@@ -110,7 +110,7 @@ describe('a flood', options, () => {
 
   it('of close frames is answered with one', async (t) => {
     const { socket, client } = await openRaw(t);
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pour(
       client.raw,
       Buffer.concat([clientClose(4000, 'first'), ...Array<Buffer>(1000).fill(clientClose(4001))]),
@@ -131,7 +131,7 @@ describe('a flood', options, () => {
     const { client, req } = await openRaw(t, { receiveBufferLimit: limit });
     client.send({ fin: false, opcode: BINARY_FRAME, payload: 'x' });
     const fragment = clientFrame({ fin: false, opcode: CONTINUATION, payload: 'x', mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pourUntilStopped(
       client.raw,
       Buffer.concat(Array<Buffer>(10_000).fill(fragment)),
@@ -147,7 +147,7 @@ describe('a flood', options, () => {
     const { socket, client } = await openRaw(t);
     client.send({ fin: false, opcode: BINARY_FRAME, payload: 'x' });
     const fragment = clientFrame({ fin: false, opcode: CONTINUATION, payload: 'x', mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     const message = socket.receiveMessageAsync();
     await pour(client.raw, Buffer.concat(Array<Buffer>(10_000).fill(fragment)), 100);
     client.send({ opcode: CONTINUATION });
@@ -160,7 +160,7 @@ describe('a flood', options, () => {
     const { socket, client } = await openRaw(t);
     client.send({ fin: false, payload: '' });
     const fragment = clientFrame({ fin: false, opcode: CONTINUATION, mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pour(client.raw, Buffer.concat(Array<Buffer>(10_000).fill(fragment)), 100);
     client.send({ opcode: CONTINUATION, payload: 'the end' });
 
@@ -171,7 +171,7 @@ describe('a flood', options, () => {
   it('of empty messages that nobody reads is held in the limit', async (t) => {
     const { client, req } = await openRaw(t, { receiveBufferLimit: MIB });
     const message = clientFrame({ mask: Buffer.alloc(4) });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await pourUntilStopped(client.raw, Buffer.concat(Array<Buffer>(10_000).fill(message)), 100, () =>
       req.socket.isPaused(),
     );
@@ -186,7 +186,7 @@ describe('a flood', options, () => {
       { request: { headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } } },
     );
     const bomb = deflateRawSync(Buffer.alloc(256 * MIB), { finishFlush: 2 });
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     client.send({ opcode: BINARY_FRAME, rsv: 4, payload: bomb.subarray(0, bomb.length - 4) });
     await eventually(() => req.socket.isPaused());
     // Somebody who reads gets it piece by piece.
@@ -217,7 +217,7 @@ describe('a client that reads slowly', options, () => {
     await bad.readHead();
     bad.socket.pause();
     await eventually(() => site.sockets.connectionCount === 2);
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     const rejections: unknown[] = [];
     let sent = 0;
     // A broadcast that waits for nobody.
@@ -238,7 +238,7 @@ describe('a client that reads slowly', options, () => {
   it('makes whoever awaits its sends wait, in constant memory, until keep-alive gives it up', async (t) => {
     const { socket, client } = await openRaw(t, { keepAliveInterval: 300, keepAliveTimeout: 300 });
     client.raw.socket.pause();
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     const piece = Buffer.alloc(64 * 1024, 1);
     const sending = observe(
       (async () => {

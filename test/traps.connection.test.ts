@@ -86,7 +86,7 @@ describe('a connection', { timeout: 150_000 }, () => {
         assert.equal(endOfMessage, false);
       }
     })();
-    const growth = watchMemory();
+    const growth = watchMemory(t);
     await send(first);
     for (let sent = piece.length; sent < total; sent += piece.length) await send(next);
     await reading;

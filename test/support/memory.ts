@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { TestContext } from './servers.js';
 
 // As `node --expose-gc` would give it, which tests are not run with.
 setFlagsFromString('--expose-gc');
@@ -15,8 +16,11 @@ export const memoryInUse = (): number => {
   return heapUsed + arrayBuffers;
 };
 
-/** Samples {@link memoryInUse} until it is told to stop, and then tells how much more than at the beginning was in use. */
-export const watchMemory = (intervalMs = 100): (() => number) => {
+/**
+ * Samples {@link memoryInUse} until it is told to stop, or the test is over, and then tells how much more than at the
+ * beginning was in use.
+ */
+export const watchMemory = (t: TestContext, intervalMs = 100): (() => number) => {
   const before = memoryInUse();
   let most = before;
   let timer = setTimeout(sample, intervalMs).unref();
@@ -28,8 +32,13 @@ export const watchMemory = (intervalMs = 100): (() => number) => {
     timer = setTimeout(sample, Math.max(intervalMs, 4 * (performance.now() - began))).unref();
   }
 
-  return () => {
+  function stop(): void {
     clearTimeout(timer);
+  }
+
+  t.after(stop);
+  return () => {
+    stop();
     return Math.max(most, memoryInUse()) - before;
   };
 };

@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type WebSocketContext, webSockets } from '../../src/index.js';
 import { BINARY_FRAME, clientFrame, PONG_FRAME } from './frames.js';
 import { requestBytes } from './raw-client.js';
@@ -44,7 +44,12 @@ sockets.attach(server, async (req: IncomingMessage) => {
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 
-const clients = await Promise.all(
+// All of them live on while the network is there: longer than an interval and a timeout.
+const clients: Socket[] = [];
+const pongs = setInterval(() => {
+  for (const client of clients) client.write(clientFrame({ opcode: PONG_FRAME }));
+}, 200);
+await Promise.all(
   [...contexts.keys()].flatMap((path) =>
     Array.from({ length: CONNECTIONS }, async () => {
       const client = connect(portOf(server), '127.0.0.1').on('error', () => {});
@@ -53,14 +58,10 @@ const clients = await Promise.all(
       client.resume();
       // More than the server holds unread: it stops reading, so that pongs do not reach it either.
       if (path === '/paused') client.write(clientFrame({ opcode: BINARY_FRAME, payload: Buffer.alloc(200_000) }));
-      return client;
+      clients.push(client);
     }),
   ),
 );
-// All of them live on while the network is there: longer than an interval and a timeout.
-const pongs = setInterval(() => {
-  for (const client of clients) client.write(clientFrame({ opcode: PONG_FRAME }));
-}, 200);
 await new Promise((resolve) => setTimeout(resolve, 2500));
 if (sockets.connectionCount !== clients.length) throw new Error(`Only ${sockets.connectionCount} connections are left`);
 
