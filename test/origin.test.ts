@@ -198,6 +198,7 @@ describe('normalizeOrigin()', () => {
       'http://x#',
       '1http://x',
       'http://%',
+      'http://x\ny', // which the URL parser takes for http://xy
     ]) {
       assert.equal(normalizeOrigin(origin), undefined, origin);
     }

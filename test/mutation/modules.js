@@ -38,7 +38,7 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'chain',
-    tests: ['chain', 'attach', 'attach.company', 'request-event', 'upgrade-response.after'],
+    tests: ['chain', 'attach', 'attach.company', 'request-event', 'upgrade-response.after', 'after-accept'],
   },
   { room: 'upgrade', name: 'chunked-body', tests: ['chunked-body'] },
   { room: 'upgrade', name: 'extensions', tests: ['extensions'] },
