@@ -364,6 +364,11 @@ const explained = [
         changes: [['key === undefined', 'false']],
       },
       {
+        file: 'src/upgrade/handshake.ts',
+        line: 'offered === undefined || perMessageDeflate === false ? undefined : acceptableDeflate(offered, perMessageDeflate);',
+        changes: [['offered === undefined', 'false']],
+      },
+      {
         file: 'src/framing/utf8.ts',
         line: 'if ((chunk[end - back] as number) >= 0xc0) return end - back;',
         changes: [['(chunk[end - back] as number) >= 0xc0', 'chunk[end - back] as number > 0xc0']],

@@ -6,7 +6,7 @@ export const modules = [
   { room: 'upgrade', name: 'origin', tests: ['origin'] },
   { room: 'upgrade', name: 'subprotocol', tests: ['subprotocol', 'handshake'] },
   { room: 'upgrade', name: 'plain-http', tests: ['plain-http'] },
-  { room: 'upgrade', name: 'handshake', tests: ['handshake', 'upgrade-request', 'middleware.members'] },
+  { room: 'upgrade', name: 'handshake', tests: ['handshake', 'upgrade-request', 'middleware.members', 'http2'] },
   {
     room: 'upgrade',
     name: 'ws-bridge',
