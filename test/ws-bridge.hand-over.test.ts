@@ -180,7 +180,7 @@ describe('openAsWs()', () => {
     const slow: number[] = [];
     const error = new Error('too slow');
     const options = handOverOptions({
-      sendBufferLimit: 100,
+      sendBufferLimit: 204,
       onSlowConsumer(waiting) {
         slow.push(waiting);
         return error;
@@ -189,13 +189,19 @@ describe('openAsWs()', () => {
     const webSocket = openAsWs(socket, Buffer.alloc(0), options);
     socket.cork();
     webSocket.send('x'.repeat(200));
+    webSocket.send('z'); // 204 bytes wait, as many as may
     assert.deepEqual(slow, []);
     webSocket.send('without a callback');
     const told = await new Promise((resolve) => webSocket.send('y', { binary: true }, resolve));
     assert.equal(told, error);
-    assert.deepEqual(slow, [204, 204]);
+    assert.deepEqual(slow, [207, 207]);
+    webSocket.close();
+    // Who closes has said what there is to say: ws itself answers the sender
+    assert.match(String(await new Promise((resolve) => webSocket.send('late', resolve))), /not open/);
+    assert.equal(slow.length, 2);
     socket.uncork();
-    assert.equal(Buffer.concat(socket.written).length, 204);
+    assert.equal(Buffer.concat(socket.written).length, 207 + 2);
+    socket.destroy();
   });
 
   it('limits the wait for the acknowledgement of a close', async (t) => {

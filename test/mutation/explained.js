@@ -369,6 +369,19 @@ const explained = [
         changes: [['offered === undefined', 'false']],
       },
       {
+        file: 'src/upgrade/ws-bridge.ts',
+        line: 'if (callback > 0) args[callback] = inCallersContext(args[callback] as (error?: Error) => void);',
+        changes: [
+          ['callback > 0', 'true'],
+          ['callback > 0', 'callback >= 0'],
+        ],
+      },
+      {
+        file: 'src/upgrade/ws-bridge.ts',
+        line: 'if (callback > 0) eventLoop.nextTick(args[callback] as (error?: Error) => void, error);',
+        changes: [['callback > 0', 'callback >= 0']],
+      },
+      {
         file: 'src/framing/utf8.ts',
         line: 'if ((chunk[end - back] as number) >= 0xc0) return end - back;',
         changes: [['(chunk[end - back] as number) >= 0xc0', 'chunk[end - back] as number > 0xc0']],
@@ -486,6 +499,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/upgrade/ws-bridge.ts',
+        line: 'headerLines: () => [],',
+        changes: [['[]', '["Stryker was here"]']],
+      },
       {
         file: 'src/upgrade/request-event.ts',
         line: "const PROBE = 'websocket-context:probe';",

@@ -10,7 +10,7 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'ws-bridge',
-    tests: ['ws-bridge', 'ws-bridge.hand-over', 'handshake', 'middleware.members'],
+    tests: ['ws-bridge', 'ws-bridge.hand-over', 'handshake', 'middleware.members', 'asynchronous-context'],
   },
   {
     room: 'upgrade',
