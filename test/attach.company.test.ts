@@ -224,6 +224,32 @@ describe('attach() beside other upgrade listeners', () => {
     assert.match(String(printed.mock.calls[0]?.arguments[0]), /Error: filter/);
   });
 
+  for (const [when, wait] of [
+    ['at once', (use: () => void) => use()],
+    ['later', setImmediate],
+  ] as const) {
+    for (const goesOn of [true, false]) {
+      const proceeding = goesOn ? 'calls next()' : 'does not';
+      it(`leaves its socket to middleware that uses it ${when} and ${proceeding}, also behind the client’s FIN`, async (t) => {
+        const server = await shared(
+          t,
+          ({ socket }, _res, next) => {
+            wait(() => {
+              socket.write('HTTP/1.1 101 Theirs\r\n\r\n');
+              socket.resume().once('end', () => setImmediate(() => socket.end('the last word')));
+              if (goesOn) next();
+            });
+          },
+          () => {},
+        );
+        const client = await rawUpgrade(t, server);
+        await client.readHead();
+        client.end();
+        assert.equal((await client.readToEnd()).toString(), 'the last word');
+      });
+    }
+  }
+
   describe('a request for another protocol', () => {
     const h2c = { headers: { Upgrade: 'h2c', Connection: 'Upgrade' } };
 

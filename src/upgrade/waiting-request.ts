@@ -159,6 +159,8 @@ export class WaitingRequest implements UpgradeRequestEvents {
 
   /** The client has closed its half: it cannot send a single frame. */
   #left(): void {
+    // Somebody else may have more to say
+    if (!this.#upgrade.isOurs()) return;
     this.#upgrade.enter('gone');
     this.#upgrade.socket.destroy();
   }

@@ -206,6 +206,14 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/upgrade/waiting-request.ts',
+        line: "if (phase === 'accepted' || phase === 'gone') return;",
+        changes: [
+          ["phase === 'gone'", 'false'],
+          ["'gone'", '""'],
+        ],
+      },
+      {
         file: 'src/framing/mask.ts',
         line: 'if (place !== undefined) chunk.copy(target, to, from, end);',
         changes: [['place !== undefined', 'true']],
@@ -367,6 +375,14 @@ const explained = [
         file: 'src/upgrade/handshake.ts',
         line: 'offered === undefined || perMessageDeflate === false ? undefined : acceptableDeflate(offered, perMessageDeflate);',
         changes: [['offered === undefined', 'false']],
+      },
+      {
+        file: 'src/upgrade/waiting-request.ts',
+        line: "if (phase === 'yielded') return;",
+        changes: [
+          ["phase === 'yielded'", 'false'],
+          ["'yielded'", '""'],
+        ],
       },
       {
         file: 'src/upgrade/ws-bridge.ts',

@@ -34,7 +34,11 @@ export const modules = [
     name: 'attach',
     tests: ['attach', 'attach.company', 'attach.exclusive', 'plain-http', 'http2', 'upgrade-response.after'],
   },
-  { room: 'upgrade', name: 'waiting-request', tests: ['waiting-request', 'attach.company', 'attach', 'handshake'] },
+  {
+    room: 'upgrade',
+    name: 'waiting-request',
+    tests: ['waiting-request', 'attach.company', 'attach', 'handshake', 'upgrade-response'],
+  },
   {
     room: 'upgrade',
     name: 'chain',
