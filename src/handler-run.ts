@@ -163,9 +163,9 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   /** The handler has returned: the connection is closed, or the peer's close acknowledged. */
   #ended(): void {
-    const { state, closeStatus, closeStatusDescription } = this.#socket;
+    const { closeStatus, closeStatusDescription, isHandedOver } = this.#socket;
     // A connection that ws has taken over lives on by itself.
-    if (isTerminal(state) || this.#socket.isHandedOver) return;
+    if (isHandedOver) return;
     // Undefined, hence 1000, unless the peer has closed.
     this.#close(closeStatus, closeStatusDescription);
   }
@@ -228,6 +228,7 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   #close(status: number | undefined, description: string | undefined): void {
     if (this.#socket.isHandedOver) this.#socket.ws.close(status, description);
-    else void this.#socket.closeAsync(status, description);
+    // Otherwise an error would be made for nobody, for each of the thousands that a restart of a proxy cuts off
+    else if (!isTerminal(this.#socket.state)) void this.#socket.closeAsync(status, description);
   }
 }
