@@ -7,11 +7,13 @@ import { BASELINE, contestants, OURS } from './servers.js';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * @param {string} version one of those in test/node-versions/package.json, with flags if any: `24 --some-flag`
+ * @param {string} version one of those in test/node-versions/package.json, or that of this process, with flags if any:
+ *   `24 --some-flag`
  * @returns {{ node: string, flags: readonly string[] }} where its program is, which is installed if need be
  */
 function installed(version) {
   const [major, ...flags] = version.split(' ');
+  if (process.version.startsWith(`v${major}.`)) return { node: process.execPath, flags };
   const directory = here('../node-versions');
   const node = `${directory}/node_modules/node-${major}/bin/node`;
   if (!existsSync(node)) {

@@ -16,8 +16,8 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --load c|node        which load generator; C where it can be built unless given
   --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything
   --compare REF        also this package as of another commit, built beside this one; may be repeated
-  --node MAJOR         also this package and raw ws with another version of Node (22, 24, 26), with flags if
-                       any ('24 --some-flag'); may be repeated
+  --node MAJOR         also this package and raw ws with another version of Node (22, 24, 26), or with this one
+                       and flags ('24 --some-flag'); may be repeated
   --cpu-prof           also profile our servers, and print where their time went
 `;
 
