@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { Socket } from 'node:net';
@@ -202,6 +203,19 @@ describe('openAsWs()', () => {
     socket.uncork();
     assert.equal(Buffer.concat(socket.written).length, 207 + 2);
     socket.destroy();
+  });
+
+  it('calls senders back in their own asynchronous context, though they had to wait for compressors of others', async () => {
+    const sender = new AsyncLocalStorage<number>();
+    const senders = Array.from({ length: 40 }, (_, at) => at);
+    const told = senders.map((at) => {
+      const options = handOverOptions({ perMessageDeflate: negotiated() });
+      const webSocket = openAsWs(new Recorder(), Buffer.alloc(0), options);
+      return new Promise((resolve) => {
+        sender.run(at, () => webSocket.send('x'.repeat(10_000), () => resolve(sender.getStore())));
+      });
+    });
+    assert.deepEqual(await Promise.all(told), senders);
   });
 
   it('limits the wait for the acknowledgement of a close', async (t) => {
