@@ -18,9 +18,13 @@ const { webSockets } = await import('../../src/index.js');
 const { visitTracedServer } = await import('./traced-server.js');
 
 const userOfTrace = new Map<string | undefined, unknown>();
-const users: unknown[] = [];
+const users: Record<string, unknown> = {};
 const app = express();
-const sockets = webSockets({ onError: () => void users.push(userOfTrace.get(activeTrace())) });
+const sockets = webSockets({
+  onError(error) {
+    users[(error as Error).message] = userOfTrace.get(activeTrace());
+  },
+});
 app.use((req, _res, next) => {
   userOfTrace.set(activeTrace(), req.query['user']);
   next();
