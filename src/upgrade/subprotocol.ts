@@ -32,9 +32,9 @@ function trimBlanks(item: string): string {
   let start = 0;
   let end = item.length;
   // A regular expression for the end of the item would try each blank within it, and all that follow each one. What is
-  // beyond an end of the item is no blank.
-  while (isBlank(item, start)) start++;
-  while (isBlank(item, end - 1)) end--;
+  // beyond an end of the item is no blank, but to look there takes V8 ten times as long.
+  while (start < end && isBlank(item, start)) start++;
+  while (end > start && isBlank(item, end - 1)) end--;
   return item.slice(start, end);
 }
 

@@ -206,6 +206,22 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/upgrade/subprotocol.ts',
+        line: 'while (start < end && isBlank(item, start)) start++;',
+        changes: [
+          ['start < end', 'true'],
+          ['start < end', 'start <= end'],
+        ],
+      },
+      {
+        file: 'src/upgrade/subprotocol.ts',
+        line: 'while (end > start && isBlank(item, end - 1)) end--;',
+        changes: [
+          ['end > start', 'true'],
+          ['end > start', 'end >= start'],
+        ],
+      },
+      {
         file: 'src/upgrade/waiting-request.ts',
         line: "if (phase === 'accepted' || phase === 'gone') return;",
         changes: [
