@@ -220,6 +220,19 @@ describe('the middleware of Express', () => {
   }
 });
 
+describe('properties of a response that are looked at', () => {
+  it('can be defined anew', async (t) => {
+    const server = await attached(t, (_req, res) => {
+      for (const name of ['headersSent', 'writableEnded']) {
+        const get = (): unknown => Reflect.get(Object.getPrototypeOf(res), name, res);
+        Object.defineProperty(res, name, { configurable: true, get });
+      }
+      res.end('as ever');
+    });
+    assert.equal((await responseTo(t, server)).body, 'as ever');
+  });
+});
+
 describe('methods of a response that write', () => {
   /** What a newer version of Node might add. */
   const future = {

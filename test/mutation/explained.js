@@ -7,6 +7,16 @@ const explained = [
     why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: 'return res.end === end;',
+        changes: [['res.end === end', 'false']],
+      },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: 'export function isEndedBy(res: ServerResponse): boolean {',
+        changes: [['{ return res.end === end; }', '{}']],
+      },
+      {
         file: 'src/framing/mask.ts',
         line: 'if (simd !== false) {',
         changes: [
@@ -363,6 +373,11 @@ const explained = [
     why: 'Behind it, another check has the same answer',
     mutants: [
       {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: "if (mayWrite(this)) inherited(this, 'flushHeaders', []);",
+        changes: [['mayWrite(this)', 'true']],
+      },
+      {
         file: 'src/upgrade/extensions.ts',
         line: 'return value !== undefined && WINDOW_BITS.test(value);',
         changes: [['value !== undefined', 'true']],
@@ -531,6 +546,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: 'let tellingOfEnd = false;',
+        changes: [['false', 'true']],
+      },
       {
         file: 'src/upgrade/ws-bridge.ts',
         line: 'headerLines: () => [],',

@@ -27,7 +27,15 @@ export const modules = [
   {
     room: 'upgrade',
     name: 'upgrade-response',
-    tests: ['upgrade-response', 'upgrade-response.after', 'upgrade-request', 'attach', 'waiting-request', 'handshake'],
+    tests: [
+      'upgrade-response',
+      'upgrade-response.after',
+      'after-accept',
+      'upgrade-request',
+      'attach',
+      'waiting-request',
+      'handshake',
+    ],
   },
   {
     room: 'upgrade',
