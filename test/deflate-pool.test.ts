@@ -34,6 +34,12 @@ describe('DeflatePool', () => {
     assert.notEqual(DeflatePool.of(one), DeflatePool.of(other));
   });
 
+  it('has the threshold of its options, and 1 KiB without', () => {
+    assert.equal(DeflatePool.of({}).setting(15).threshold, 1024);
+    assert.equal(DeflatePool.of({ threshold: 0 }).setting(15).threshold, 0);
+    assert.equal(DeflatePool.of({ threshold: 500 }).setting(15).threshold, 500);
+  });
+
   describe('an inflater', () => {
     const taken = (t: TestContext, pool: DeflatePool, windowBits: number): InflateCodec => {
       const codec = pool.takeInflater(windowBits);
