@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 
-// The types of Express need not be installed. The build puts a @ts-ignore in front of the import in the declarations, so
-// that they compile without: a name that cannot be found is of type `any`, which only `unknown` is assignable to as well.
+// The types of Express need not be installed. `build:express-types` has compilers pass over the import in the declarations if
+// it leads nowhere: a name that cannot be found is then of type `any`, which only `unknown` is assignable to as well.
 
 /** `Type` if it is that of something installed. */
 type IfInstalled<Type, Otherwise> = unknown extends Type ? Otherwise : Type;
