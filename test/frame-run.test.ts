@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { recycle } from '../src/framing/batch.js';
-import { headerLength, makeFrame, payloadOf } from '../src/framing/frame.js';
+import { makeFrame, payloadOf } from '../src/framing/frame.js';
 import { FrameRun } from '../src/framing/frame-run.js';
-import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
 import { BINARY_FRAME, FIN, RSV1, TEXT_FRAME } from '../src/framing/opcodes.js';
 import { passTurns } from './support/fake-socket.js';
 import { parseFrames } from './support/frames.js';
@@ -51,55 +50,6 @@ describe('FrameRun', () => {
   it('tells whether its last frame is compressed', () => {
     assert.equal(run('a').isCompressed, false);
     assert.equal(new FrameRun(makeFrame(FIN | RSV1 | TEXT_FRAME, Buffer.from('a'))).isCompressed, true);
-  });
-});
-
-describe('FrameWriter with shared frames', () => {
-  it('refers to them as long as it has no others', () => {
-    const writer = new FrameWriter();
-    const [a, b] = [run('a'), run('b')];
-    writer.appendShared(a);
-    assert.equal(writer.byteLength, 3);
-    writer.appendShared(b);
-    assert.equal(writer.take(), a.followedBy(b).batch);
-    assert.equal(writer.byteLength, 0);
-    assert.equal(writer.take().chunks.length, 0);
-  });
-
-  it('copies small ones among others, and refers to large ones, in order', () => {
-    const writer = new FrameWriter();
-    const huge = large(COPY_LIMIT + 1);
-    writer.appendShared(run('a'));
-    writer.appendShared(huge);
-    writer.appendText(FIN | TEXT_FRAME, 'b');
-    writer.appendShared(run('c'));
-    writer.appendShared(huge);
-    writer.append(FIN | BINARY_FRAME, Buffer.from('d'));
-    const batch = writer.take();
-    assert.equal(batch.byteLength, Buffer.concat(batch.chunks).length);
-    assert.deepEqual(
-      texts(batch.chunks).map((text) => (text.length > 1 ? text.length : text)),
-      ['a', COPY_LIMIT + 1, 'b', 'c', COPY_LIMIT + 1, 'd'],
-    );
-    assert.equal(batch.chunks.filter((chunk) => chunk === huge.frames[0]).length, 2);
-    assert.equal(batch.chunks.length, 5); // and what is small, in between
-    recycle(batch);
-  });
-
-  it('copies a frame of COPY_LIMIT, and none that is longer', () => {
-    for (const [size, isCopied] of [
-      [COPY_LIMIT, true],
-      [COPY_LIMIT + 1, false],
-    ] as const) {
-      const writer = new FrameWriter();
-      const frame = large(size - headerLength(size));
-      assert.equal(frame.byteLength, size);
-      writer.appendShared(frame);
-      writer.appendText(FIN | TEXT_FRAME, 'own');
-      const batch = writer.take();
-      assert.equal(batch.chunks.length, isCopied ? 1 : 2);
-      recycle(batch);
-    }
   });
 });
 

@@ -76,19 +76,20 @@ export type LiveConnection = {
 export class Connection
   implements ReceiverEvents, SenderEvents, OurCloseEvents, KeepAlivePeer, TransportEvents, HandOverEvents
 {
-  readonly #transport: Transport;
+  // A message to thousands finds each of them cold: what it looks at stands side by side.
+  readonly #sender: Sender;
+  #state: WebSocketState = Open;
+  #ourClose: OurClose | undefined;
+  #ws: WebSocket | undefined;
   readonly #settings: ConnectionSettings;
-  readonly #keepAlive: KeepAlive;
+  readonly #transport: Transport;
   readonly #events: ConnectionEvents;
   readonly #receiver: Receiver;
-  readonly #sender: Sender;
+  readonly #keepAlive: KeepAlive;
   #keepAliveTicket: KeepAliveTicket | undefined;
-  #ourClose: OurClose | undefined;
   #pings: Pings | undefined;
-  #state: WebSocketState = Open;
   /** Latest ping that could not be answered because the peer does not read (RFC 6455, section 5.5.3). */
   #unansweredPing: Buffer | undefined;
-  #ws: WebSocket | undefined;
   #bytesReceived = 0;
   /** The peer's close, once received. */
   closeStatus: number | undefined;

@@ -134,7 +134,7 @@ export class Transport {
     const socket = this.#socket;
     const { chunks } = batch;
     // Nothing will be taken any more; 'close' follows, and settles what waits.
-    if (socket.destroyed || socket.writableEnded) return false;
+    if (!socket.writable) return false;
     const last = chunks.length - 1;
     if (last > 0) socket.cork();
     for (let at = 0; at < last; at++) socket.write(this.#toWrite(chunks[at] as Buffer));
@@ -143,7 +143,7 @@ export class Transport {
     else socket.write(this.#toWrite(chunks[last] as Buffer), this.#expectWritten());
     if (last > 0) socket.uncork();
     // What the system refuses in this very call is gone from the stream as well; 'close' follows.
-    if (socket.errored !== null) return false;
+    if (!socket.writable) return false;
     if (socket.writableLength === 0) return true;
     this.#isBehind = true;
     if (this.#isPlain) socket.write(NO_BYTES, this.#expectWritten());

@@ -13,20 +13,20 @@ const TEXT_COPY_LIMIT = Math.floor((BLOCK_SIZE - 4) / 3);
 /** Below this length a loop over the characters is faster than a call into the runtime. */
 const SHORT_TEXT = 48;
 
+const NONE: readonly Buffer[] = Object.freeze<Buffer[]>([]);
+
 /**
  * Puts unmasked frames (RFC 6455, section 5.1: a server masks nothing) one behind the other, so that all of a tick leave
  * in one system call. Small payloads are copied, large ones referred to.
  */
 export class FrameWriter {
-  #chunks: Buffer[] = [];
-  #blocks: Buffer[] = [];
+  #length = 0;
+  #chunks: Buffer[] | undefined;
+  #blocks: Buffer[] | undefined;
   #block: Buffer | undefined;
   /** The part of the block that is filled and not yet among the chunks. */
   #start = 0;
   #end = 0;
-  #length = 0;
-  /** All that was appended, as long as each frame of it is shared. */
-  #run: FrameRun | undefined;
 
   /** Bytes, headers included, that wait in the batch. */
   get byteLength(): number {
@@ -75,64 +75,16 @@ export class FrameWriter {
     this.#end = putHeader(block, at, firstByte, length);
     this.#length += this.#end - at + length;
     this.#cut();
-    this.#chunks.push(Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, length));
+    this.#refer(Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, length));
   }
 
-  /** Appends a frame that goes to others as well. The batch refers to it as long as it consists of nothing else. */
-  appendShared(frame: FrameRun): void {
-    const run = this.#run;
-    if (run === undefined && this.#length > 0) {
-      this.#copyShared(frame);
-    } else {
-      this.#run = run === undefined ? frame : run.followedBy(frame);
-      this.#length += frame.byteLength;
-    }
-  }
-
-  /** Hands out what was appended and starts anew. */
-  take(): Batch {
-    if (this.#run !== undefined) {
-      const { batch } = this.#run;
-      this.#run = undefined;
-      this.#length = 0;
-      return batch;
-    }
-    this.#cut();
-    const batch = { chunks: this.#chunks, byteLength: this.#length, blocks: this.#blocks };
-    this.#chunks = [];
-    this.#blocks = [];
-    this.#block = undefined;
-    this.#start = this.#end = this.#length = 0;
-    return batch;
-  }
-
-  /** A block with `size` free bytes behind `#end`. */
-  #reserve(size: number): Buffer {
-    if (this.#run !== undefined) this.#stopSharing(this.#run);
-    if (this.#block !== undefined) {
-      if (this.#block.length - this.#end >= size) return this.#block;
-      this.#cut();
-    }
-    const block = takeBlock(size, this.#block === undefined);
-    this.#blocks.push(block);
-    this.#block = block;
-    this.#start = this.#end = 0;
-    return block;
-  }
-
-  /** A frame follows that goes to nobody else. */
-  #stopSharing(run: FrameRun): void {
-    this.#run = undefined;
-    this.#length = 0;
-    this.#copyShared(run);
-  }
-
-  #copyShared({ frames }: FrameRun): void {
+  /** Appends frames that go to others as well. */
+  appendShared({ frames }: FrameRun): void {
     for (const frame of frames) {
       this.#length += frame.length;
       if (frame.length > COPY_LIMIT) {
         this.#cut();
-        this.#chunks.push(frame);
+        this.#refer(frame);
       } else {
         const block = this.#reserve(frame.length);
         block.set(frame, this.#end);
@@ -141,9 +93,38 @@ export class FrameWriter {
     }
   }
 
+  /** Hands out what was appended and starts anew. */
+  take(): Batch {
+    this.#cut();
+    const batch = { chunks: this.#chunks ?? NONE, byteLength: this.#length, blocks: this.#blocks ?? NONE };
+    this.#chunks = this.#blocks = this.#block = undefined;
+    this.#start = this.#end = this.#length = 0;
+    return batch;
+  }
+
+  /** A block with `size` free bytes behind `#end`. */
+  #reserve(size: number): Buffer {
+    if (this.#block !== undefined) {
+      if (this.#block.length - this.#end >= size) return this.#block;
+      this.#cut();
+    }
+    const block = takeBlock(size, this.#block === undefined);
+    // An array that grows has room for seventeen at once.
+    if (this.#blocks === undefined) this.#blocks = [block];
+    else this.#blocks.push(block);
+    this.#block = block;
+    this.#start = this.#end = 0;
+    return block;
+  }
+
   #cut(): void {
     if (this.#block === undefined || this.#end === this.#start) return;
-    this.#chunks.push(this.#block.subarray(this.#start, this.#end));
+    this.#refer(this.#block.subarray(this.#start, this.#end));
     this.#start = this.#end;
+  }
+
+  #refer(chunk: Buffer): void {
+    if (this.#chunks === undefined) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
   }
 }

@@ -71,6 +71,7 @@ export const modules = [
   { room: 'framing', name: 'inflate-window', tests: ['inflate-window'] },
   { room: 'framing', name: 'frame', tests: ['frame', 'frame-writer'] },
   { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
-  { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'frame-run'] },
+  { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'unsent'] },
+  { room: 'framing', name: 'unsent', tests: ['unsent'] },
   { room: 'framing', name: 'mask', tests: ['mask', 'frame-reader'] },
 ];

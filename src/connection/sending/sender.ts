@@ -3,8 +3,9 @@ import { eventLoop } from '../../event-loop.js';
 import { type Batch, recycle } from '../../framing/batch.js';
 import { MessageDeflater } from '../../framing/deflater.js';
 import type { FrameRun } from '../../framing/frame-run.js';
-import { COPY_LIMIT, FrameWriter } from '../../framing/frame-writer.js';
+import { COPY_LIMIT } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
+import { batchOf, ownFrames, type Unsent, withShared } from '../../framing/unsent.js';
 import type { Compression } from '../receiving/receiver.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
@@ -62,33 +63,36 @@ function byteLength(data: string | Uint8Array): number {
  * system has taken the batch before it. Never more than one batch is with the system.
  */
 export class Sender implements SliceTarget, FrameWaiter {
+  // A message to thousands finds each of them cold: what it looks at stands side by side.
   readonly #events: SenderEvents;
-  readonly #writer: FrameWriter = new FrameWriter();
+  /** What this tick has put together. */
+  #unsent: Unsent | undefined;
   readonly #deflater: MessageDeflater | undefined;
-  readonly #highWaterMark: number;
-  #queue: Waiting[] = [];
+  #queue: Waiting[] = NOBODY;
   /** Index of the first that waits; the array is cut now and then. */
   #first = 0;
   #queuedBytes = 0;
+  /** The batch that the system has not taken completely yet. */
+  #inFlight: Batch | undefined;
   /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
   #postponed: Waiting[] | undefined;
-  /** What waits and may be replaced, by its slot. */
-  #slots: Map<string, WaitingInSlot> | undefined;
-  /** The message at the head of the queue that is being compressed for this connection and others. */
-  #compressing: SharedCompression | undefined;
-  /** The batch that the system has not taken completely yet, and the sends in it, if any. */
-  #inFlight: Batch | undefined;
+  /** The sends in the batch, if any. */
   #committed: PendingSend[] | undefined;
-  #flushScheduled = false;
   #sliceScheduled = false;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
-  /** That message is compressed. */
-  #messageCompressed = false;
+  #flushScheduled = false;
+  readonly #highWaterMark: number;
   /** Messages that have been put on their way completely. */
   messages = 0;
   /** Bytes given to the system, headers included. */
   #written = 0;
+  /** What waits and may be replaced, by its slot. */
+  #slots: Map<string, WaitingInSlot> | undefined;
+  /** The message at the head of the queue that is being compressed for this connection and others. */
+  #compressing: SharedCompression | undefined;
+  /** The message that is not finished is compressed. */
+  #messageCompressed = false;
 
   /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
   constructor(events: SenderEvents, compression: Compression | undefined, limit: number) {
@@ -99,7 +103,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Bytes accepted and not yet taken by the system. */
   get bufferedAmount(): number {
-    return this.#queuedBytes + this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0);
+    return this.#queuedBytes + this.#unsentBytes + (this.#inFlight?.byteLength ?? 0);
   }
 
   /** What is held against the limit of a member of groups, to whom anybody may send. */
@@ -110,7 +114,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
   get bytes(): number {
-    return this.#written + this.#writer.byteLength;
+    return this.#written + this.#unsentBytes;
   }
 
   /** Whether the system has not taken all of the last batch yet. */
@@ -120,7 +124,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Whether all that was accepted is with the system. */
   get isIdle(): boolean {
-    return this.#queue.length === this.#first && this.#writer.byteLength === 0 && this.#inFlight === undefined;
+    return this.#queue.length === this.#first && this.#unsent === undefined && this.#inFlight === undefined;
   }
 
   /** Whether the last frame began or continued a message that is not finished. */
@@ -131,12 +135,11 @@ export class Sender implements SliceTarget, FrameWaiter {
   /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. Allocates nothing. */
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
-    if (this.#writer.byteLength + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
+    if (this.#unsentBytes + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
-    if (typeof data === 'string') this.#writer.appendText(firstByte, data);
-    else this.#writer.append(firstByte, data);
+    this.#put(firstByte, data);
     this.#scheduleFlush();
     if (endOfMessage) this.#messageEnded();
     else this.#insideMessage = true;
@@ -175,7 +178,7 @@ export class Sender implements SliceTarget, FrameWaiter {
     const isSlow = this.#inFlight !== undefined;
     if (isSlow && message.volatile) return false;
     const isNext = this.#first === this.#queue.length && !this.#insideMessage;
-    if (!isSlow && isNext && this.#writer.byteLength <= this.#highWaterMark) {
+    if (!isSlow && isNext && this.#unsentBytes <= this.#highWaterMark) {
       const frame = message.frameFor(this.#deflater?.setting);
       if (frame instanceof SharedCompression) this.#enqueueShared(message);
       else this.#commitShared(frame);
@@ -205,7 +208,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Sends a ping, pong or close frame before everything that waits. */
   sendControl(opcode: number, payload: Uint8Array): void {
-    this.#writer.append(opcode | FIN, payload);
+    this.#put(opcode | FIN, payload);
     this.#scheduleFlush();
   }
 
@@ -269,7 +272,7 @@ export class Sender implements SliceTarget, FrameWaiter {
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
   rejectAll(reason: unknown): void {
     const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#postponed ?? NONE)];
-    this.#queue = [];
+    this.#queue = NOBODY;
     this.#first = 0;
     this.#postponed = this.#committed = this.#slots = undefined;
     this.#queuedBytes = 0;
@@ -289,13 +292,15 @@ export class Sender implements SliceTarget, FrameWaiter {
   writeAll(): boolean {
     this.flush();
     if (this.#first !== this.#queue.length || this.#insideMessage) return false;
-    if (this.#writer.byteLength > 0) this.#write();
+    if (this.#unsent !== undefined) this.#write(this.#unsent);
     return true;
   }
 
   /** The system has taken the batch that `writeBatch` was given. */
   written(): void {
-    resolveSends(this.#finishBatch());
+    if (this.#inFlight !== undefined) recycle(this.#inFlight);
+    this.#inFlight = undefined;
+    resolveSends(this.#takeCommitted());
     this.flush();
   }
 
@@ -313,12 +318,12 @@ export class Sender implements SliceTarget, FrameWaiter {
   #flush(): void {
     while (this.#inFlight === undefined) {
       this.#pump();
-      if (this.#writer.byteLength === 0) {
+      if (this.#unsent === undefined) {
         if (this.isIdle) this.#events.onDrained();
         return;
       }
-      if (!this.#write()) return;
-      const committed = this.#finishBatch();
+      if (!this.#write(this.#unsent)) return;
+      const committed = this.#takeCommitted();
       if (committed.length === 0) continue;
       // A close frame is sent once; whoever has sent it goes on before the peer's answer comes.
       resolveSends(committed.filter((pending) => pending.close));
@@ -328,11 +333,30 @@ export class Sender implements SliceTarget, FrameWaiter {
   }
 
   /** Gives the batch to the system; false if it has not taken all of it at once. */
-  #write(): boolean {
-    const batch = this.#writer.take();
-    this.#inFlight = batch;
+  #write(unsent: Unsent): boolean {
+    this.#unsent = undefined;
+    const batch = batchOf(unsent);
     this.#written += batch.byteLength;
-    return this.#events.onBatch(batch);
+    // Only what has to wait is remembered: V8 keeps account of each young object that an old one refers to.
+    this.#inFlight = NOTHING;
+    const isTaken = this.#events.onBatch(batch);
+    if (isTaken) recycle(batch);
+    this.#inFlight = isTaken ? undefined : batch;
+    return isTaken;
+  }
+
+  /** Bytes that wait for the end of the tick, headers included. */
+  get #unsentBytes(): number {
+    return this.#unsent === undefined ? 0 : this.#unsent.byteLength;
+  }
+
+  /** Puts a frame of its own into the batch. */
+  #put(firstByte: number, data: string | Uint8Array): void {
+    const writer = ownFrames(this.#unsent);
+    if (typeof data === 'string') writer.appendText(firstByte, data);
+    else writer.append(firstByte, data);
+    // Not before: a text may be too long for any memory.
+    if (this.#unsent !== writer) this.#unsent = writer;
   }
 
   #scheduleFlush(): void {
@@ -341,12 +365,8 @@ export class Sender implements SliceTarget, FrameWaiter {
     flushAtEndOfTick(this);
   }
 
-  /** Forgets the batch with the system; returns the sends that were in it. */
-  #finishBatch(): readonly PendingSend[] {
-    const batch = this.#inFlight;
-    if (batch === undefined) return NONE;
-    this.#inFlight = undefined;
-    recycle(batch);
+  /** The sends in the batch that the system has taken. */
+  #takeCommitted(): readonly PendingSend[] {
     const committed = this.#committed;
     this.#committed = undefined;
     return committed ?? NONE;
@@ -354,7 +374,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
   #pump(): void {
-    while (this.#first < this.#queue.length && this.#writer.byteLength < SEND_HIGH_WATER_MARK) {
+    while (this.#first < this.#queue.length && this.#unsentBytes < SEND_HIGH_WATER_MARK) {
       const pending = this.#queue[this.#first] as Waiting;
       if (this.#insideMessage && isMessageOfItsOwn(pending)) {
         this.#shift();
@@ -404,7 +424,7 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   #commitShared(frame: FrameRun): void {
     if (this.#deflater !== undefined && frame.isCompressed) this.#deflater.startAnew();
-    this.#writer.appendShared(frame);
+    this.#unsent = withShared(this.#unsent, frame);
     this.messages++;
   }
 
@@ -415,7 +435,7 @@ export class Sender implements SliceTarget, FrameWaiter {
     this.#committed ??= [];
     this.#committed.push(pending);
     if (pending.close) {
-      this.#writer.append(CLOSE_FRAME | FIN, data as Uint8Array);
+      this.#put(CLOSE_FRAME | FIN, data);
       this.#rejectPostponed();
       this.#events.onCloseFrame();
       return;
@@ -423,8 +443,7 @@ export class Sender implements SliceTarget, FrameWaiter {
     let firstByte = this.#insideMessage ? CONTINUATION : pending.text ? TEXT_FRAME : BINARY_FRAME;
     if (pending.endOfMessage) firstByte |= FIN;
     if (compressed && !this.#insideMessage) firstByte |= RSV1;
-    if (typeof data === 'string') this.#writer.appendText(firstByte, data);
-    else this.#writer.append(firstByte, data);
+    this.#put(firstByte, data);
     if (pending.endOfMessage) {
       this.#messageEnded();
     } else {
@@ -525,7 +544,8 @@ export class Sender implements SliceTarget, FrameWaiter {
       this.#postpone(pending);
       return false;
     }
-    this.#queue.push(pending);
+    if (this.#queue === NOBODY) this.#queue = [pending];
+    else this.#queue.push(pending);
     return true;
   }
 
@@ -536,10 +556,10 @@ export class Sender implements SliceTarget, FrameWaiter {
 
   #shift(): void {
     this.#first++;
-    if (this.#first === this.#queue.length || this.#first >= 1024) {
-      this.#queue = this.#queue.slice(this.#first);
-      this.#first = 0;
-    }
+    const isEmpty = this.#first === this.#queue.length;
+    if (!isEmpty && this.#first < 1024) return;
+    this.#queue = isEmpty ? NOBODY : this.#queue.slice(this.#first);
+    this.#first = 0;
   }
 
   #remove(pending: PendingSend): void {
@@ -552,6 +572,12 @@ export class Sender implements SliceTarget, FrameWaiter {
 
 /** What waits for its turn. */
 type Waiting = PendingSend | SharedMessage | WaitingInSlot;
+
+/** Nobody waits, as is the rule: one for all senders, so that a message to many looks at no array of each. */
+const NOBODY: Waiting[] = Object.freeze<Waiting[]>([]) as Waiting[];
+
+/** What is with the system as long as it is not known to wait there. */
+const NOTHING: Batch = { chunks: [], byteLength: 0, blocks: [] };
 
 /** A message to many whose place another one may take. */
 class WaitingInSlot {
