@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { cpus, loadavg } from 'node:os';
 import { ask, start } from './children.js';
+import { spread } from './statistics.js';
 
 /**
  * What one message to many costs the process that sends it, beside other ways to do it and Node alone, which writes one
- * buffer to each socket, and what memberships take. `npm run bench` runs it behind the scenarios, and `npm run bench -- --scenario groups` alone.
+ * buffer to each socket, and what memberships take. `npm run bench` runs it behind the scenarios, `npm run bench -- --scenario groups` alone, and
+ * `--scenario groups-10000` one case of it.
  *
  * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean }} Case
  * @typedef {{ cpu: number, stall: number, peak: number }} Sample µs of CPU per delivery; of a single message to all: longest
@@ -12,12 +14,12 @@ import { ask, start } from './children.js';
  */
 
 /** @type {readonly Case[]} */
-const CASES = [
-  { id: '128', title: '128 B', size: 128, members: 1000 },
-  { id: '4k', title: '4 KiB', size: 4096, members: 1000 },
-  { id: '64k', title: '64 KiB', size: 65_536, members: 1000 },
-  { id: '4kz', title: '4 KiB, compressed', size: 4096, members: 1000, compressed: true },
-  { id: '10000', title: '4 KiB to 10,000', size: 4096, members: 10_000 },
+export const groupCases = [
+  { id: 'groups-128', title: '128 B', size: 128, members: 1000 },
+  { id: 'groups-4k', title: '4 KiB', size: 4096, members: 1000 },
+  { id: 'groups-64k', title: '64 KiB', size: 65_536, members: 1000 },
+  { id: 'groups-4kz', title: '4 KiB, compressed', size: 4096, members: 1000, compressed: true },
+  { id: 'groups-10000', title: '4 KiB to 10,000', size: 4096, members: 10_000 },
 ];
 
 const CONTESTANTS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'];
@@ -68,37 +70,37 @@ async function measure(scenario, contestant, quick) {
 
 /** @param {readonly number[]} values */
 function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+  return spread(values).median;
 }
 
-/** @param {{ quick: boolean }} options */
-export async function runGroups({ quick }) {
-  const rounds = quick ? 1 : 3;
+/** @param {{ quick: boolean, rounds: number, groups: readonly Case[] }} options */
+export async function runGroups({ quick, rounds, groups }) {
   console.log(
     `Groups: Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(1)}, ${rounds} rounds`,
   );
-  for (const scenario of CASES) {
+  for (const scenario of groups) {
     // The clients here do not inflate, which they would have to for the handshake of socket.io.
     const contestants = CONTESTANTS.filter((id) => !(scenario.compressed && id === 'socket.io'));
     /** @type {Map<string, Sample[]>} */
     const samples = new Map(contestants.map((id) => [id, []]));
     for (let round = 0; round < rounds; round++) {
-      for (const id of contestants) {
+      for (let turn = 0; turn < contestants.length; turn++) {
+        const id = /** @type {string} */ (contestants[(round + turn) % contestants.length]);
         samples.get(id)?.push(await measure(scenario, id, quick));
       }
     }
-    const alone = median((samples.get('node') ?? []).map(({ cpu }) => cpu));
     console.log(`\n${scenario.title}, ${scenario.members} members`);
-    for (const [id, all] of samples) {
-      const [cpu, stall, peak] = [
-        median(all.map((s) => s.cpu)),
-        median(all.map((s) => s.stall)),
-        median(all.map((s) => s.peak)),
-      ];
-      console.log(
-        `  ${id.padEnd(10)} ${cpu.toFixed(2).padStart(7)} µs/delivery ${(cpu / alone).toFixed(2).padStart(6)}×  stall ${stall.toFixed(0).padStart(5)} ms  peak +${peak.toFixed(1)} MiB`,
-      );
-    }
+    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, samples.get('node') ?? [])}`);
   }
-  await once(start('./groups/memberships.js', []), 'exit');
+  if (groups.length === groupCases.length) await once(start('./groups/memberships.js', []), 'exit');
+}
+
+/** @param {readonly Sample[]} samples @param {readonly Sample[]} alone those of Node alone, round by round */
+function summary(samples, alone) {
+  const cpu = median(samples.map((sample) => sample.cpu));
+  const ratio = spread(samples.map((sample, round) => sample.cpu / (alone[round]?.cpu ?? Number.NaN)));
+  const [low, middle, high] = [ratio.low, ratio.median, ratio.high].map((value) => value.toFixed(2));
+  const stall = median(samples.map((sample) => sample.stall)).toFixed(0);
+  const peak = median(samples.map((sample) => sample.peak)).toFixed(1);
+  return `${cpu.toFixed(2).padStart(7)} µs/delivery  ${middle}× (${low}–${high})  stall ${stall.padStart(4)} ms  peak +${peak} MiB`;
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { contestantOf } from './compare.js';
+import { groupCases } from './groups.js';
 import { contestantsOn, versionsOf } from './node-versions.js';
 import { scenarios } from './scenarios.js';
 import { BASELINE, contestants, OURS } from './servers.js';
@@ -10,9 +11,10 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
-  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, cluster, http2, buffers)
+  --scenario ID        only this scenario; may be repeated (${scenarios.map(({ id }) => id).join(', ')}, groups, ${groupCases.map(({ id }) => id).join(', ')}, cluster, http2, buffers)
   --server ID          only this server and the baseline; may be repeated (${contestants.map(({ id }) => id).join(', ')})
-  --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server
+  --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server;
+                       of groups 3, quick: 1
   --load c|node        which load generator; C where it can be built unless given
   --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything
   --compare REF        also this package as of another commit, built beside this one; may be repeated
@@ -36,10 +38,11 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   quick: boolean,
  *   rounds: number,
  *   freshRounds: number,
+ *   groupRounds: number,
  *   load: string | undefined,
  *   write: boolean,
  *   cpuProf: boolean,
- *   groups: boolean,
+ *   groups: typeof groupCases,
  *   cluster: boolean,
  *   http2: boolean,
  *   versions: readonly import('./buffers.js').Version[],
@@ -91,18 +94,21 @@ export function parseOptions(args) {
     throw new RangeError(`Invalid --rounds "${values.rounds}": a positive integer`);
   const isComparison = values.compare.length > 0 || values.node.length > 0;
   const servers = values.server.length === 0 && values.quick && !isComparison ? QUICK : values.server;
-  const others = values.scenario.filter((id) => ![GROUPS, CLUSTER, HTTP2, BUFFERS].includes(id));
+  const apart = [GROUPS, CLUSTER, HTTP2, BUFFERS, ...groupCases.map(({ id }) => id)];
+  const others = values.scenario.filter((id) => !apart.includes(id));
   const everything = values.scenario.length === 0 && values.server.length === 0 && !isComparison;
+  const allGroups = everything || values.scenario.includes(GROUPS);
   // Two builds, or versions, are mostly all that is wanted then.
   const wanted = servers.length === 0 && isComparison ? [OURS] : servers;
   return {
     quick: values.quick,
     rounds,
     freshRounds: values.quick && values.rounds === undefined ? 1 : rounds,
+    groupRounds: values.rounds === undefined ? (values.quick ? 1 : 3) : rounds,
     load: values.load,
     write: values.write ?? (everything && !values.quick),
     cpuProf: values['cpu-prof'],
-    groups: everything || values.scenario.includes(GROUPS),
+    groups: groupCases.filter(({ id }) => allGroups || values.scenario.includes(id)),
     cluster: everything || values.scenario.includes(CLUSTER),
     http2: everything || values.scenario.includes(HTTP2),
     versions: values.scenario.includes(BUFFERS) ? versionsOf(values.node) : [],

@@ -137,7 +137,7 @@ async function run(options) {
 const options = parseOptions(process.argv.slice(2));
 if (options) {
   const results = await run(options);
-  if (options.groups) await runGroups(options);
+  if (options.groups.length > 0) await runGroups({ ...options, rounds: options.groupRounds });
   if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
   if (options.http2) await runHttp2(options);
   if (options.versions.length > 0) runBuffers(options);
