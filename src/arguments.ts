@@ -3,7 +3,7 @@ import { isContext } from './context/brand.js';
 /** Longest delay of a timer in ms: 24.8 days. */
 export const MAX_TIMEOUT = 0x7fffffff;
 
-/** What a value of the wrong type is, for an error: `null`, or `of type …`. */
+/** What a value of the wrong type is, for an error: `null`, or `of type ...`. */
 export function typeOf(value: unknown): string {
   return value === null ? 'null' : `of type ${typeof value}`;
 }
@@ -60,7 +60,7 @@ export function checkOptionNames(options: object, known: object, operation: (nam
 }
 
 /**
- * What stands in the place of a record of options, for an error: `null`, `of type …`, `a Map`; `undefined` for a record.
+ * What stands in the place of a record of options, for an error: `null`, `of type ...`, `a Map`; `undefined` for a record.
  * One of any class counts as a record if it has a member of a name that is `known`.
  */
 export function insteadOfOptions(options: unknown, known: object): string | undefined {

@@ -160,7 +160,7 @@ type Resolvers<T> = { readonly [K in keyof T]: Resolve<T[K]> };
 
 /** A value as an error message shows it: what it is, not how long it is. */
 function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
+  if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}\u2026` : value);
   if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
     return `${value}`;
   if (Array.isArray(value)) return 'an array';

@@ -343,7 +343,7 @@ export function checkJsonOptionNames(options: unknown, known: object, maker: str
 export function checkSchema(name: string, schema: unknown): void {
   if (schema === undefined || isStandardSchema(schema)) return;
   throw new TypeError(
-    `Cannot use the option ${name} of json: it is ${nameOf(schema)}, must be a Standard Schema (zod, valibot, arktype, …)`,
+    `Cannot use the option ${name} of json: it is ${nameOf(schema)}, must be a Standard Schema (zod, valibot, arktype, \u2026)`,
   );
 }
 

@@ -101,7 +101,7 @@ const settled: Promise<void> = Promise.resolve();
 
 /**
  * One WebSocket connection, on `req.webSocket` after the handshake. Three styles of use that can be mixed: ASP.NET
- * (`receiveAsync`, `sendAsync`, `closeAsync`, …), IIS (`readFragment`, `writeFragment`, `sendConnectionClose`, …) and
+ * (`receiveAsync`, `sendAsync`, `closeAsync`, ...), IIS (`readFragment`, `writeFragment`, `sendConnectionClose`, ...) and
  * JavaScript (`for await`, streams, `signal`).
  *
  * - Every method may be called at any time. A wrong argument, such as an option of a name that there is not, rejects with a

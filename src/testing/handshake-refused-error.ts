@@ -23,7 +23,7 @@ export class HandshakeRefusedError extends Error {
   readonly body: string;
 
   constructor(status: number, headers: IncomingHttpHeaders, body: string) {
-    const shown = body.length > SHOWN ? `${body.slice(0, SHOWN)}…` : body;
+    const shown = body.length > SHOWN ? `${body.slice(0, SHOWN)}\u2026` : body;
     super(`The handshake was refused with ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd() + (shown && `: ${shown}`));
     this.name = 'HandshakeRefusedError';
     this.status = status;

@@ -1,4 +1,4 @@
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { CipherNameAndProtocol, PeerCertificate, TLSSocket } from 'node:tls';
 import { eventLoop } from '../event-loop.js';
 import { SocketDuplex } from '../socket-duplex.js';
@@ -16,6 +16,12 @@ const LONGEST_HEAD = 1 << 20;
 const PORTION = 16 * 1024;
 
 const SWITCHING_PROTOCOLS = 101;
+const OK = 200;
+const BAD_REQUEST = 400;
+
+// Error codes of RFC 9113, section 7. Those of `node:http2` would load all of it for who only has HTTP/1.1.
+const NO_ERROR = 0;
+const CANCEL = 8;
 
 /** How long a refusal that its sender has turned away from may wait for the client's window. */
 const FAREWELL_TIMEOUT = 2_000;
@@ -100,7 +106,7 @@ export class Http2Socket extends SocketDuplex {
     });
     stream.pause();
     // Node reports the end of what it has, too, when the client resets the stream
-    stream.on('end', () => stream.rstCode === constants.NGHTTP2_NO_ERROR && this.push(null));
+    stream.on('end', () => stream.rstCode === NO_ERROR && this.push(null));
     stream.on('error', (error) => this.destroy(error));
     stream.on('close', () => this.#closed());
     stream.on('timeout', () => this.emit('timeout'));
@@ -216,17 +222,17 @@ export class Http2Socket extends SocketDuplex {
     } else if (this.#isRefusal && error === null) {
       // TCP delivers what was written to a socket before it was destroyed, as many do with a refusal
       stream.end(() => this.#closeInOrder());
-      const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), FAREWELL_TIMEOUT).unref();
+      const timer = setTimeout(() => stream.close(CANCEL), FAREWELL_TIMEOUT).unref();
       stream.once('close', () => clearTimeout(timer));
     } else {
-      eventLoop.setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
+      eventLoop.setImmediate(() => stream.close(CANCEL));
     }
   }
 
   /** Closes a stream that has been ended. In the same turn, the reset would overtake the end. */
   #closeInOrder(): void {
     const stream = this.#stream;
-    const close = (): void => void eventLoop.setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+    const close = (): void => void eventLoop.setImmediate(() => stream.close(NO_ERROR));
     if (this.#isEnded) close();
     else stream.once('wantTrailers', close);
   }
@@ -234,7 +240,7 @@ export class Http2Socket extends SocketDuplex {
   /** The stream is over. What has come in good order is there to be read, as of a socket. */
   #closed(): void {
     const { readableEnded, rstCode } = this.#stream;
-    if (rstCode !== constants.NGHTTP2_NO_ERROR || !readableEnded || !this.writableFinished) this.destroy();
+    if (rstCode !== NO_ERROR || !readableEnded || !this.writableFinished) this.destroy();
   }
 
   #writeHead(chunk: Buffer, callback: Callback): void {
@@ -326,8 +332,8 @@ export class Http2Socket extends SocketDuplex {
  * that answers with a page refuses it, as everybody sees over HTTP/1.1.
  */
 function statusOfStream(status: number): number {
-  if (status === SWITCHING_PROTOCOLS) return constants.HTTP_STATUS_OK;
-  return status < 300 ? constants.HTTP_STATUS_BAD_REQUEST : status;
+  if (status === SWITCHING_PROTOCOLS) return OK;
+  return status < 300 ? BAD_REQUEST : status;
 }
 
 const CHUNKED = /^transfer-encoding:.*\bchunked\s*$/i;

@@ -75,7 +75,7 @@ export function finishSilently(res: ServerResponse): void {
   });
 }
 
-/** The headers of `writeHead(101, …)`, which Node would write out without remembering them. */
+/** The headers of `writeHead(101, ...)`, which Node would write out without remembering them. */
 function rememberHeaders(res: ServerResponse, args: readonly unknown[]): void {
   const headers = args.find((arg) => typeof arg === 'object' && arg !== null);
   if (headers === undefined) return;

@@ -10,9 +10,9 @@ export class Audience {
   #listens = false;
   /** Somebody who awaits the end has begun to when the close was there. */
   #awaitsBehindClose = false;
-  /** … or beside a read, which is told of the close. */
+  /** ... or beside a read, which is told of the close. */
   #awaitsBesideReads = false;
-  /** … or instead of reading: after so many reads. */
+  /** ... or instead of reading: after so many reads. */
   #readsBeforeAwaiting = -1;
 
   constructor(input: Reading) {

@@ -18,7 +18,7 @@ export interface OurCloseEvents extends Pick<CloseWaitEvents, 'onFlushTimeout' |
   readonly closeStatusDescription: string | undefined;
   /** Our close frame is about to be sent. */
   onCloseQueued(): void;
-  /** … and nobody can take it back any more. */
+  /** ... and nobody can take it back any more. */
   onCloseCertain(): void;
   /** Drops the connection now. */
   abort(reason?: WebSocketError): void;

@@ -1,5 +1,3 @@
-import { markAsUntransferable } from 'node:worker_threads';
-
 /** Shorter copies share an ArrayBuffer: one of its own costs each more than its bytes. */
 const SHARED_BELOW = 1024;
 const SLAB_SIZE = 8 * 1024;
@@ -17,7 +15,7 @@ export function allocate(size: number): Buffer {
   if (size > slab.length - cut) {
     slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
     // As Node does with its pool: whoever transferred one payload would take those of others along
-    markAsUntransferable(slab.buffer);
+    process.getBuiltinModule('node:worker_threads').markAsUntransferable(slab.buffer);
     cut = 0;
   }
   const start = cut;

@@ -1,6 +1,6 @@
 import type { Reader, UnreadPieces } from './unread-pieces.js';
 
-/** What is read: fragments, messages, … */
+/** What is read: fragments, messages, and so on. */
 export interface ReadKind<T> {
   /** Takes the result from what is unread, `undefined` if it is not there yet. */
   take(pieces: UnreadPieces): T | undefined;
