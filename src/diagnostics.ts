@@ -47,7 +47,7 @@ export interface BackplaneStatusMessage {
   readonly error: Error | undefined;
 }
 
-// `diagnostics_channel` keeps channels by name for the whole process, so that both builds of the package share them.
+// `diagnostics_channel` keeps channels by name for the whole process, so that all copies of the package share them.
 const started: Channel = channel('websocket-context:handshake:start');
 const accepted: Channel = channel('websocket-context:handshake:accepted');
 const refused: Channel = channel('websocket-context:handshake:refused');

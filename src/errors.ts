@@ -40,8 +40,8 @@ const numbers: Readonly<Record<WebSocketErrorCode, readonly [webSocketErrorCode:
 /** HRESULT of a stream that ended (FIN) without a close frame: ERROR_HANDLE_EOF. */
 export const HRESULT_HANDLE_EOF = 0x80070026;
 
-// One process may load both builds of the package (import and require); a brand in the global symbol registry lets
-// `instanceof` recognise the errors of either.
+// One process may have two copies of the package; a brand in the global symbol registry lets `instanceof` recognise the
+// errors of either.
 const brand = Symbol.for('websocket-context.WebSocketError');
 
 /** What a {@link WebSocketError} can be given beside its code and message. */
@@ -56,7 +56,7 @@ export interface WebSocketErrorOptions {
  * Failure of an operation on a WebSocket that its caller could not have avoided by passing other arguments
  * (those are `TypeError` and `RangeError`). Corresponds to `System.Net.WebSockets.WebSocketException`.
  *
- * `instanceof WebSocketError` holds for errors of the ESM and of the CommonJS build alike.
+ * `instanceof WebSocketError` holds for errors of every copy of the package that a process has.
  *
  * @example
  * ```ts
@@ -86,7 +86,7 @@ export class WebSocketError extends Error {
     this.hresult = options.hresult ?? hresult;
   }
 
-  /** Holds for the errors of the ESM and of the CommonJS build alike. @internal */
+  /** Holds for the errors of all copies of the package. @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && brand in value;
   }

@@ -399,7 +399,7 @@ describe('attach()', () => {
       assert.equal((await responseTo(t, server)).body, 'second');
     });
 
-    it('are found whichever build of the package attached them', async (t) => {
+    it('are found whichever copy of the package attached them', async (t) => {
       const copy = new URL(`../src-copy-${process.pid}/`, import.meta.url);
       await cp(new URL('../src/', import.meta.url), copy, { recursive: true });
       t.after(() => rm(copy, { recursive: true }));

@@ -1,5 +1,4 @@
-// One process may load both builds of the package (import and require); a symbol of the global registry lets each know the
-// contexts of the other.
+// One process may have two copies of the package; a symbol of the global registry lets each know the contexts of the other.
 const brand = Symbol.for('websocket-context.WebSocketContext');
 
 /** Makes the objects of a prototype contexts. */
@@ -7,7 +6,7 @@ export function brandContexts(prototype: object): void {
   Object.defineProperty(prototype, brand, { value: true });
 }
 
-/** Whether a value is a context, of whichever build of the package. */
+/** Whether a value is a context, of whichever copy of the package. */
 export function isContext(value: unknown): boolean {
   return typeof value === 'object' && value !== null && brand in value;
 }

@@ -141,7 +141,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     void parts.request.socket.remoteAddress;
   }
 
-  /** Holds for the contexts of the ESM and of the CommonJS build alike. @internal */
+  /** Holds for the contexts of all copies of the package. @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return isContext(value);
   }

@@ -36,7 +36,7 @@ interface Attachment extends Application {
   readonly exclusive: boolean;
 }
 
-// In the global registry, because one process may load the ESM and the CommonJS build; both share what is on a server.
+// In the global registry, because one process may have two copies of the package; both share what is on a server.
 const attached: unique symbol = Symbol.for('websocket-context.attachments');
 
 type Target = Server & {

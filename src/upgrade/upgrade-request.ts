@@ -44,8 +44,8 @@ export interface FormerResponse {
   recreate(req: IncomingMessage): ServerResponse;
 }
 
-// In the global registry, because one process may load the ESM and the CommonJS build: whichever of the two attached to
-// the server, the middleware of the other has to find its request.
+// In the global registry, because one process may have two copies of the package: whichever of the two attached to the
+// server, the middleware of the other has to find its request.
 const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
 
 interface Carrier {

@@ -27,7 +27,7 @@ export function contestantOf(ref) {
       input: execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 1 << 28 }),
     });
     symlinkSync(`${root}/node_modules`, `${directory}/node_modules`);
-    execFileSync('npm', ['run', '--silent', 'build:esm'], { cwd: directory, stdio: 'inherit' });
+    execFileSync('npm', ['run', '--silent', 'build'], { cwd: directory, stdio: 'inherit' });
   }
   const title = `websocket-context at ${commit}`;
   return { id: `websocket-context@${commit}`, title, file: 'websocket-context.js', dialect: plain, ours: true, build };

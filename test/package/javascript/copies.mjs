@@ -1,10 +1,14 @@
-// One process that has loaded both builds, as happens when a dependency requires what the application imports.
+// One process that has loaded the package twice, as happens when a dependency has brought a copy of its own.
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import * as imported from 'websocket-context';
 
-const required = createRequire(import.meta.url)('websocket-context');
+const require = createRequire(import.meta.url);
+const here = require('websocket-context');
+cpSync('node_modules/websocket-context', 'node_modules/copy', { recursive: true });
+const copy = require('./node_modules/copy');
 const names = [
   'WebSocketCloseStatus',
   'WebSocketContext',
@@ -14,13 +18,15 @@ const names = [
   'webSockets',
 ];
 
-assert.notEqual(imported.webSockets, required.webSockets);
 assert.deepEqual(Object.keys(imported).sort(), names);
-assert.deepEqual(Object.keys(required).sort(), names);
+assert.deepEqual(Object.keys(here).sort(), names);
+// Imported or required, it is one and the same.
+for (const [name, value] of Object.entries(imported)) assert.equal(value, here[name]);
+assert.notEqual(imported.webSockets, copy.webSockets);
 
 for (const [thrower, catcher] of [
-  [imported, required],
-  [required, imported],
+  [imported, copy],
+  [copy, imported],
 ]) {
   const error = new thrower.WebSocketError('ERR_WEBSOCKET_FAULTED', 'Cannot read: the peer broke the protocol');
   assert.ok(error instanceof catcher.WebSocketError);
@@ -28,8 +34,8 @@ for (const [thrower, catcher] of [
   assert.ok(!(new Error('Another one') instanceof catcher.WebSocketError));
 }
 
-// Who attaches and who accepts come from different builds; the argument says which.
-const [attacher, accepter] = process.argv[2] === 'import-attaches' ? [imported, required] : [required, imported];
+// Who attaches and who accepts come from different copies; the argument says which.
+const [attacher, accepter] = process.argv[2] === 'copy-attaches' ? [copy, imported] : [imported, copy];
 const echo = accepter.webSockets().handler(async (socket) => {
   assert.ok(socket instanceof accepter.WebSocketContext);
   for await (const message of socket) await socket.sendAsync(message);
