@@ -4,7 +4,7 @@ import { WebSocketError } from '../errors.js';
 import type { ResolvedRouteOptions } from '../options.js';
 import { acceptableDeflate } from './extensions.js';
 import { isOriginAllowed } from './origin.js';
-import { concludeResponse, SilencedResponse } from './silenced-response.js';
+import { concludeResponse, formerResponse } from './silenced-response.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
 import { finishHead } from './upgrade-response.js';
@@ -193,7 +193,7 @@ function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: Ha
         throw error;
       }
       concludeResponse(res, upgrade);
-      upgrade.dropResponse(new SilencedResponse(res));
+      upgrade.dropResponse(formerResponse(res));
       return opened;
     },
   );

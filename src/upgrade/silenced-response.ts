@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Conclusion } from './conclusion.js';
-import type { FormerResponse, UpgradeRequest } from './upgrade-request.js';
+import type { UpgradeRequest } from './upgrade-request.js';
 import {
   callBack,
   createUpgradeResponse,
@@ -9,6 +9,7 @@ import {
   SWITCHING_PROTOCOLS,
   upgradeOf,
   type WithLocals,
+  watchAfterlife,
 } from './upgrade-response.js';
 
 /**
@@ -20,7 +21,7 @@ export function silenceResponse(res: ServerResponse): void {
   res.flushHeaders = ignore;
   res.write = writeAgain;
   res.end = endAgain;
-  upgradeOf(res).afterlife = 'untouched';
+  watchAfterlife(res);
 }
 
 function ignore(this: ServerResponse): ServerResponse {
@@ -61,21 +62,49 @@ export function concludeResponse(res: ServerResponse, upgrade: UpgradeRequest): 
 }
 
 /** What the request of a connection keeps of its response: its methods and its locals, but nothing that it has said. */
-export class SilencedResponse implements FormerResponse {
+class FormerResponse {
+  readonly #req: IncomingMessage;
   readonly #prototype: object;
   readonly #locals: unknown;
+  #again: ServerResponse | undefined;
 
   constructor(res: WithLocals) {
+    this.#req = res.req;
     this.#prototype = Object.getPrototypeOf(res);
     this.#locals = res.locals;
   }
 
-  recreate(req: IncomingMessage): ServerResponse {
-    const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(req), this.#prototype);
+  /** A response that is over, in its place. */
+  get again(): ServerResponse {
+    if (this.#again !== undefined) return this.#again;
+    const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(this.#req), this.#prototype);
+    this.#again = res;
     res.locals = this.#locals;
     res.writeHead(SWITCHING_PROTOCOLS);
     finishSilently(res);
     silenceResponse(res);
     return res;
   }
+}
+
+const makesAgain: ProxyHandler<FormerResponse> = {
+  get: (former, property) => Reflect.get(former.again, property),
+  set: (former, property, value) => Reflect.set(former.again, property, value),
+  has: (former, property) => Reflect.has(former.again, property),
+  ownKeys: (former) => Reflect.ownKeys(former.again),
+  getOwnPropertyDescriptor: (former, property) => Reflect.getOwnPropertyDescriptor(former.again, property),
+  // What cannot be configured would have to be the proxy's own.
+  defineProperty: (former, property, descriptor) =>
+    Reflect.defineProperty(former.again, property, { ...descriptor, configurable: true }),
+  deleteProperty: (former, property) => Reflect.deleteProperty(former.again, property),
+  getPrototypeOf: (former) => Reflect.getPrototypeOf(former.again),
+  setPrototypeOf: (former, prototype) => Reflect.setPrototypeOf(former.again, prototype),
+};
+
+/**
+ * Stands for a response that is let go of: made again for the first who looks at it, because it takes 1.3 KiB. An accessor
+ * on the request would do as well, but see {@link ACCESSORS_LAST}: Express has a property of that name there before.
+ */
+export function formerResponse(res: ServerResponse): ServerResponse {
+  return new Proxy<object>(new FormerResponse(res), makesAgain as ProxyHandler<object>) as ServerResponse;
 }

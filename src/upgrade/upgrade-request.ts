@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
+import { ACCESSORS_LAST } from './accessors-last.js';
 import type { Conclusion } from './conclusion.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
@@ -38,18 +39,13 @@ export interface UpgradeRequestEvents {
   onPhase(phase: UpgradePhase): void;
 }
 
-/** What is left of a response that has been let go of. */
-export interface FormerResponse {
-  /** Makes up for it, should somebody still want it. */
-  recreate(req: IncomingMessage): ServerResponse;
-}
-
 // In the global registry, because one process may have two copies of the package: whichever of the two attached to the
 // server, the middleware of the other has to find its request.
 const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
 
 interface Carrier {
   [carried]?: UpgradeRequest;
+  res?: unknown;
   baseUrl?: string | undefined;
   originalUrl?: string | undefined;
   params?: object | undefined;
@@ -64,19 +60,6 @@ const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier
   enumerable: false,
   get() {
     return this[carried]?.events?.claim();
-  },
-};
-
-/** The property of that name of Express's requests, which keeps no response alive. */
-const resProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
-  configurable: true,
-  enumerable: true,
-  get() {
-    return this[carried]?.res;
-  },
-  set(value) {
-    if (value === this[carried]?.res) return;
-    Object.defineProperty(this, 'res', { configurable: true, enumerable: true, writable: true, value });
   },
 };
 
@@ -117,8 +100,7 @@ export class UpgradeRequest {
   /** What the application has done to the response since that is over. */
   afterlife: 'untouched' | 'examined' | 'written' | undefined = undefined;
 
-  #res: ServerResponse | undefined;
-  #former: FormerResponse | undefined = undefined;
+  #res: ServerResponse;
   #phase: UpgradePhase = 'waiting';
   readonly #bytesWrittenBefore: number | undefined;
   /** Rejects the handshake that waits for an asynchronous decision. */
@@ -132,8 +114,8 @@ export class UpgradeRequest {
     this.#bytesWrittenBefore = bytesWritten(socket);
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
-    Object.defineProperty(req, 'webSocket', webSocketProperty);
-    Object.defineProperty(req, 'res', resProperty);
+    if (!ACCESSORS_LAST) Object.defineProperty(req, 'webSocket', webSocketProperty);
+    carrier.res = res;
     // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
     // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
     carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = undefined;
@@ -147,9 +129,8 @@ export class UpgradeRequest {
     return carrier[carried];
   }
 
-  /** Its response; once that has been released, one that stands for it. */
+  /** Its response; once that has been let go of, what stands for it. */
   get res(): ServerResponse {
-    this.#res ??= (this.#former as FormerResponse).recreate(this.req);
     return this.#res;
   }
 
@@ -157,13 +138,16 @@ export class UpgradeRequest {
    * Lets go of what a connection does not need, which lives long and keeps its request; of the response at the end of the
    * tick, in which somebody may still compare it. A WeakRef would not do: with Node 20 it kept the response until it had
    * grown old, and the hole that it left was 1 KiB for each connection.
+   *
+   * @param former stands for it from then on
    */
-  dropResponse(former: FormerResponse): void {
+  dropResponse(former: ServerResponse): void {
     this.head = NO_BYTES;
     matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
     eventLoop.nextTick(() => {
-      this.#res = undefined;
-      this.#former = former;
+      const carrier: IncomingMessage & Carrier = this.req;
+      if (carrier.res === this.#res) carrier.res = former;
+      this.#res = former;
     });
   }
 
@@ -205,6 +189,7 @@ export class UpgradeRequest {
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
+    if (ACCESSORS_LAST && phase === 'accepted') Object.defineProperty(this.req, 'webSocket', webSocketProperty);
     this.waiting?.onPhase(phase);
     // A connection lives long and keeps its request
     this.waiting = undefined;
