@@ -41,6 +41,29 @@ describe('failures of a connection', () => {
     assert.match(failures.peerSilent(50_000.4, 20_000).message, /silent for 50000 ms .+, which is 20000 ms$/);
   });
 
+  it('have no stack where the connection is lost, to which no line of the application leads', () => {
+    const { stackTraceLimit } = Error;
+    for (const lost of [
+      failures.connectionEnded(),
+      failures.connectionLost(undefined),
+      failures.peerSilent(50_000, 20_000),
+    ]) {
+      assert.equal(lost.stack, `${lost.name}: ${lost.message}`);
+    }
+    assert.equal(Error.stackTraceLimit, stackTraceLimit);
+    assert.match(String(failures.operationAborted('why').stack), /failures\.test/);
+  });
+
+  it('have one where nobody may change how long stacks are', () => {
+    const descriptor = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit') as PropertyDescriptor;
+    Object.defineProperty(Error, 'stackTraceLimit', { ...descriptor, writable: false });
+    try {
+      assert.match(String(failures.connectionEnded().stack), /failures\.test/);
+    } finally {
+      Object.defineProperty(Error, 'stackTraceLimit', descriptor);
+    }
+  });
+
   it('name the numbers and the cause of a send that fails', () => {
     const full = failures.sendBufferFull(11, 10);
     assert.equal(full.code, 'ERR_WEBSOCKET_SEND_BUFFER_FULL');

@@ -59,6 +59,6 @@ describe('what stands for a response that has been let go of', () => {
 
   it('is not made for who only prints it', async (t) => {
     const [stand] = await former(t);
-    assert.equal(inspect(stand), 'FormerResponse {}');
+    assert.match(inspect(stand), /FormerResponse {}/);
   });
 });
