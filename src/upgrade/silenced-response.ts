@@ -103,7 +103,8 @@ const makesAgain: ProxyHandler<FormerResponse> = {
 
 /**
  * Stands for a response that is let go of: made again for the first who looks at it, because it takes 1.3 KiB. An accessor
- * on the request would do as well, but see {@link ACCESSORS_LAST}: Express has a property of that name there before.
+ * on the request would do as well, but Express has a property of that name there before, which V8 does not
+ * like to be made one.
  */
 export function formerResponse(res: ServerResponse): ServerResponse {
   return new Proxy<object>(new FormerResponse(res), makesAgain as ProxyHandler<object>) as ServerResponse;

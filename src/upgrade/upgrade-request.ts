@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
-import { ACCESSORS_LAST } from './accessors-last.js';
+import { addEarly, addLate } from './accessors.js';
 import type { Conclusion } from './conclusion.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
@@ -55,11 +55,13 @@ interface Carrier {
 }
 
 /** Not enumerable: what copies a request, lists it or prints it does not ask for its connection. */
-const webSocketProperty: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
-  configurable: true,
-  enumerable: false,
-  get() {
-    return this[carried]?.events?.claim();
+const webSocketProperty: PropertyDescriptorMap & ThisType<IncomingMessage & Carrier> = {
+  webSocket: {
+    configurable: true,
+    enumerable: false,
+    get() {
+      return this[carried]?.events?.claim();
+    },
   },
 };
 
@@ -114,7 +116,7 @@ export class UpgradeRequest {
     this.#bytesWrittenBefore = bytesWritten(socket);
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
-    if (!ACCESSORS_LAST) Object.defineProperty(req, 'webSocket', webSocketProperty);
+    addEarly(req, webSocketProperty);
     carrier.res = res;
     // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
     // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
@@ -189,7 +191,7 @@ export class UpgradeRequest {
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
-    if (ACCESSORS_LAST && phase === 'accepted') Object.defineProperty(this.req, 'webSocket', webSocketProperty);
+    if (phase === 'accepted') addLate(this.req, webSocketProperty);
     this.waiting?.onPhase(phase);
     // A connection lives long and keeps its request
     this.waiting = undefined;

@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
-import { ACCESSORS_LAST } from './accessors-last.js';
+import { addEarly, addLate } from './accessors.js';
 import { UpgradeRequest } from './upgrade-request.js';
 
 export const SWITCHING_PROTOCOLS = 101;
@@ -151,7 +151,7 @@ const examinedProperties: PropertyDescriptorMap & ThisType<ServerResponse> = {
 
 /** The response is over: from now on it counts whether anybody has looked at it. */
 export function watchAfterlife(res: ServerResponse): void {
-  if (ACCESSORS_LAST) Object.defineProperties(res, examinedProperties);
+  addLate(res, examinedProperties);
   upgradeOf(res).afterlife = 'untouched';
 }
 
@@ -229,7 +229,7 @@ export function createUpgradeResponse(req: IncomingMessage): ServerResponse {
   // Express changes the prototype of the response. What is added to an object after that takes the V8 of Node 20 some
   // 5 µs, and lets it share no layout with any other: each access is slow from then on. A handshake behind Express takes
   // 150 µs instead of 230 µs if what Express (locals) and Node (the others) are about to set is there before.
-  if (!ACCESSORS_LAST) Object.defineProperties(res, examinedProperties);
+  addEarly(res, examinedProperties);
   res.locals = undefined;
   res.statusCode = 200;
   res.statusMessage = '';
