@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { BINARY, BURST, PUSHED_TEXT, serverFrame, TEXT } from './load/frames.js';
 
-const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+export const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 /** Answers that leave in one write, if they are small. */
 const MOST_AT_ONCE = 64;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BURST, COMPRESSED_TEXT, clientFrame, compressedTextFrame, noise, stream, TEXT, text } from './load/frames.js';
 import { runLoad } from './load-process.js';
-import { BASELINE, OURS } from './servers.js';
+import { BASELINE, EXPRESS_ALONE, OURS } from './servers.js';
 
 /**
  * @typedef {import('./servers.js').Contestant} Contestant
@@ -83,10 +83,13 @@ const perSecond = ({ ops, seconds, serverCpu, loadCpu }) => ({
 const plainOnes = ({ variant }) => !variant;
 
 /** @param {Contestant} contestant */
+const handshakingOnes = ({ id, variant }) => !variant || id === EXPRESS_ALONE;
+
+/** @param {Contestant} contestant */
 const readingOnes = ({ variant }) => !variant || variant === 'reading';
 
 /** @param {Contestant} contestant */
-const uncompressedOnes = ({ variant }) => variant !== 'deflate';
+const uncompressedOnes = ({ variant }) => variant !== 'deflate' && variant !== 'express';
 
 const BUFFERUTIL = 'ws+bufferutil';
 const BY_HAND = 'express-and-ws';
@@ -221,7 +224,7 @@ export const scenarios = [
     unit: 'connections/s',
     better: 'higher',
     goal: { ratio: 1.15, to: BY_HAND },
-    includes: plainOnes,
+    includes: handshakingOnes,
     async measure(server, { dialect }, setting) {
       const job = {
         mode: 'handshake',
@@ -330,7 +333,7 @@ export const scenarios = [
       id: 'memory-request',
       title: 'the same, where the handler uses the request',
       goal: { ratio: 0.75, to: BY_HAND },
-      includes: ({ id, ours }) => id === BASELINE || id === BY_HAND || ours === true,
+      includes: ({ id, ours }) => [BASELINE, BY_HAND, EXPRESS_ALONE].includes(id) || ours === true,
     },
     '/named-echo',
   ),
