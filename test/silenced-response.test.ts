@@ -34,6 +34,8 @@ describe('what stands for a response that has been let go of', () => {
     for (const event of ['finish', 'close']) stand.on(event, () => events.push(event));
     await new Promise(setImmediate);
     assert.deepEqual(events, ['finish', 'close']);
+    assert.equal(stand.writableFinished, true);
+    assert.ok(Object.getOwnPropertyDescriptors(stand));
   });
 
   it('keeps what is put on it', async (t) => {

@@ -98,7 +98,7 @@ const explained = [
       },
       {
         file: 'src/upgrade/upgrade-response.ts',
-        line: "if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { value: true });",
+        line: "if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });",
         changes: [['!res.writableFinished', 'true']],
       },
       {
@@ -215,6 +215,16 @@ const explained = [
   {
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
+      {
+        file: 'src/upgrade/accessors.ts',
+        line: 'const isAddedLast = Number.parseInt(process.versions.v8, 10) >= 13;',
+        changes: [
+          ['Number.parseInt(process.versions.v8, 10) >= 13', 'true'],
+          ['Number.parseInt(process.versions.v8, 10) >= 13', 'false'],
+          ['Number.parseInt(process.versions.v8, 10) >= 13', 'Number.parseInt(process.versions.v8, 10) > 13'],
+          ['Number.parseInt(process.versions.v8, 10) >= 13', 'Number.parseInt(process.versions.v8, 10) < 13'],
+        ],
+      },
       {
         file: 'src/upgrade/subprotocol.ts',
         line: 'while (start < end && isBlank(item, start)) start++;',
@@ -530,16 +540,6 @@ const explained = [
         file: 'src/upgrade/upgrade-request.ts',
         line: 'return this[carried]?.events?.claim();',
         changes: [['this[carried]?.events', 'this[carried].events']],
-      },
-      {
-        file: 'src/upgrade/upgrade-request.ts',
-        line: 'return this[carried]?.res;',
-        changes: [['this[carried]?.res', 'this[carried].res']],
-      },
-      {
-        file: 'src/upgrade/upgrade-request.ts',
-        line: 'if (value === this[carried]?.res) return;',
-        changes: [['this[carried]?.res', 'this[carried].res']],
       },
     ],
   },

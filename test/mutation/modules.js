@@ -29,6 +29,7 @@ export const modules = [
     name: 'upgrade-response',
     tests: [
       'upgrade-response',
+      'silenced-response',
       'upgrade-response.after',
       'after-accept',
       'upgrade-request',
@@ -52,6 +53,12 @@ export const modules = [
     name: 'chain',
     tests: ['chain', 'attach', 'attach.company', 'request-event', 'upgrade-response.after', 'after-accept'],
   },
+  {
+    room: 'upgrade',
+    name: 'silenced-response',
+    tests: ['silenced-response', 'upgrade-response.after', 'after-accept'],
+  },
+  { room: 'upgrade', name: 'accessors', tests: ['accessors', 'upgrade-request', 'after-accept'] },
   { room: 'upgrade', name: 'chunked-body', tests: ['chunked-body'] },
   { room: 'upgrade', name: 'extensions', tests: ['extensions'] },
   { room: 'upgrade', name: 'request-event', tests: ['request-event'] },
