@@ -99,7 +99,11 @@ const explained = [
       {
         file: 'src/upgrade/upgrade-response.ts',
         line: "if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });",
-        changes: [['!res.writableFinished', 'true']],
+        // Whether it can be configured matters where Node keeps it in a field, from Node 24 on.
+        changes: [
+          ['!res.writableFinished', 'true'],
+          ['true', 'false'],
+        ],
       },
       {
         file: 'src/framing/utf8.ts',
