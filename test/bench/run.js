@@ -137,10 +137,7 @@ async function run(options) {
 const options = parseOptions(process.argv.slice(2));
 if (options) {
   const results = await run(options);
-  if (options.groups.length > 0) await runGroups({ ...options, rounds: options.groupRounds });
-  if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
-  if (options.http2) await runHttp2(options);
-  if (options.versions.length > 0) runBuffers(options);
+  // Before what prints its own: a complete run takes long, and may be ended behind it.
   if (options.write) {
     const pages = ['performance.md', 'performance-lab.md'].map((name) => here(`../../docs/${name}`));
     const texts = tables(results);
@@ -155,4 +152,8 @@ if (options) {
       writeFileSync(here('../../docs/assets/benchmark.svg'), drawChart(results));
     }
   }
+  if (options.groups.length > 0) await runGroups({ ...options, rounds: options.groupRounds });
+  if (options.cluster) await runCluster({ ...options, generator: findGenerator(options.load) });
+  if (options.http2) await runHttp2(options);
+  if (options.versions.length > 0) runBuffers(options);
 }
