@@ -127,20 +127,23 @@ export class Tab {
 
   static async open(t: TestContext, browser: Browser, url: string, window: Window = {}): Promise<Tab> {
     const { width = 1280, height = 900, isDark = false, beside } = window;
-    const context = beside ? beside.#context : await browser.createBrowserContext();
-    const tab = new Tab(context, await context.newPage());
+    const tab = await inTurn(browser, async () => {
+      const context = beside ? beside.#context : await browser.createBrowserContext();
+      const opened = new Tab(context, await context.newPage());
+      await opened.page.setViewport({ width, height });
+      if (isDark) await opened.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
+      await opened.page.goto(url);
+      await opened.page.bringToFront();
+      return opened;
+    });
     t.after(async () => {
-      if (!beside) await context.close();
+      if (!beside) await inTurn(browser, () => tab.#context.close());
       assert.deepEqual(
         tab.#messages.filter((message) => !tab.#expected.test(message)),
         [],
         'The console is not empty',
       );
     });
-    await tab.page.setViewport({ width, height });
-    if (isDark) await tab.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
-    await tab.page.goto(url);
-    await tab.page.bringToFront();
     return tab;
   }
 
@@ -233,6 +236,19 @@ export class Tab {
     await mkdir(SCREENSHOTS, { recursive: true });
     await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
   }
+}
+
+/** What opens or closes a tab of a browser at the moment. */
+const turns = new WeakMap<Browser, Promise<unknown>>();
+
+/** Firefox fails to open a tab now and then (`DiscardedBrowsingContextError`) while another one is opened or closed. */
+function inTurn<T>(browser: Browser, change: () => Promise<T>): Promise<T> {
+  const turn = (turns.get(browser) ?? Promise.resolve()).then(change);
+  turns.set(
+    browser,
+    turn.catch(() => {}),
+  );
+  return turn;
 }
 
 const axeSource = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
