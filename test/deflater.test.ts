@@ -235,24 +235,57 @@ describe('compressForMany', () => {
     });
   }
 
+  /** Longer than what is compressed at once. */
+  const long = 'abc'.repeat(2000);
+
   it('makes of each message what anybody with the setting can inflate, whatever came before', async () => {
-    const message = noise(2000);
-    for (const windowBits of [15, 15, 10]) {
-      const payload = await compress(Buffer.concat([message, message]), windowBits);
-      assert.deepEqual(inflated(payload), Buffer.concat([message, message]));
-      assert.equal(payload.length < 3000, windowBits === 15, 'refers as far back as the window allows');
+    for (const length of [2000, 2100]) {
+      const message = noise(length);
+      for (const windowBits of [15, 15, 10]) {
+        const payload = await compress(Buffer.concat([message, message]), windowBits);
+        assert.deepEqual(inflated(payload), Buffer.concat([message, message]));
+        assert.equal(payload.length < 3000, windowBits === 15, 'refers as far back as the window allows');
+      }
     }
+  });
+
+  it('makes the same of a message, whether it is compressed at once or in another thread', async (t) => {
+    const message = Buffer.concat([noise(1000), noise(1000, 2), noise(1000), noise(1000, 2)]);
+    for (const zlibDeflateOptions of [
+      { level: 1 },
+      { level: 9, memLevel: 9 },
+      { strategy: constants.Z_HUFFMAN_ONLY },
+    ]) {
+      for (const windowBits of [9, 15]) {
+        const chosen = DeflatePool.of({ zlibDeflateOptions }).setting(windowBits);
+        const codec = chosen.takeDeflater();
+        t.after(() => codec.cleanup());
+        const elsewhere = await new Promise<Buffer>((resolve) => {
+          codec.compress(message, true, (_error, out) => resolve(Buffer.from(out)));
+        });
+        assert.deepEqual(chosen.compress(message), elsewhere);
+      }
+    }
+  });
+
+  it('calls back before it returns for up to 4 KiB, whatever comes of it', () => {
+    const outcomes: unknown[] = [];
+    const note = (error: Error | null, out: Buffer): void => void outcomes.push(error?.message ?? inflated(out).length);
+    compressForMany(setting(), Buffer.alloc(4096), note);
+    compressForMany(DeflatePool.of({ zlibDeflateOptions: { level: 99 } }).setting(15), Buffer.alloc(4096), note);
+    assert.equal(outcomes[0], 4096);
+    assert.match(String(outcomes[1]), /options\.level.*99/);
   });
 
   it('gives its compressor back behind each message, and frees one that has failed', async (t) => {
     const given = t.mock.method(DeflateSetting.prototype, 'giveDeflater').mock;
-    await compress('abc');
+    await compress(long);
     assert.equal(given.callCount(), 1);
     const freed = t.mock.method(PerMessageDeflate.prototype, 'cleanup').mock;
     t.mock.method(PerMessageDeflate.prototype, 'compress', ((_data, _fin, done) => {
       done(new Error('no luck'), TRAILER);
     }) satisfies NegotiatedDeflate['compress']);
-    await assert.rejects(compress('abc'), /no luck/);
+    await assert.rejects(compress(long), /no luck/);
     assert.equal(given.callCount(), 1);
     assert.equal(freed.callCount(), 1);
   });
@@ -262,7 +295,7 @@ describe('compressForMany', () => {
       throw new Error('no memory');
     });
     let told: Error | null = null;
-    compressForMany(setting(), Buffer.from('abc'), (error) => {
+    compressForMany(setting(), Buffer.from(long), (error) => {
       told = error;
     });
     assert.equal(told, null);
@@ -279,7 +312,7 @@ describe('compressForMany', () => {
       original.call(this, data, fin, callback);
     };
     t.mock.method(PerMessageDeflate.prototype, 'compress', noting);
-    await user.run('alice', () => compress('abc'));
+    await user.run('alice', () => compress(long));
     assert.deepEqual(seen, [undefined]);
   });
 });

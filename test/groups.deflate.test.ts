@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
 import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from '../src/framing/deflate-options.js';
+import { DeflateSetting } from '../src/framing/deflate-pool.js';
 import { negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 import { passTurns, until } from './support/fake-socket.js';
 import type { ParsedFrame } from './support/frames.js';
@@ -9,7 +10,10 @@ import { type FakeMember, Hall } from './support/members.js';
 
 const RSV1 = 4;
 const NO_TAKEOVER: DeflateParameters = { server_no_context_takeover: true };
+/** Text that is compressed before the call of `sendAsync` is over. */
 const text = (seed: number): string => noise(1000, seed).toString('base64').repeat(2);
+/** Text that is compressed in another thread. */
+const longText = (seed: number): string => text(seed).repeat(2);
 
 function enter(hall: Hall, params: DeflateParameters, options = DEFLATE_DEFAULTS): FakeMember {
   const [member] = hall.enterGroup('room', 1, { compression: { negotiated: negotiated(params), options } });
@@ -53,17 +57,34 @@ describe('Groups with compression', () => {
       enter(hall, { ...NO_TAKEOVER, server_max_window_bits: 10 }),
     ];
     const [plain] = hall.enterGroup('room', 1) as [FakeMember];
-    const message = text(1);
-    assert.equal((await hall.group('room').sendAsync(message)).members, 5);
-    await passTurns();
-    assert.equal(compress.callCount(), 2);
-    for (const { socket } of members) {
-      assert.equal(socket.sent.length, 1);
-      assert.equal(socket.sent[0]?.rsv, RSV1);
-      assert.equal(inflated(socket.sent[0] as ParsedFrame), message);
+    const short = t.mock.method(DeflateSetting.prototype, 'compress').mock;
+    for (const [index, message] of [text(1), longText(1)].entries()) {
+      assert.equal((await hall.group('room').sendAsync(message)).members, 5);
+      await passTurns();
+      for (const { socket } of members) {
+        assert.equal(socket.sent.length, index + 1);
+        assert.equal(socket.sent[index]?.rsv, RSV1);
+        assert.equal(inflated(socket.sent[index] as ParsedFrame), message);
+      }
+      assert.equal(plain.socket.sent[index]?.rsv, 0);
+      assert.equal(plain.socket.sent[index]?.payload.toString(), message);
     }
-    assert.equal(plain.socket.sent[0]?.rsv, 0);
-    assert.equal(plain.socket.sent[0]?.payload.toString(), message);
+    assert.equal(short.callCount(), 2);
+    assert.equal(compress.callCount(), 2);
+  });
+
+  it('give a message of up to 4 KiB to the sockets in the tick in which it was sent', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    for (const size of [4096, 4097]) {
+      void hall.group('room').sendAsync('x'.repeat(size));
+      await new Promise((resolve) => process.nextTick(resolve));
+    }
+    assert.deepEqual(
+      member.socket.sent.map((frame) => inflated(frame).length),
+      [4096],
+    );
+    await until(() => member.socket.sent.length === 2);
   });
 
   it('leave short messages as they are, unless told otherwise', async (t) => {
@@ -88,8 +109,9 @@ describe('Groups with compression', () => {
     const expected: string[] = [];
     for (let round = 0; round < 6; round++) {
       // The same words again and again: a compressor that had not begun anew would refer to what the client has elsewhere.
+      const ofSomeLength = round % 2 === 0 ? text : longText;
       const own = `own ${text(3)} ${text(round)}`;
-      const shared = `shared ${text(3)} ${text(round + 100)}`;
+      const shared = `shared ${text(3).slice(0, 1000)} ${ofSomeLength(round + 100)}`;
       void member.context.sendAsync(own);
       void hall.group('room').sendAsync(shared);
       void member.context.sendAsync(`${own} again`);
@@ -106,23 +128,24 @@ describe('Groups with compression', () => {
     const hall = new Hall(t);
     const member = enter(hall, NO_TAKEOVER);
     const room = hall.group('room');
-    const message = text(1);
+    const message = longText(1);
+    const [older, newer] = [longText(2), longText(3)];
     void member.context.sendAsync('1');
     const sent = room.sendAsync(message);
     void room.sendAsync('2');
     void member.context.sendAsync('3');
-    void room.sendAsync('old', { latest: 'key', compress: true });
-    void room.sendAsync('new', { latest: 'key', compress: true });
+    void room.sendAsync(older, { latest: 'key' });
+    void room.sendAsync(newer, { latest: 'key' });
     await sent;
     await until(() => member.socket.sent.length === 5);
     const texts = member.socket.sent.map((frame) => (frame.rsv === RSV1 ? inflated(frame) : frame.payload.toString()));
-    assert.deepEqual(texts, ['1', message, '2', '3', 'new']);
+    assert.deepEqual(texts, ['1', message, '2', '3', newer]);
   });
 
   it('resolve when the compressed frame is with the sockets', async (t) => {
     const hall = new Hall(t);
     const member = enter(hall, NO_TAKEOVER);
-    await hall.group('room').sendAsync(text(1));
+    await hall.group('room').sendAsync(longText(1));
     assert.equal(member.socket.sent.length, 1);
   });
 
@@ -139,9 +162,10 @@ describe('Groups with compression', () => {
         waiting.push(() => original.apply(this, args));
       },
     );
-    void room.sendAsync('first', { latest: 'key', compress: true });
+    const [first, second] = [longText(1), longText(2)];
+    void room.sendAsync(first, { latest: 'key' });
     await passTurns();
-    void room.sendAsync('second', { latest: 'key', compress: true });
+    void room.sendAsync(second, { latest: 'key' });
     void member.context.sendAsync('behind');
     await passTurns();
     assert.equal(waiting.length, 2);
@@ -150,7 +174,7 @@ describe('Groups with compression', () => {
     assert.deepEqual(member.socket.sentText, []);
     waiting.shift()?.();
     await until(() => member.socket.sent.length === 2);
-    assert.equal(inflated(member.socket.sent[0] as ParsedFrame), 'second');
+    assert.equal(inflated(member.socket.sent[0] as ParsedFrame), second);
   });
 
   it('are sent as they are when they cannot be compressed', async (t) => {
@@ -162,11 +186,16 @@ describe('Groups with compression', () => {
       },
     ]) {
       t.mock.method(PerMessageDeflate.prototype, 'compress', failing);
+      t.mock.method(DeflateSetting.prototype, 'compress', () => {
+        throw new Error('no memory');
+      });
       const hall = new Hall(t);
       const member = enter(hall, NO_TAKEOVER);
-      await hall.group('room').sendAsync('message', { compress: true });
-      await passTurns();
-      assert.deepEqual(member.socket.sentText, ['text message']);
+      for (const message of ['message', longText(1)]) {
+        await hall.group('room').sendAsync(message, { compress: true });
+        await passTurns();
+        assert.equal(member.socket.sentText.at(-1), `text ${message}`);
+      }
       t.mock.restoreAll();
     }
   });

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { flushInSlices, whenSlicesAreDone } from '../src/connection/sending/slices.js';
+import {
+  flushAllInSlices,
+  flushInSlices,
+  type SliceTarget,
+  whenSlicesAreDone,
+} from '../src/connection/sending/slices.js';
 import { eventLoop } from '../src/event-loop.js';
 import { passTurns } from './support/fake-socket.js';
 
@@ -38,6 +43,21 @@ describe('flushInSlices', () => {
       flushed,
       Array.from({ length: 101 }, (_, at) => at),
     );
+  });
+
+  it('takes many at once, behind those who wait already', (t) => {
+    const { ticks, turns } = takeOver(t);
+    const flushed: string[] = [];
+    const target = (name: string): SliceTarget => ({ onSlice: () => void flushed.push(name) });
+    flushAllInSlices([]);
+    assert.equal(ticks.length, 0);
+    flushAllInSlices([target('1'), target('2')]);
+    flushInSlices(target('3'));
+    flushAllInSlices([target('4'), target('5')]);
+    assert.equal(ticks.length, 1);
+    ticks.shift()?.();
+    assert.deepEqual(flushed, ['1', '2', '3', '4', '5']);
+    assert.deepEqual([ticks.length, turns.length], [0, 0]);
   });
 
   it('goes on with the others when a stream throws', (t) => {

@@ -1,4 +1,4 @@
-import { createInflateRaw, type InflateRaw } from 'node:zlib';
+import { constants, createInflateRaw, deflateRawSync, type InflateRaw, type ZlibOptions } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
 import { outsideRequests } from '../outside-requests.js';
@@ -8,6 +8,8 @@ import type { NegotiatedDeflate } from './deflate-options.js';
 const { PerMessageDeflate } = ws as typeof ws & {
   readonly PerMessageDeflate: new (options: PerMessageDeflateOptions & { isServer: boolean }) => NegotiatedDeflate;
 };
+
+const { Z_SYNC_FLUSH } = constants;
 
 // As many as compress at once by default, and some that wait for the next fragment of their message.
 const MOST_IDLE_CODECS = 16;
@@ -170,6 +172,18 @@ export class DeflateSetting {
     this.#options = options;
     this.#windowBits = windowBits;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+  }
+
+  /**
+   * Compresses a whole message in this thread, which `PerMessageDeflate` of `ws` does in others only.
+   *
+   * @throws if zlib refuses the options
+   */
+  compress(data: Buffer): Buffer {
+    const options = { ...this.#options.zlibDeflateOptions, windowBits: this.#windowBits, finishFlush: Z_SYNC_FLUSH };
+    const out = deflateRawSync(data, options as ZlibOptions);
+    // RFC 7692, section 7.2.1: an empty block ends it, of which the last four bytes are not sent.
+    return out.subarray(0, -4);
   }
 
   takeDeflater(): NegotiatedDeflate {

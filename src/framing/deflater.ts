@@ -80,15 +80,22 @@ export class MessageDeflater {
   }
 }
 
+/** Up to so many bytes, a message is compressed in about the time that it takes to give it to another thread and back. */
+const AT_ONCE = 4 * 1024;
+
 /**
  * Compresses a whole message for all connections with a setting: it refers to no other message, so that each of them can
- * inflate it, whatever it was sent before.
+ * inflate it, whatever it was sent before. A small one is compressed before the call returns.
  */
 export function compressForMany(
   setting: DeflateSetting,
   data: Buffer,
   callback: (error: Error | null, out: Buffer) => void,
 ): void {
+  if (data.length <= AT_ONCE) {
+    compressAtOnce(setting, data, callback);
+    return;
+  }
   const codec = setting.takeDeflater();
   const done = (error: Error | null, out: Buffer): void => {
     if (error === null) setting.giveDeflater(codec);
@@ -101,6 +108,21 @@ export function compressForMany(
   } catch (error) {
     eventLoop.nextTick(done, error, EMPTY);
   }
+}
+
+function compressAtOnce(
+  setting: DeflateSetting,
+  data: Buffer,
+  callback: (error: Error | null, out: Buffer) => void,
+): void {
+  let out: Buffer;
+  try {
+    out = setting.compress(data);
+  } catch (error) {
+    callback(error as Error, EMPTY);
+    return;
+  }
+  callback(null, out);
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -9,7 +9,7 @@ import { batchOf, ownFrames, type Unsent, withShared } from '../../framing/unsen
 import type { Compression } from '../receiving/receiver.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
-import { type FrameWaiter, SharedCompression, type SharedMessage } from './shared-message.js';
+import { SharedCompression, type SharedMessage } from './shared-message.js';
 import { flushInSlices, type SliceTarget } from './slices.js';
 
 /**
@@ -62,7 +62,7 @@ function byteLength(data: string | Uint8Array): number {
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
  * system has taken the batch before it. Never more than one batch is with the system.
  */
-export class Sender implements SliceTarget, FrameWaiter {
+export class Sender implements SliceTarget {
   // A message to thousands finds each of them cold: what it looks at stands side by side.
   readonly #events: SenderEvents;
   /** What this tick has put together. */
@@ -78,6 +78,7 @@ export class Sender implements SliceTarget, FrameWaiter {
   #postponed: Waiting[] | undefined;
   /** The sends in the batch, if any. */
   #committed: PendingSend[] | undefined;
+  /** One of the slices of time comes for this sender, or will when a message to many has been compressed. */
   #sliceScheduled = false;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
@@ -89,8 +90,6 @@ export class Sender implements SliceTarget, FrameWaiter {
   #written = 0;
   /** What waits and may be replaced, by its slot. */
   #slots: Map<string, WaitingInSlot> | undefined;
-  /** The message at the head of the queue that is being compressed for this connection and others. */
-  #compressing: SharedCompression | undefined;
   /** The message that is not finished is compressed. */
   #messageCompressed = false;
 
@@ -180,8 +179,12 @@ export class Sender implements SliceTarget, FrameWaiter {
     const isNext = this.#first === this.#queue.length && !this.#insideMessage;
     if (!isSlow && isNext && this.#unsentBytes <= this.#highWaterMark) {
       const frame = message.frameFor(this.#deflater?.setting);
-      if (frame instanceof SharedCompression) this.#enqueueShared(message);
-      else this.#commitShared(frame);
+      if (frame instanceof SharedCompression) {
+        this.#enqueueShared(message);
+        this.#awaitFrame(frame);
+      } else {
+        this.#commitShared(frame);
+      }
     } else {
       this.#enqueueShared(message);
     }
@@ -199,11 +202,6 @@ export class Sender implements SliceTarget, FrameWaiter {
   onSlice(): void {
     this.#sliceScheduled = false;
     this.flush();
-  }
-
-  onFrame(): void {
-    this.#compressing = undefined;
-    this.scheduleSlice();
   }
 
   /** Sends a ping, pong or close frame before everything that waits. */
@@ -411,8 +409,7 @@ export class Sender implements SliceTarget, FrameWaiter {
     const message = waiting.shared;
     const frame = message.frameFor(this.#deflater?.setting);
     if (frame instanceof SharedCompression) {
-      if (frame !== this.#compressing) frame.waiters.push(this);
-      this.#compressing = frame;
+      this.#awaitFrame(frame);
       return false;
     }
     this.#shift();
@@ -420,6 +417,13 @@ export class Sender implements SliceTarget, FrameWaiter {
     if (message.slot !== undefined) this.#slots?.delete(message.slot);
     this.#commitShared(frame);
     return true;
+  }
+
+  /** What waits is looked at again when the message at its head has been compressed, or in a slice that comes before. */
+  #awaitFrame(compression: SharedCompression): void {
+    if (this.#sliceScheduled) return;
+    this.#sliceScheduled = true;
+    compression.waiters.push(this);
   }
 
   #commitShared(frame: FrameRun): void {

@@ -3,6 +3,7 @@ import { compressForMany } from '../../framing/deflater.js';
 import { makeFrame, payloadOf } from '../../framing/frame.js';
 import { FrameRun } from '../../framing/frame-run.js';
 import { BINARY_FRAME, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
+import { flushAllInSlices, type SliceTarget } from './slices.js';
 
 /**
  * A whole message that goes to many. Its bytes are copied once, and all connections share its frame: one as it is, and
@@ -54,12 +55,10 @@ export class SharedMessage {
   }
 
   #compressionFor(setting: DeflateSetting): SharedCompression {
-    let compression = this.#compressions?.find((other) => other.setting === setting);
-    if (compression === undefined) {
-      compression = new SharedCompression(setting, this, this.#frame);
-      this.#compressions ??= [];
-      this.#compressions.push(compression);
-    }
+    this.#compressions ??= [];
+    for (const known of this.#compressions) if (known.setting === setting) return known;
+    const compression = new SharedCompression(setting, this, this.#frame);
+    this.#compressions.push(compression);
     return compression;
   }
 }
@@ -73,15 +72,11 @@ export interface SharedMessageOptions {
   readonly slot?: string | undefined;
 }
 
-/** Who waits until a message has been compressed. */
-export interface FrameWaiter {
-  onFrame(): void;
-}
-
-/** A message on its way to its compressed form, for all connections with a setting. */
+/** A message in its compressed form, or on its way there, for all connections with a setting. */
 export class SharedCompression {
   readonly setting: DeflateSetting;
-  readonly waiters: FrameWaiter[] = [];
+  /** Whoever has asked for the frame before it was there gets a slice of time when it is. */
+  readonly waiters: SliceTarget[] = [];
   readonly done: Promise<void>;
   frame: FrameRun | undefined;
 
@@ -92,7 +87,7 @@ export class SharedCompression {
         // Nobody is hurt by a message that is not compressed after all.
         const firstByte = FIN | RSV1 | (text ? TEXT_FRAME : BINARY_FRAME);
         this.frame = error === null ? new FrameRun(makeFrame(firstByte, out)) : uncompressed;
-        for (const waiter of this.waiters) waiter.onFrame();
+        flushAllInSlices(this.waiters);
         resolve();
       });
     });

@@ -27,6 +27,13 @@ export function flushInSlices(target: SliceTarget): void {
   if (waiting.push(target) === 1) eventLoop.nextTick(flushSlice);
 }
 
+/** The same for many, whose array is not theirs any more. */
+export function flushAllInSlices(targets: SliceTarget[]): void {
+  if (targets.length === 0) return;
+  if (waiting.length === 0) eventLoop.nextTick(flushSlice);
+  waiting = waiting.length === 0 ? targets : waiting.concat(targets);
+}
+
 /** Resolves when everybody who waits for a flush in slices has had it. */
 export function whenSlicesAreDone(): Promise<void> {
   const count = forgotten + waiting.length;

@@ -8,6 +8,8 @@ const AT_ONCE = 100;
 
 let arrived = 0;
 let wanted = Number.POSITIVE_INFINITY;
+/** For so many ms nothing may come behind what comes next, to count it; 0: what comes is not counted so. */
+let quiet = 0;
 /** @type {NodeJS.Timeout | undefined} */
 let quietTimer;
 
@@ -51,8 +53,13 @@ function join({ port, contestant, compressed }) {
 /** @param {Buffer} chunk */
 function onData(chunk) {
   arrived += chunk.length;
-  if (quietTimer !== undefined) quietTimer.refresh();
-  else if (arrived >= wanted) {
+  if (quiet > 0) {
+    clearTimeout(quietTimer);
+    quietTimer = setTimeout(() => {
+      quiet = 0;
+      report({ bytes: arrived });
+    }, quiet);
+  } else if (arrived >= wanted) {
     wanted = Number.POSITIVE_INFINITY;
     report({ bytes: arrived });
   }
@@ -69,14 +76,8 @@ async function onMessage(message) {
   }
   arrived = 0;
   report({ ready: true });
-  if (message.quiet) {
-    quietTimer = setTimeout(() => {
-      quietTimer = undefined;
-      report({ bytes: arrived });
-    }, message.quiet);
-  } else {
-    wanted = message.bytes;
-  }
+  if (message.quiet) quiet = message.quiet;
+  else wanted = message.bytes;
 }
 
 process.on('message', onMessage);
