@@ -56,6 +56,7 @@ export function selectSubProtocol(
   req: IncomingMessage,
 ): string | undefined {
   if (typeof supported !== 'function') {
+    if (requested.length === 0) return undefined;
     // A client may request thousands
     const requestable = new Set(requested);
     return supported.find((protocol) => requestable.has(protocol));

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { plain } from './dialects.js';
+import { install } from './installed.js';
 
 /** @param {string} path */
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -19,8 +20,7 @@ export function contestantOf(ref) {
   const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   const commit = git('rev-parse', '--short', `${ref}^{commit}`);
   const directory = here(`.bench-build/compare/${commit}`);
-  const build = `${directory}/dist/esm/index.js`;
-  if (!existsSync(build)) {
+  if (!existsSync(`${directory}/dist/esm/index.js`)) {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     execFileSync('tar', ['-x', '-C', directory], {
@@ -29,6 +29,7 @@ export function contestantOf(ref) {
     symlinkSync(`${root}/node_modules`, `${directory}/node_modules`);
     execFileSync('npm', ['run', '--silent', 'build'], { cwd: directory, stdio: 'inherit' });
   }
+  const build = install(directory, `websocket-context-${commit}`);
   const title = `websocket-context at ${commit}`;
   return { id: `websocket-context@${commit}`, title, file: 'websocket-context.js', dialect: plain, ours: true, build };
 }

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { install } from './installed.js';
 import { usageOf } from './process-usage.js';
 
 /**
@@ -29,6 +30,14 @@ const KEEP_MEMORY = { MALLOC_TRIM_THRESHOLD_: String(256 << 20), MALLOC_MMAP_THR
 /** @param {string} path */
 const here = (path) => new URL(path, import.meta.url);
 
+/** @type {string | undefined} The build in the working tree, when it has been asked for. */
+let build;
+
+function buildOfWorkingTree() {
+  build ??= install(fileURLToPath(here('../..')), 'websocket-context');
+  return build;
+}
+
 /**
  * @param {import('./servers.js').Contestant} contestant
  * @param {{
@@ -52,7 +61,7 @@ export async function startServer(contestant, options = {}) {
       ...(keepMemory && KEEP_MEMORY),
       BENCH_STATE: hasState ? '1' : '0',
       BENCH_DEFLATE: deflate ? '1' : '0',
-      ...(contestant.build && { BENCH_BUILD: contestant.build }),
+      ...(contestant.ours && { BENCH_BUILD: contestant.build ?? buildOfWorkingTree() }),
       BENCH_BUFFERUTIL: ['bufferutil', 'reading'].includes(contestant.variant ?? '') ? '1' : '0',
     },
   });

@@ -4,7 +4,7 @@ import express from 'express';
 import { BURST, deflate, PUSHED, serve } from './serve.js';
 
 /** @type {typeof import('../../../dist/esm/index.js')} */
-const { webSockets } = await import(process.env.BENCH_BUILD ?? '../../../dist/esm/index.js');
+const { webSockets } = await import(process.env.BENCH_BUILD ?? '');
 
 const app = express();
 const server = createServer(app);
