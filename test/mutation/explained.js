@@ -214,6 +214,11 @@ const explained = [
         line: "return list === token || list.split(',').some((item) => item.trim() === token);",
         changes: [['list === token', 'false']],
       },
+      {
+        file: 'src/upgrade/subprotocol.ts',
+        line: 'if (requested.length === 0) return undefined;',
+        changes: [['requested.length === 0', 'false']],
+      },
     ],
   },
   {
