@@ -147,6 +147,9 @@ describe('Groups with compression', () => {
     const member = enter(hall, NO_TAKEOVER);
     await hall.group('room').sendAsync(longText(1));
     assert.equal(member.socket.sent.length, 1);
+    void hall.group('room').sendAsync(longText(2));
+    await hall.group('room').sendAsync('behind it');
+    assert.equal(member.socket.sent.length, 3);
   });
 
   it('replace what is being compressed for a slot by what is newer', async (t) => {
@@ -175,6 +178,30 @@ describe('Groups with compression', () => {
     waiting.shift()?.();
     await until(() => member.socket.sent.length === 2);
     assert.equal(inflated(member.socket.sent[0] as ParsedFrame), second);
+  });
+
+  it('do not wait for what they have replaced in a slot', async (t) => {
+    const hall = new Hall(t);
+    const member = enter(hall, NO_TAKEOVER);
+    const room = hall.group('room');
+    let compressOlder: (() => void) | undefined;
+    const original = PerMessageDeflate.prototype.compress;
+    t.mock.method(
+      PerMessageDeflate.prototype,
+      'compress',
+      function (this: NegotiatedDeflate, ...args: Parameters<NegotiatedDeflate['compress']>) {
+        compressOlder = () => original.apply(this, args);
+      },
+    );
+    void room.sendAsync(longText(1), { latest: 'key' });
+    await passTurns();
+    void room.sendAsync('newer', { latest: 'key' });
+    await passTurns();
+    assert.deepEqual(member.socket.sentText, ['text newer']);
+    compressOlder?.();
+    await room.sendAsync('last');
+    await passTurns(10);
+    assert.deepEqual(member.socket.sentText, ['text newer', 'text last']);
   });
 
   it('are sent as they are when they cannot be compressed', async (t) => {

@@ -44,6 +44,8 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   readonly #backplane: GroupBackplane;
   readonly #groups: Map<GroupKey, Group> = new Map();
   #hasConnections = false;
+  /** Resolves when all that has been given to members so far is compressed: what is not waits behind what is. */
+  #compressed: Promise<void> = Promise.resolve();
 
   /** @param members all connections of the instance by their contexts, at any moment */
   constructor(members: ReadonlyMap<WebSocketContext, Member>, backplane: GroupBackplane) {
@@ -114,7 +116,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     if (!local) this.#backplane.assertFits(key, message);
     const given = this.#give(key, shared, except);
     const published = local ? 'none' : this.#backplane.publish(key, message);
-    await shared.whenReady();
+    await this.#compressed;
     await whenSlicesAreDone();
     return { ...given, backplane: await published };
   }
@@ -169,6 +171,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     for (const { connection } of overloaded ?? NOBODY) {
       if (connection.abortIfOverloaded(message.size)) members--;
     }
+    this.#compressed = this.#compressed.then(() => message.whenReady());
     return { members, skipped };
   }
 

@@ -78,7 +78,6 @@ export class Sender implements SliceTarget {
   #postponed: Waiting[] | undefined;
   /** The sends in the batch, if any. */
   #committed: PendingSend[] | undefined;
-  /** One of the slices of time comes for this sender, or will when a message to many has been compressed. */
   #sliceScheduled = false;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
@@ -90,6 +89,8 @@ export class Sender implements SliceTarget {
   #written = 0;
   /** What waits and may be replaced, by its slot. */
   #slots: Map<string, WaitingInSlot> | undefined;
+  /** What is being compressed for this connection and others, and gives it a slice when that is done. */
+  #awaited: SharedCompression | undefined;
   /** The message that is not finished is compressed. */
   #messageCompressed = false;
 
@@ -182,9 +183,9 @@ export class Sender implements SliceTarget {
       if (frame instanceof SharedCompression) {
         this.#enqueueShared(message);
         this.#awaitFrame(frame);
-      } else {
-        this.#commitShared(frame);
+        return true;
       }
+      this.#commitShared(frame);
     } else {
       this.#enqueueShared(message);
     }
@@ -412,6 +413,7 @@ export class Sender implements SliceTarget {
       this.#awaitFrame(frame);
       return false;
     }
+    this.#awaited = undefined;
     this.#shift();
     this.#queuedBytes -= message.size;
     if (message.slot !== undefined) this.#slots?.delete(message.slot);
@@ -419,10 +421,10 @@ export class Sender implements SliceTarget {
     return true;
   }
 
-  /** What waits is looked at again when the message at its head has been compressed, or in a slice that comes before. */
+  /** What waits is looked at again when the message at its head has been compressed. */
   #awaitFrame(compression: SharedCompression): void {
-    if (this.#sliceScheduled) return;
-    this.#sliceScheduled = true;
+    if (this.#awaited === compression) return;
+    this.#awaited = compression;
     compression.waiters.push(this);
   }
 
