@@ -67,7 +67,7 @@ export const modules = [
   { room: 'connection/closing', name: 'close-wait', tests: ['close-wait', 'connection.close', 'our-close'] },
   { room: 'connection/closing', name: 'our-close', tests: ['our-close', 'connection.close', 'unseen-closes'] },
   { room: 'groups', name: 'group', tests: ['groups'] },
-  { room: 'groups', name: 'groups', tests: ['groups'] },
+  { room: 'groups', name: 'groups', tests: ['groups', 'groups.deflate'] },
   { room: 'backplane', name: 'nodes', tests: ['nodes'] },
   { room: 'backplane', name: 'subscriptions', tests: ['subscriptions', 'backplane.corners'] },
   { room: 'framing', name: 'utf8', tests: ['utf8'] },
