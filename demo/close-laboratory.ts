@@ -8,7 +8,7 @@ import { now, type Timeline, Timelines } from './timeline.js';
 
 /** The close laboratory: its second channel, and the route of the connections under test. */
 export interface Laboratory {
-  /** `timeline`, `clock` and `peers`. */
+  /** `timeline`, `clock`, `opened` and `peers`. */
   readonly router: Router;
   /** Serve a connection under test: `?timeline=…&experiment=…&code=…&reason=…`. */
   readonly handlers: RequestHandler[];
@@ -42,6 +42,14 @@ export function laboratory(sockets: WebSockets): Laboratory {
     res.sendStatus(202);
   });
 
+  // Only the page knows when its connection is open; a note to an id that nobody else has needs no more protection.
+  router.post('/opened', json({ limit: '1kb' }), (req, res, next) => {
+    const timeline = timelines.get({ ...req.body }.timeline);
+    if (!timeline) return next(createError(400, 'Unknown timeline'));
+    timeline.tellOpen();
+    res.sendStatus(204);
+  });
+
   const refuseStrangers: RequestHandler = (req, _res, next) => {
     const known = timelines.get(req.query.timeline) && experiments.has(String(req.query.experiment));
     next(known ? undefined : createError(400, 'Unknown timeline or experiment'));
@@ -54,12 +62,14 @@ export function laboratory(sockets: WebSockets): Laboratory {
       const experiment = experiments.get(String(name));
       // The page may have gone in the meantime; returning closes the connection.
       if (!timeline || !experiment) return;
+      const peer = peers.get(timeline);
       await run(experiment, {
         socket,
         server: new ServerSide(timeline, socket),
         code: typeof code === 'string' && code !== '' ? Number(code) : undefined,
         reason: typeof reason === 'string' && reason !== '' ? reason : undefined,
-        peer: peers.get(timeline),
+        peer,
+        opened: experiment.peer ? Promise.resolve() : timeline.nextOpen(),
       });
     },
     // Short, so that a visitor who waits for a timeout does not wait long.

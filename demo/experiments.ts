@@ -7,6 +7,8 @@ import { closeFrame, REQUEST, SWITCHED, TCP_END } from './timeline.js';
 
 /** How long a visitor can look at an open connection before the server does something to it. */
 const OPEN_MS = 300;
+/** How long a page may take to say that its connection is open. */
+const OPENING_MS = 5000;
 /** How long the ones that take their time take. */
 const SLOW_MS = 1500;
 const CLIENT_CLOSE = closePayload(4001, 'done here');
@@ -18,6 +20,8 @@ export interface Bench {
   readonly code: number | undefined;
   readonly reason: string | undefined;
   readonly peer: RawClient | undefined;
+  /** Resolves when the client has seen the connection open. */
+  readonly opened: Promise<void>;
 }
 
 export interface Experiment {
@@ -32,8 +36,8 @@ const all: Readonly<Record<string, Experiment>> = {
   closeOutputAsync: { serve: closeOutputAsync },
 
   sendConnectionClose: {
-    async serve({ socket, server, code, reason }) {
-      await stayFor(OPEN_MS, socket);
+    async serve({ socket, server, code, reason, opened }) {
+      await stayOpen(socket, opened);
       await server.call(`sendConnectionClose(${list(code, reason)})`, () => socket.sendConnectionClose(code, reason), {
         tell: () => 'resolved',
         sends: closeFrame(code, reason),
@@ -49,9 +53,9 @@ const all: Readonly<Record<string, Experiment>> = {
   },
 
   closeTcpConnection: {
-    async serve({ socket, server }) {
+    async serve({ socket, server, opened }) {
       const read = server.receiveClose();
-      await stayFor(OPEN_MS, socket);
+      await stayOpen(socket, opened);
       socket.closeTcpConnection();
       server.note('call', 'closeTcpConnection()', { sends: TCP_END });
       await read;
@@ -60,9 +64,9 @@ const all: Readonly<Record<string, Experiment>> = {
   },
 
   abort: {
-    async serve({ socket, server }) {
+    async serve({ socket, server, opened }) {
       const read = server.receiveClose();
-      await stayFor(OPEN_MS, socket);
+      await stayOpen(socket, opened);
       socket.abort();
       server.note('call', 'abort()', { sends: TCP_END });
       await read;
@@ -123,7 +127,7 @@ const all: Readonly<Record<string, Experiment>> = {
   crossing: {
     peer: () => {},
     async serve(bench) {
-      await stayFor(OPEN_MS, bench.socket);
+      await stayOpen(bench.socket, bench.opened);
       // Both close frames are in flight before either side can have read the other's: one process holds both ends.
       bench.peer?.sendClose(CLIENT_CLOSE);
       await closeNow(bench);
@@ -132,9 +136,9 @@ const all: Readonly<Record<string, Experiment>> = {
 
   vanishing: {
     peer: () => {},
-    async serve({ socket, server, peer }) {
+    async serve({ socket, server, peer, opened }) {
       const read = server.receiveClose();
-      await stayFor(OPEN_MS, socket);
+      await stayOpen(socket, opened);
       peer?.reset();
       await read;
     },
@@ -161,7 +165,7 @@ export async function run(experiment: Experiment, bench: Bench): Promise<void> {
 }
 
 async function closeAsync(bench: Bench): Promise<void> {
-  await stayFor(OPEN_MS, bench.socket);
+  await stayOpen(bench.socket, bench.opened);
   await closeNow(bench);
 }
 
@@ -173,8 +177,8 @@ async function closeNow({ socket, server, code, reason }: Bench): Promise<void> 
   });
 }
 
-async function closeOutputAsync({ socket, server, code, reason }: Bench): Promise<void> {
-  await stayFor(OPEN_MS, socket);
+async function closeOutputAsync({ socket, server, code, reason, opened }: Bench): Promise<void> {
+  await stayOpen(socket, opened);
   await server.call(`closeOutputAsync(${list(code, reason)})`, () => socket.closeOutputAsync(code, reason), {
     tell: () => 'resolved',
     sends: closeFrame(code ?? 1000, reason),
@@ -189,6 +193,15 @@ async function acknowledge(socket: WebSocketContext, server: ServerSide): Promis
     () => socket.closeAsync(closeStatus, description),
     { tell: () => 'resolved', sends: closeFrame(closeStatus, description) },
   );
+}
+
+/**
+ * Lets a visitor look at the open connection. It is open for him when the page has seen it: before that, a reset takes
+ * even the 101 from a browser that has not read it, and the page would be told of a connection that never opened.
+ */
+async function stayOpen(socket: WebSocketContext, opened: Promise<void>): Promise<void> {
+  await Promise.race([opened, stayFor(OPENING_MS, socket)]);
+  await stayFor(OPEN_MS, socket);
 }
 
 /** Waits, unless the connection ends before. */

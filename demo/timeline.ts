@@ -39,9 +39,22 @@ export function closeFrame(code: number | undefined, reason: string | undefined)
 export class Timeline {
   readonly id: string = randomUUID();
   readonly #res: Response;
+  #tellOpen: () => void = () => {};
 
   constructor(res: Response) {
     this.#res = res;
+  }
+
+  /** Resolves when the page says that its next connection is open. */
+  nextOpen(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#tellOpen = resolve;
+    });
+  }
+
+  /** The page has seen its connection open. */
+  tellOpen(): void {
+    this.#tellOpen();
   }
 
   /** Sends an entry, as a rule with the time of this moment. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 import { type ClientOptions, WebSocket } from 'ws';
 import { eventually } from './support/apps.js';
 import { hasBroker, startBroker } from './support/brokers.js';
@@ -561,12 +561,33 @@ describe('the demo', () => {
     const { url, socketUrl } = await startDemo(t);
 
     assert.equal((await refusal(`${socketUrl}/close-laboratory?timeline=1&experiment=abort`)).status, 400);
-    const response = await fetch(`${url}/close-laboratory/peers`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ timeline: '1', experiment: '__proto__' }),
-    });
+    const response = await postJson(`${url}/close-laboratory/peers`, { timeline: '1', experiment: '__proto__' });
     assert.equal(response.status, 400);
+  });
+
+  it('takes no connection away from a page that has not seen it open', async (t) => {
+    const { url, socketUrl } = await startDemo(t);
+    const gone = new AbortController();
+    t.after(() => gone.abort());
+    const timeline = await fetch(`${url}/close-laboratory/timeline`, { signal: gone.signal });
+    const events = eventsOf(timeline);
+    const { value: opened } = await events.next();
+    const client = await connect(t, `${socketUrl}/close-laboratory?timeline=${opened?.data.id}&experiment=abort`);
+
+    // Longer than an open connection is left alone.
+    await delay(600);
+    const told = Date.now();
+    await postJson(`${url}/close-laboratory/opened`, { timeline: opened?.data.id });
+
+    assert.equal((await client.closed).code, 1006);
+    const entries = new Map<string, number>();
+    while (!entries.has('abort()')) {
+      const { value } = await events.next();
+      entries.set(value?.data.text, value?.data.at);
+    }
+    const aborted = entries.get('abort()') ?? 0;
+    assert.ok(aborted >= told, `abort() was called ${told - aborted} ms before the page said that it is open`);
+    assert.equal((await postJson(`${url}/close-laboratory/opened`, {})).status, 400);
   });
 
   it('tells the broadcast page totals, so that a report that comes twice or late changes no rate', async (t) => {
@@ -651,6 +672,24 @@ function putName(url: string, name: unknown): Promise<Response> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ name }),
   });
+}
+
+function postJson(url: string, body: object): Promise<Response> {
+  return fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+/** The server-sent events of a response. */
+async function* eventsOf({ body }: Response) {
+  assert.ok(body);
+  let text = '';
+  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
+    const events = (text + chunk).split('\n\n');
+    text = events.pop() ?? '';
+    for (const event of events) {
+      const data = /^data: (.*)$/m.exec(event)?.[1];
+      if (data !== undefined) yield { data: JSON.parse(data) };
+    }
+  }
 }
 
 async function cookieOf(url: string, name: string): Promise<string> {

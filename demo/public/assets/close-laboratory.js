@@ -124,6 +124,7 @@ function connect(parameters) {
   note('call', 'new WebSocket(…)', { sends: REQUEST, at: began });
   socket.addEventListener('open', () => {
     note('event', 'open event', { receives: SWITCHED });
+    tellOpen(parameters.timeline);
     if (!closesFirst) return;
     setTimeout(() => {
       const at = now();
@@ -148,6 +149,12 @@ function connect(parameters) {
     // Without a connection there is no server's side to wait for.
     if (!trial.entries.some(({ side }) => side === 'server')) finish();
   });
+}
+
+/** What the server does to the connection waits for this. */
+function tellOpen(timeline) {
+  const headers = { 'Content-Type': 'application/json' };
+  fetch('/close-laboratory/opened', { method: 'POST', headers, body: JSON.stringify({ timeline }) }).catch(() => {});
 }
 
 function add(entry) {
