@@ -1,6 +1,6 @@
 import { isTypedArray } from 'node:util/types';
 
-const { transfer = nothing } = ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer, length: number) => void };
+const { transfer = postAway() } = ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer, length: number) => void };
 
 /**
  * Whether bytes of the application are gone: their buffer has been transferred (`structuredClone`, `postMessage`,
@@ -18,12 +18,22 @@ export function isDetached(bytes: ArrayBufferView | ArrayBufferLike): boolean {
   }
 }
 
-/**
- * Gives the memory of a buffer that nobody needs back to the system, instead of leaving it to the garbage collector. Needs
- * Node 21; does nothing before.
- */
+/** Gives the memory of a buffer that nobody needs back to the system, instead of leaving it to the garbage collector. */
 export function release(buffer: ArrayBuffer): void {
   transfer.call(buffer, 0);
 }
 
-function nothing(): void {}
+/**
+ * What Node 20 has instead of `transfer`: a message takes along the buffers of its transfer list, also where the port is
+ * closed and the message is dropped (HTML, message port post message steps). Not the global `MessageChannel`, which an
+ * application that renders pages may replace; and not made when it is needed first, or it would hold the asynchronous
+ * context of a request for good.
+ */
+function postAway(): (this: ArrayBuffer) => void {
+  const { MessageChannel } = process.getBuiltinModule('node:worker_threads');
+  const { port1 } = new MessageChannel();
+  port1.close();
+  return function post() {
+    port1.postMessage(undefined, [this]);
+  };
+}

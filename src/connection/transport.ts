@@ -39,7 +39,7 @@ interface OwnedSocket extends Duplex {
 const NO_BYTES = Buffer.alloc(0);
 
 /** Chunks below it are left to the garbage collector, which costs little more for them. */
-const RELEASED_FROM = 512;
+const RELEASED_FROM = 1024;
 
 /** The parts of `net.Socket` that a `Duplex` need not have. */
 interface NetSocketExtras {
