@@ -23,7 +23,7 @@ const fragment: ReadKind<string> = {
     const taken = pieces.takeFragment(undefined);
     return taken && `${taken.data}${taken.endOfMessage ? '' : '+'}`;
   },
-  atClose: 'close',
+  atClose: () => 'close',
   wantsMessage: false,
   closeRepeats: false,
 };

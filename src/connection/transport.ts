@@ -153,8 +153,9 @@ export class Transport {
   /** What is to be called when a write is done. */
   #expectWritten(): (error?: Error | null) => void {
     this.#writesOutstanding++;
-    this.#writeDone ??= (error) => this.#written(error);
-    return this.#writeDone;
+    const writeDone = this.#writeDone ?? ((error) => this.#written(error));
+    this.#writeDone = writeDone;
+    return writeDone;
   }
 
   /**
@@ -205,6 +206,8 @@ export class Transport {
   closed(): void {
     this.#lingering?.clear();
     this.#events.onClose();
+    // V8 keeps sockets that are over until the old generation is collected: Node has assigned functions to them.
+    this.#socket[kTransport] = undefined;
   }
 
   /** Destroys the socket when what was written to it is out. */

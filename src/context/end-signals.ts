@@ -73,7 +73,8 @@ export class EndSignals extends AsyncResource {
     const closed = new ClosedPromise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    closed.onAwaited = () => this.#connection.awaitEnd();
+    const onAwaited = () => this.#connection.awaitEnd();
+    closed.onAwaited = onAwaited;
     return closed;
   }
 }

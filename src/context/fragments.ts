@@ -74,7 +74,7 @@ export function receiveKind(into: Uint8Array | undefined, connection: LiveConnec
       const messageType = text ? WebSocketMessageType.Text : WebSocketMessageType.Binary;
       return { data, count: data.length, messageType, endOfMessage };
     },
-    get atClose() {
+    atClose: () => {
       const { closeStatus, closeStatusDescription } = connection;
       const messageType = WebSocketMessageType.Close;
       return { data: NO_DATA, count: 0, messageType, endOfMessage: true, closeStatus, closeStatusDescription };
@@ -93,7 +93,7 @@ export function fragmentKind(into: Uint8Array | undefined): ReadKind<FragmentRea
       const { data, text, endOfMessage } = fragment;
       return { data, count: data.length, utf8Encoded: text, finalFragment: endOfMessage, connectionClose: false };
     },
-    atClose: { data: NO_DATA, count: 0, utf8Encoded: false, finalFragment: true, connectionClose: true },
+    atClose: () => ({ data: NO_DATA, count: 0, utf8Encoded: false, finalFragment: true, connectionClose: true }),
     wantsMessage: false,
     closeRepeats: false,
   };

@@ -7,7 +7,7 @@ export type WebSocketMessage = string | Buffer;
 /** Reads a whole message; `undefined` at the peer's close. */
 export const wholeMessage: ReadKind<WebSocketMessage | undefined> = {
   take: (pieces) => pieces.takeMessage(),
-  atClose: undefined,
+  atClose: () => undefined,
   wantsMessage: true,
   closeRepeats: true,
 };
@@ -22,7 +22,7 @@ const step: ReadKind<Step> = {
     const value = pieces.takeMessage();
     return value === undefined ? undefined : { value, done: false };
   },
-  atClose: DONE,
+  atClose: () => DONE,
   wantsMessage: true,
   closeRepeats: true,
 };

@@ -97,16 +97,21 @@ export class WaitingRequest implements UpgradeRequestEvents {
   start(handshakeTimeout: number): void {
     const { phase, socket } = this.#upgrade;
     if (phase === 'accepted' || phase === 'gone') return;
-    this.#onClose = () => this.#closed();
-    socket.on('close', this.#onClose);
+    // Not assigned as they are made: V8 makes a function that is assigned to a property in the old generation, and all that
+    // it refers to stays until that is collected.
+    const onClose = () => this.#closed();
+    const onTimeout = () => this.#timedOut();
+    const onEnd = () => this.#left();
+    this.#onClose = onClose;
+    socket.on('close', onClose);
     // A route that is deciding already has set its own
     if (phase !== 'answering' && !this.#limited) this.limit(handshakeTimeout);
     if (phase === 'yielded') return;
-    this.#onTimeout = () => this.#timedOut();
-    socket.on('timeout', this.#onTimeout);
+    this.#onTimeout = onTimeout;
+    socket.on('timeout', onTimeout);
     if (phase === 'answering') return;
-    this.#onEnd = () => this.#left();
-    socket.on('end', this.#onEnd);
+    this.#onEnd = onEnd;
+    socket.on('end', onEnd);
     // Reads into the socket's own buffer, up to its high-water mark, without taking anything from whoever will own it:
     // a socket that nobody reads does not notice that its peer has closed.
     socket.read(0);

@@ -282,7 +282,8 @@ export function openAsWs(socket: Duplex, head: Buffer, options: OpenAsWsOptions)
  */
 function guardReceiver(receiver: ServerWebSocket['_receiver']): void {
   const { startLoop } = receiver;
-  receiver.startLoop = (callback) => {
+  const guardedLoop: typeof startLoop = (callback) => {
     if (!receiver._errored) startLoop.call(receiver, callback);
   };
+  receiver.startLoop = guardedLoop;
 }

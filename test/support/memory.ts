@@ -42,3 +42,19 @@ export const watchMemory = (t: TestContext, intervalMs = 100): (() => number) =>
     return Math.max(most, memoryInUse()) - before;
   };
 };
+
+/**
+ * Bytes, on the heap and outside it, that are left of each of `count` operations when they are over and the young
+ * generation has been collected, but not the old one.
+ */
+export async function keptByOldGeneration(count: number, operate: (count: number) => Promise<void>): Promise<number> {
+  const collectYoung: (options: { type: 'minor' }) => void = collectGarbage;
+  // Compiled, and everything has been made that is made once.
+  await operate(count);
+  const before = memoryInUse();
+  await operate(count);
+  // What is young moves twice before it is old.
+  for (let times = 0; times < 3; times++) collectYoung({ type: 'minor' });
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return (heapUsed + arrayBuffers - before) / count;
+}

@@ -5,7 +5,7 @@ export interface ReadKind<T> {
   /** Takes the result from what is unread, `undefined` if it is not there yet. */
   take(pieces: UnreadPieces): T | undefined;
   /** The result when the peer has closed. */
-  readonly atClose: T;
+  atClose(): T;
   /** Needs a whole message. */
   readonly wantsMessage: boolean;
   /** Goes on reporting the close, as an iterator does, where other reads fail after the first time. */
@@ -44,7 +44,7 @@ export class PendingRead<T> implements Reader {
 
   closed(): void {
     this.stopListening?.();
-    this.resolve(this.kind.atClose);
+    this.resolve(this.kind.atClose());
   }
 
   fail(reason: unknown): void {

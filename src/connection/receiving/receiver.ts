@@ -331,8 +331,8 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     const first = !this.#endReported;
     this.#endReported = true;
     if (end === 'close' && first) this.#events.onCloseRead();
-    if (first) return end === 'close' ? Promise.resolve(kind.atClose) : Promise.reject(end);
-    if (end === 'close' && kind.closeRepeats) return inLaterTurn((resolve) => resolve(kind.atClose));
+    if (first) return end === 'close' ? Promise.resolve(kind.atClose()) : Promise.reject(end);
+    if (end === 'close' && kind.closeRepeats) return inLaterTurn((resolve) => resolve(kind.atClose()));
     return inLaterTurn((_resolve, reject) => reject(failures.nothingToReceive(end)));
   }
 
