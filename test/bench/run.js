@@ -81,8 +81,9 @@ async function runScenario(scenario, options, generator) {
   }
 
   const rounds = scenario.fresh ? options.freshRounds : options.rounds;
-  // A first round that does not count lets every server load and compile its code.
-  if (!scenario.fresh) for (const contestant of members) await measure(contestant, false);
+  // Rounds that do not count let every server load and compile its code.
+  for (let round = 0; round < (scenario.fresh ? 0 : (scenario.warmups ?? 1)); round++)
+    for (const contestant of members) await measure(contestant, false);
   for (let round = 0; round < rounds; round++) {
     const first = round % members.length;
     for (const contestant of [...members.slice(first), ...members.slice(0, first)]) await measure(contestant, true);
