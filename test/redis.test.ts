@@ -33,6 +33,8 @@ describe('redis()', () => {
       [undefined, 'TypeError', /the options of redis\(\): they are undefined, must be an object/],
       [null, 'TypeError', /they are null/],
       [[], 'TypeError', /they are an array/],
+      [client, 'TypeError', /they are an instance of \w+, did you mean redis\({ client }\)\?$/],
+      [new Redis({ lazyConnect: true }), 'TypeError', /they are an instance of \w+, did you mean redis\({ client }\)/],
       [
         { client, prefx: 'x' },
         'TypeError',

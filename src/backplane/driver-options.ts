@@ -41,12 +41,24 @@ export function checkDriverOptions(maker: string, options: unknown, known: reado
       Array.isArray(options) || options === null ? `${options === null ? 'null' : 'an array'}` : typeof options;
     throw new TypeError(`Cannot use the options of ${maker}(): they are ${found}, must be an object`);
   }
+  // No option is a function; ioredis has a method for the command CLIENT.
+  const hasOption = known.some((name) => !['undefined', 'function'].includes(typeof Reflect.get(options, name)));
+  if (isInstance(options) && !hasOption) {
+    const found = `they are an instance of ${options.constructor.name}`;
+    throw new TypeError(`Cannot use the options of ${maker}(): ${found}, did you mean ${maker}({ ${known[0]} })?`);
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     throw new TypeError(
       `Cannot use the option ${name} of ${maker}(): there is none of that name, must be one of ${known.join(', ')}`,
     );
   }
+}
+
+/** Whether an object is of a class, as a client is, in any realm. */
+function isInstance(object: object): boolean {
+  const prototype = Object.getPrototypeOf(object);
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null;
 }
 
 /** The members of `needed` that `value` has no function for. */
