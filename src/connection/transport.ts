@@ -153,6 +153,7 @@ export class Transport {
   /** What is to be called when a write is done. */
   #expectWritten(): (error?: Error | null) => void {
     this.#writesOutstanding++;
+    // Made, then assigned: see WaitingRequest#start.
     const writeDone = this.#writeDone ?? ((error) => this.#written(error));
     this.#writeDone = writeDone;
     return writeDone;

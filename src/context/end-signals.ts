@@ -73,6 +73,7 @@ export class EndSignals extends AsyncResource {
     const closed = new ClosedPromise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    // Made, then assigned: see WaitingRequest#start.
     const onAwaited = () => this.#connection.awaitEnd();
     closed.onAwaited = onAwaited;
     return closed;

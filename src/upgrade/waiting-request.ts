@@ -97,8 +97,8 @@ export class WaitingRequest implements UpgradeRequestEvents {
   start(handshakeTimeout: number): void {
     const { phase, socket } = this.#upgrade;
     if (phase === 'accepted' || phase === 'gone') return;
-    // Not assigned as they are made: V8 makes a function that is assigned to a property in the old generation, and all that
-    // it refers to stays until that is collected.
+    // Made, then assigned: V8 puts a function that is assigned to a property as it is made into the old generation, and all
+    // that it refers to stays until that is collected (test/garbage.test.ts).
     const onClose = () => this.#closed();
     const onTimeout = () => this.#timedOut();
     const onEnd = () => this.#left();

@@ -282,6 +282,7 @@ export function openAsWs(socket: Duplex, head: Buffer, options: OpenAsWsOptions)
  */
 function guardReceiver(receiver: ServerWebSocket['_receiver']): void {
   const { startLoop } = receiver;
+  // Made, then assigned: see WaitingRequest#start.
   const guardedLoop: typeof startLoop = (callback) => {
     if (!receiver._errored) startLoop.call(receiver, callback);
   };

@@ -4,7 +4,7 @@ import type { Reader, UnreadPieces } from './unread-pieces.js';
 export interface ReadKind<T> {
   /** Takes the result from what is unread, `undefined` if it is not there yet. */
   take(pieces: UnreadPieces): T | undefined;
-  /** The result when the peer has closed. */
+  /** The result when the peer has closed. No accessor: V8 puts those of a literal into the old generation. */
   atClose(): T;
   /** Needs a whole message. */
   readonly wantsMessage: boolean;
