@@ -35,54 +35,79 @@ const PROCESSES = 4;
 /** @type {Record<string, string>} */
 const SERVERS = { 'websocket-context': 'websocket-context', 'node-only': 'Node alone' };
 
+/** How often everybody is measured in a round, one behind the other, while all of them are there. */
+const TURNS = 5;
+
+/** @typedef {{ quick: boolean, rounds: number, generator: import('./load-process.js').Generator }} Setting */
+
 /**
+ * A server in one process or in several, ready to be measured.
+ *
  * @param {Case} scenario
  * @param {string} name of the server
  * @param {number} processes
- * @param {{ quick: boolean, generator: import('./load-process.js').Generator }} setting
- * @returns {Promise<number>} µs of CPU for each message
+ * @param {Setting} setting
  */
-async function measure({ job }, name, processes, { quick, generator }) {
+async function open({ job }, name, processes, { quick, generator }) {
   const server = fork(fileURLToPath(new URL('./cluster/server.js', import.meta.url)), [String(processes), name], {
     env: { ...process.env, NODE_ENV: 'production' },
   });
   const [{ port, pids }] = await once(server, 'message');
+  const duration = quick ? 300 : 1000;
   /** CPU of all its processes, in seconds. */
   const used = () => /** @type {number[]} */ (pids).reduce((sum, pid) => sum + (usageOf(pid)?.cpu ?? Number.NaN), 0);
-  try {
-    const duration = quick ? 1000 : 3000;
-    await runLoad(generator, { port, ...job, warmup: 0, duration });
-    let before = 0;
-    const { ops } = await runLoad(
-      generator,
-      { port, ...job, warmup: 300, duration },
-      {
-        start: async () => {
-          before = used();
+  return {
+    warmUp: () => runLoad(generator, { port, ...job, warmup: 0, duration: 3 * duration }),
+    /** @returns {Promise<number>} µs of CPU for each message */
+    async measure() {
+      let before = 0;
+      const { ops } = await runLoad(
+        generator,
+        { port, ...job, warmup: 300, duration },
+        {
+          start: async () => {
+            before = used();
+          },
         },
-      },
-    );
-    return ((used() - before) / ops) * 1e6;
-  } finally {
-    server.disconnect();
-    await once(server, 'exit');
-  }
+      );
+      return ((used() - before) / ops) * 1e6;
+    },
+    async close() {
+      server.disconnect();
+      await once(server, 'exit');
+    },
+  };
 }
 
-/** @param {{ quick: boolean, rounds: number, generator: import('./load-process.js').Generator }} setting */
+/**
+ * @param {Case} scenario
+ * @param {Record<string, [number, number][]>} costs in one process and in several, by server; filled by this
+ * @param {Setting} setting
+ */
+async function runRound(scenario, costs, setting) {
+  /** @type {[string, Awaited<ReturnType<typeof open>>, Awaited<ReturnType<typeof open>>][]} */
+  const servers = [];
+  for (const name of Object.keys(costs)) {
+    servers.push([name, await open(scenario, name, 1, setting), await open(scenario, name, PROCESSES, setting)]);
+  }
+  for (const [, one, several] of servers) {
+    await one.warmUp();
+    await several.warmUp();
+  }
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const [name, one, several] of servers) costs[name]?.push([await one.measure(), await several.measure()]);
+  }
+  for (const [, one, several] of servers) await Promise.all([one.close(), several.close()]);
+}
+
+/** @param {Setting} setting */
 export async function runCluster(setting) {
   console.log(`Cluster: ${PROCESSES} processes, ${cpus().length} cores`);
   for (const scenario of CASES) {
     console.log(`  ${scenario.title}`);
-    const names = Object.keys(SERVERS);
     /** @type {Record<string, [number, number][]>} */
-    const costs = Object.fromEntries(names.map((name) => [name, []]));
-    for (let round = 0; round < setting.rounds; round++) {
-      for (const name of names) {
-        const one = await measure(scenario, name, 1, setting);
-        costs[name]?.push([one, await measure(scenario, name, PROCESSES, setting)]);
-      }
-    }
+    const costs = Object.fromEntries(Object.keys(SERVERS).map((name) => [name, []]));
+    for (let round = 0; round < setting.rounds; round++) await runRound(scenario, costs, setting);
     for (const [name, pairs] of Object.entries(costs)) {
       const { median, low, high } = spread(pairs.map(([one, several]) => one / several));
       const [one, several] = [0, 1].map((at) => spread(pairs.map((pair) => pair[at] ?? Number.NaN)).median.toFixed(2));

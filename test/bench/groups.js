@@ -9,8 +9,9 @@ import { spread } from './statistics.js';
  * `--scenario groups-10000` one case of it.
  *
  * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean }} Case
- * @typedef {{ cpu: number, stall: number, peak: number }} Sample µs of CPU per delivery; of a single message to all: longest
- *   time, in ms, that the event loop did not go round, and MiB that the process took
+ * @typedef {{ stall: number, peak: number }} Alone of a single message to all: longest time, in ms, that the event loop did not
+ *   go round, and MiB that the process took
+ * @typedef {{ cpu: number[], alone: Alone[] }} Samples `cpu`: µs per delivery, turn by turn
  */
 
 /** @type {readonly Case[]} */
@@ -24,50 +25,94 @@ export const groupCases = [
 
 const CONTESTANTS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'];
 
-/** @param {Case} scenario @param {string} contestant @param {boolean} quick @returns {Promise<Sample>} */
-async function measure(scenario, contestant, quick) {
-  const { size, members, compressed = false } = scenario;
+/** How often everybody is measured in a round, one behind the other, while all of them are there. */
+const TURNS = 6;
+
+/**
+ * A server and its members, ready to be measured.
+ *
+ * @param {Case} scenario
+ * @param {string} contestant
+ */
+async function open({ size, members, compressed = false }, contestant) {
   const server = start('./groups/server.js', [contestant, String(size), String(compressed)]);
   const clients = start('./groups/clients.js', []);
-  try {
-    const [{ port }] = await once(server, 'message');
-    await ask(clients, { port, members, contestant, compressed });
-    // What the members get of one message is only counted when they are ready for it.
-    /** @param {object} until @returns {Promise<number>} */
-    async function send(until) {
-      await ask(clients, until);
-      const arrived = once(clients, 'message');
-      await ask(server, { send: 1 });
-      const [{ bytes }] = await arrived;
-      return bytes;
-    }
-    // The first ones tell how many bytes arrive, when two in a row have said the same: a machine may stand still for a while.
-    let bytes = await send({ quiet: 300 });
-    for (let before = 0; before !== bytes; ) {
-      before = bytes;
-      bytes = await send({ quiet: 300 });
-    }
-    const count = Math.max(10, Math.round((quick ? 60_000 : 120_000) / members / (size > 10_000 ? 2 : 1)));
-    // V8 goes on compiling for as long as this takes: with three to measure, that was a third of what ours cost.
-    for (let warmUp = 0; warmUp < count; warmUp++) await send({ bytes });
-    await ask(server, { begin: true });
+  const [{ port }] = await once(server, 'message');
+  await ask(clients, { port, members, contestant, compressed });
+
+  // What the members get of one message is only counted when they are ready for it.
+  /** @param {object} until @returns {Promise<number>} */
+  async function send(until) {
+    await ask(clients, until);
+    const arrived = once(clients, 'message');
+    await ask(server, { send: 1 });
+    const [{ bytes }] = await arrived;
+    return bytes;
+  }
+
+  // The first ones tell how many bytes arrive, when two in a row have said the same: a machine may stand still for a while.
+  let bytes = await send({ quiet: 300 });
+  for (let before = 0; before !== bytes; ) {
+    before = bytes;
+    bytes = await send({ quiet: 300 });
+  }
+
+  /** @param {number} count */
+  async function sendMany(count) {
     for (let at = 0; at < count; at++) await send({ bytes });
-    const { cpu } = await ask(server, { end: true });
-    /** @type {Sample[]} */
-    const alone = [];
-    for (let at = 0; at < 5; at++) {
+  }
+
+  return {
+    warmUp: sendMany,
+    /** @param {number} count @returns {Promise<number>} µs of CPU per delivery */
+    async cpu(count) {
       await ask(server, { begin: true });
-      await send({ bytes });
-      alone.push(await ask(server, { end: true }));
+      await sendMany(count);
+      const { cpu } = await ask(server, { end: true });
+      return cpu / count / members;
+    },
+    /** @returns {Promise<Alone>} */
+    async alone() {
+      await ask(server, { begin: true, watch: true });
+      await sendMany(1);
+      return ask(server, { end: true });
+    },
+    close() {
+      server.kill();
+      clients.kill();
+    },
+  };
+}
+
+/**
+ * Everybody is there, and is measured in short turns: the speed of a machine that others use as well changes within
+ * seconds, and meets all of them alike then.
+ *
+ * @param {Case} scenario
+ * @param {ReadonlyMap<string, Samples>} samples filled by this
+ * @param {boolean} quick
+ */
+async function runRound(scenario, samples, quick) {
+  const { size, members } = scenario;
+  const count = Math.max(2, Math.round((quick ? 60_000 : 120_000) / members / (size > 10_000 ? 2 : 1) / TURNS));
+  /** @type {Awaited<ReturnType<typeof open>>[]} */
+  const opened = [];
+  try {
+    const all = [...samples];
+    for (const [id] of all) opened.push(await open(scenario, id));
+    // V8 goes on compiling for as long as this takes: with three to measure, that was a third of what ours cost.
+    for (const one of opened) await one.warmUp(count * TURNS);
+    for (let turn = 0; turn < TURNS; turn++) {
+      for (let place = 0; place < all.length; place++) {
+        const at = (turn + place) % all.length;
+        all[at]?.[1].cpu.push((await opened[at]?.cpu(count)) ?? Number.NaN);
+      }
     }
-    return {
-      cpu: cpu / count / members,
-      stall: median(alone.map(({ stall }) => stall)),
-      peak: median(alone.map(({ peak }) => peak)),
-    };
+    for (const [at, [, { alone }]] of all.entries()) {
+      for (let again = 0; again < 5; again++) alone.push(/** @type {Alone} */ (await opened[at]?.alone()));
+    }
   } finally {
-    server.kill();
-    clients.kill();
+    for (const one of opened) one.close();
   }
 }
 
@@ -84,26 +129,21 @@ export async function runGroups({ quick, rounds, groups }) {
   for (const scenario of groups) {
     // The clients here do not inflate, which they would have to for the handshake of socket.io.
     const contestants = CONTESTANTS.filter((id) => !(scenario.compressed && id === 'socket.io'));
-    /** @type {Map<string, Sample[]>} */
-    const samples = new Map(contestants.map((id) => [id, []]));
-    for (let round = 0; round < rounds; round++) {
-      for (let turn = 0; turn < contestants.length; turn++) {
-        const id = /** @type {string} */ (contestants[(round + turn) % contestants.length]);
-        samples.get(id)?.push(await measure(scenario, id, quick));
-      }
-    }
+    /** @type {Map<string, Samples>} */
+    const samples = new Map(contestants.map((id) => [id, { cpu: [], alone: [] }]));
+    for (let round = 0; round < rounds; round++) await runRound(scenario, samples, quick);
     console.log(`\n${scenario.title}, ${scenario.members} members`);
-    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, samples.get('node') ?? [])}`);
+    const alone = samples.get('node')?.cpu ?? [];
+    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, alone)}`);
   }
   if (groups.length === groupCases.length) await once(start('./groups/memberships.js', []), 'exit');
 }
 
-/** @param {readonly Sample[]} samples @param {readonly Sample[]} alone those of Node alone, round by round */
-function summary(samples, alone) {
-  const cpu = median(samples.map((sample) => sample.cpu));
-  const ratio = spread(samples.map((sample, round) => sample.cpu / (alone[round]?.cpu ?? Number.NaN)));
+/** @param {Samples} samples @param {readonly number[]} nodeAlone its CPU, turn by turn */
+function summary({ cpu, alone }, nodeAlone) {
+  const ratio = spread(cpu.map((value, turn) => value / (nodeAlone[turn] ?? Number.NaN)));
   const [low, middle, high] = [ratio.low, ratio.median, ratio.high].map((value) => value.toFixed(2));
-  const stall = median(samples.map((sample) => sample.stall)).toFixed(0);
-  const peak = median(samples.map((sample) => sample.peak)).toFixed(1);
-  return `${cpu.toFixed(2).padStart(7)} µs/delivery  ${middle}× (${low}–${high})  stall ${stall.padStart(4)} ms  peak +${peak} MiB`;
+  const stall = median(alone.map((sample) => sample.stall)).toFixed(0);
+  const peak = median(alone.map((sample) => sample.peak)).toFixed(1);
+  return `${median(cpu).toFixed(2).padStart(7)} µs/delivery  ${middle}× (${low}–${high})  stall ${stall.padStart(4)} ms  peak +${peak} MiB`;
 }
