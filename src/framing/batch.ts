@@ -41,6 +41,10 @@ export function takeBlock(size: number, isFirst: boolean): Buffer {
 }
 
 /** Gives the blocks of a batch back once the system has taken its bytes. */
-export function recycle(batch: Batch): void {
-  for (const block of batch.blocks) (block.length === BLOCK_SIZE ? blocks : firstBlocks).give(block);
+export function recycle({ blocks: borrowed }: Batch): void {
+  // Not `for of`: V8 makes an iterator and a result of it, for each delivery to thousands that have borrowed none.
+  for (let at = 0; at < borrowed.length; at++) {
+    const block = borrowed[at] as Buffer;
+    (block.length === BLOCK_SIZE ? blocks : firstBlocks).give(block);
+  }
 }

@@ -59,7 +59,8 @@ function flushSlice(): void {
 
 function finishSlice(): void {
   const isDone = next === waiting.length;
-  if (isDone || next >= 1024) {
+  // Now and then: to copy a long array behind each slice takes as much time again.
+  if (isDone || 2 * next >= waiting.length) {
     forgotten += next;
     waiting = waiting.slice(next);
     next = 0;
