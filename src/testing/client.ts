@@ -104,7 +104,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     this.#closed = new Promise((resolve) => {
       socket.once('close', () => {
         this.#end();
-        resolve(this.#closeInfo);
+        resolve(this.#closeInfo());
       });
     });
     socket.on('error', (error) => {
@@ -244,7 +244,7 @@ export class WebSocketClient implements AsyncIterable<WebSocketMessage>, AsyncDi
     await this.#closed;
   }
 
-  get #closeInfo(): CloseInfo {
+  #closeInfo(): CloseInfo {
     if (this.#close === undefined) return { code: 1006, reason: '', wasClean: false };
     return { ...this.#close, wasClean: true };
   }

@@ -83,7 +83,7 @@ export class Http2Socket extends SocketDuplex {
     // As the sockets of a server: who ends one half may go on with the other
     super({ allowHalfOpen: true });
     this.#stream = stream;
-    const socket = this.#below;
+    const socket = this.#below();
     this.encrypted = socket?.encrypted === true;
     this.remoteAddress = socket?.remoteAddress;
     this.remotePort = socket?.remotePort;
@@ -129,21 +129,21 @@ export class Http2Socket extends SocketDuplex {
 
   /** The certificate of the client, over TLS. */
   getPeerCertificate(detailed?: boolean): PeerCertificate | object | null | undefined {
-    return this.#below?.getPeerCertificate?.(detailed === true);
+    return this.#below()?.getPeerCertificate?.(detailed === true);
   }
 
   /** The version of TLS. */
   getProtocol(): string | null | undefined {
-    return this.#below?.getProtocol?.();
+    return this.#below()?.getProtocol?.();
   }
 
   /** The cipher of TLS. */
   getCipher(): CipherNameAndProtocol | undefined {
-    return this.#below?.getCipher?.();
+    return this.#below()?.getCipher?.();
   }
 
   /** The socket of the session; of TLS, if it is encrypted. */
-  get #below(): Partial<TLSSocket> | undefined {
+  #below(): Partial<TLSSocket> | undefined {
     const socket = this.#stream.session?.socket as WrappingSocket | undefined;
     return socket?.stream ?? socket;
   }

@@ -122,7 +122,7 @@ export class UpgradeRequest {
     // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
     carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = undefined;
     carrier.route = carrier._parsedUrl = undefined;
-    if (matchedRoute !== undefined) Reflect.set(req, matchedRoute, undefined);
+    if (matchedRoute !== undefined) (req as object as Record<symbol, unknown>)[matchedRoute] = undefined;
   }
 
   /** The upgrade request behind `req`; `undefined` if `req` did not come through `attach`. */

@@ -139,7 +139,7 @@ export class UnreadPieces {
 
     const reader = this.#reader;
     if (reader !== undefined && (last || !this.#readerWantsMessage)) {
-      if (this.#readerWantsMessage && this.#payload > this.#limit) {
+      if (this.#readerWantsMessage && this.#payload() > this.#limit) {
         this.#events.onMessageTooBig(this.#limit);
         return;
       }
@@ -307,7 +307,7 @@ export class UnreadPieces {
   }
 
   /** Bytes held, without the overhead of the pieces. While a reader waits for a message, they are all of that message. */
-  get #payload(): number {
+  #payload(): number {
     return this.#bytesHeld - this.#pieces * PIECE_OVERHEAD;
   }
 
@@ -372,7 +372,7 @@ export class UnreadPieces {
 
   #overflow(): void {
     if (this.#reader !== undefined && this.#readerWantsMessage) {
-      if (this.#payload > this.#limit) this.#events.onMessageTooBig(this.#limit);
+      if (this.#payload() > this.#limit) this.#events.onMessageTooBig(this.#limit);
       else this.#resume();
       return;
     }
