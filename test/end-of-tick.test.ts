@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { flushAtEndOfTick } from '../src/connection/sending/end-of-tick.js';
 import { eventLoop } from '../src/event-loop.js';
+import { FrameWriter, forgetText } from '../src/framing/frame-writer.js';
+import { FIN, TEXT_FRAME } from '../src/framing/opcodes.js';
 
 describe('flushAtEndOfTick', () => {
   it('flushes all by one callback, also those behind one whose stream throws', (t) => {
@@ -24,6 +26,29 @@ describe('flushAtEndOfTick', () => {
     flushAtEndOfTick(named('first'));
     ticks.shift()?.();
     assert.deepEqual(flushed.slice(3), ['first']);
+  });
+
+  it('lets go of the text that the tick has sent, also where a stream throws', (t) => {
+    const ticks: (() => void)[] = [];
+    t.mock.method(eventLoop, 'nextTick', (tick: () => void) => void ticks.push(tick));
+    const encode = t.mock.method(Buffer, 'from');
+    const text = 'a part of a much longer one, which is not to be kept for its sake';
+    const flushes = [
+      () => {},
+      () => {
+        throw new Error('a stream of the application');
+      },
+    ];
+    for (const flush of flushes) {
+      new FrameWriter().appendText(FIN | TEXT_FRAME, text);
+      flushAtEndOfTick({ flush });
+      try {
+        ticks.shift()?.();
+      } catch {}
+      new FrameWriter().appendText(FIN | TEXT_FRAME, text);
+      assert.equal(encode.mock.callCount(), 0);
+      forgetText();
+    }
   });
 
   it('leaves what is to be flushed by a flush to the next tick', (t) => {

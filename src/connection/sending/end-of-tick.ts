@@ -1,4 +1,5 @@
 import { eventLoop } from '../../event-loop.js';
+import { forgetText } from '../../framing/frame-writer.js';
 
 /** What writes at the end of the tick what the tick has put together. */
 export interface Flushable {
@@ -22,6 +23,7 @@ function flushAll(): void {
       target.flush();
     }
   } finally {
+    forgetText();
     // A stream whose write throws is not to keep the others from theirs.
     if (next < targets.length) {
       unflushed = unflushed.concat(targets.slice(next));
