@@ -51,6 +51,7 @@ describe('FrameWriter', () => {
 
   it('has a text that goes to one after the other encoded once, until it is forgotten or another one comes', (t) => {
     const encode = t.mock.method(Buffer, 'from');
+    const write = t.mock.method(Buffer.prototype, 'write');
     /** @returns how often a text was encoded to be remembered */
     function encoded(texts: readonly string[]): number {
       const before = encode.mock.callCount();
@@ -60,6 +61,7 @@ describe('FrameWriter', () => {
     forgetText();
     const [one, other] = ['1'.repeat(49), '2'.repeat(4096)] as const;
     assert.equal(encoded([one, one, one, one]), 1);
+    assert.equal(write.mock.callCount(), 1);
     forgetText();
     assert.equal(encoded([one]), 0);
     assert.equal(encoded([one, one]), 1);
