@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { recycle } from '../src/framing/batch.js';
-import { COPY_LIMIT, FrameWriter, forgetText } from '../src/framing/frame-writer.js';
+import { COPY_LIMIT, FrameWriter } from '../src/framing/frame-writer.js';
 import { BINARY_FRAME, FIN, TEXT_FRAME } from '../src/framing/opcodes.js';
 import { parseFrames, serverFrame } from './support/frames.js';
 
@@ -46,41 +46,6 @@ describe('FrameWriter', () => {
         writer.appendText(FIN | TEXT_FRAME, text);
         assert.ok(taken(writer).equals(Buffer.concat([before, expected])), `${length}, further behind`);
       }
-    });
-  }
-
-  it('has a text that goes to one after the other encoded once, until it is forgotten or another one comes', (t) => {
-    const encode = t.mock.method(Buffer, 'from');
-    const write = t.mock.method(Buffer.prototype, 'write');
-    /** @returns how often a text was encoded to be remembered */
-    function encoded(texts: readonly string[]): number {
-      const before = encode.mock.callCount();
-      for (const text of texts) new FrameWriter().appendText(FIN | TEXT_FRAME, text);
-      return encode.mock.callCount() - before;
-    }
-    forgetText();
-    const [one, other] = ['1'.repeat(49), '2'.repeat(4096)] as const;
-    assert.equal(encoded([one, one, one, one]), 1);
-    assert.equal(write.mock.callCount(), 1);
-    forgetText();
-    assert.equal(encoded([one]), 0);
-    assert.equal(encoded([one, one]), 1);
-    assert.equal(encoded([other, one, other, one]), 0);
-    assert.equal(encoded([other, other, other]), 1);
-    // What is shorter takes no call, and what is longer is not kept.
-    for (const length of [48, 4097]) assert.equal(encoded(Array(3).fill('3'.repeat(length))), 0, `${length}`);
-    forgetText();
-  });
-
-  for (const text of ['a'.repeat(200), 'ü'.repeat(200), '€'.repeat(4096), `${'😀'.repeat(30)}\ud800`]) {
-    it(`writes the same text again and again as the same bytes: ${text.slice(0, 2)}, ${text.length} characters`, () => {
-      const expected = serverFrame({ payload: text });
-      const writer = new FrameWriter();
-      for (let time = 0; time < 4; time++) writer.appendText(FIN | TEXT_FRAME, text);
-      assert.ok(taken(writer).equals(Buffer.concat([expected, expected, expected, expected])));
-      writer.appendText(FIN | TEXT_FRAME, text);
-      assert.ok(taken(writer).equals(expected));
-      forgetText();
     });
   }
 

@@ -13,29 +13,6 @@ const TEXT_COPY_LIMIT = Math.floor((BLOCK_SIZE - 4) / 3);
 /** Below this length a loop over the characters is faster than a call into the runtime. */
 const SHORT_TEXT = 48;
 
-/** Texts up to this length are remembered for as long as a tick takes. */
-const REPEATED_TEXT = 4096;
-
-/** The last text of this tick, and its UTF-8 form if it has been sent again. */
-let lastText: string | undefined;
-let lastPayload: Buffer | undefined;
-
-/** The UTF-8 form of a text that was sent before: a loop that sends to everybody has it encoded once. */
-function payloadOfRepeated(text: string): Buffer | undefined {
-  if (text === lastText) {
-    lastPayload ??= Buffer.from(text);
-  } else {
-    lastText = text;
-    lastPayload = undefined;
-  }
-  return lastPayload;
-}
-
-/** Lets go of the last text, which may be a part of a much longer one. */
-export function forgetText(): void {
-  lastText = lastPayload = undefined;
-}
-
 const NONE: readonly Buffer[] = Object.freeze<Buffer[]>([]);
 
 /**
@@ -62,13 +39,6 @@ export class FrameWriter {
     if (characters > TEXT_COPY_LIMIT) {
       this.append(firstByte, Buffer.from(text));
       return;
-    }
-    if (characters > SHORT_TEXT && characters <= REPEATED_TEXT) {
-      const bytes = payloadOfRepeated(text);
-      if (bytes !== undefined) {
-        this.append(firstByte, bytes);
-        return;
-      }
     }
     const block = this.#reserve(characters * 3 + 4);
     const at = this.#end;

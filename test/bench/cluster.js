@@ -87,17 +87,20 @@ async function open({ job }, name, processes, { quick, generator }) {
 async function runRound(scenario, costs, setting) {
   /** @type {[string, Awaited<ReturnType<typeof open>>, Awaited<ReturnType<typeof open>>][]} */
   const servers = [];
-  for (const name of Object.keys(costs)) {
-    servers.push([name, await open(scenario, name, 1, setting), await open(scenario, name, PROCESSES, setting)]);
+  try {
+    for (const name of Object.keys(costs)) {
+      servers.push([name, await open(scenario, name, 1, setting), await open(scenario, name, PROCESSES, setting)]);
+    }
+    for (const [, one, several] of servers) {
+      await one.warmUp();
+      await several.warmUp();
+    }
+    for (let turn = 0; turn < TURNS; turn++) {
+      for (const [name, one, several] of servers) costs[name]?.push([await one.measure(), await several.measure()]);
+    }
+  } finally {
+    for (const [, one, several] of servers) await Promise.all([one.close(), several.close()]);
   }
-  for (const [, one, several] of servers) {
-    await one.warmUp();
-    await several.warmUp();
-  }
-  for (let turn = 0; turn < TURNS; turn++) {
-    for (const [name, one, several] of servers) costs[name]?.push([await one.measure(), await several.measure()]);
-  }
-  for (const [, one, several] of servers) await Promise.all([one.close(), several.close()]);
 }
 
 /** @param {Setting} setting */

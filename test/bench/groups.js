@@ -133,8 +133,8 @@ export async function runGroups({ quick, rounds, groups }) {
     const samples = new Map(contestants.map((id) => [id, { cpu: [], alone: [] }]));
     for (let round = 0; round < rounds; round++) await runRound(scenario, samples, quick);
     console.log(`\n${scenario.title}, ${scenario.members} members`);
-    const alone = samples.get('node')?.cpu ?? [];
-    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, alone)}`);
+    const nodeAlone = samples.get('node')?.cpu ?? [];
+    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, nodeAlone)}`);
   }
   if (groups.length === groupCases.length) await once(start('./groups/memberships.js', []), 'exit');
 }

@@ -119,7 +119,9 @@ const explained = [
         line: 'if (characters <= SHORT_TEXT) {',
         changes: [
           ['characters <= SHORT_TEXT', 'false'],
+          ['characters <= SHORT_TEXT', 'true'],
           ['characters <= SHORT_TEXT', 'characters < SHORT_TEXT'],
+          ['characters <= SHORT_TEXT', 'characters > SHORT_TEXT'],
           ['{ for (; length < characters; length++) { … }', '{}'],
         ],
       },

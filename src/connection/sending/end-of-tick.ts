@@ -1,5 +1,5 @@
 import { eventLoop } from '../../event-loop.js';
-import { forgetText } from '../../framing/frame-writer.js';
+import { forgetText } from './repeated-text.js';
 
 /** What writes at the end of the tick what the tick has put together. */
 export interface Flushable {

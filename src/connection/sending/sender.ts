@@ -9,6 +9,7 @@ import { batchOf, ownFrames, type Unsent, withShared } from '../../framing/unsen
 import type { Compression } from '../receiving/receiver.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
+import { encodedIfRepeated } from './repeated-text.js';
 import { SharedCompression, type SharedMessage } from './shared-message.js';
 import { flushInSlices, type SliceTarget } from './slices.js';
 
@@ -132,14 +133,14 @@ export class Sender implements SliceTarget {
     return this.#insideMessage;
   }
 
-  /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. Allocates nothing. */
+  /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. */
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
     if (this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
-    this.#put(firstByte, data);
+    this.#put(firstByte, typeof data === 'string' ? encodedIfRepeated(data) : data);
     this.#scheduleFlush();
     if (endOfMessage) this.#messageEnded();
     else this.#insideMessage = true;
