@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
-import { addEarly, addLate } from './accessors.js';
 import type { Conclusion } from './conclusion.js';
+import { RequestProperty } from './request-property.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
 export interface AcceptedRequestEvents {
@@ -54,16 +54,19 @@ interface Carrier {
   _parsedUrl?: unknown;
 }
 
-/** Not enumerable: what copies a request, lists it or prints it does not ask for its connection. */
-const webSocketProperty: PropertyDescriptorMap & ThisType<IncomingMessage & Carrier> = {
-  webSocket: {
-    configurable: true,
-    enumerable: false,
-    get() {
-      return this[carried]?.events?.claim();
-    },
+const webSocketAccessor: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
+  configurable: true,
+  // What copies a request, lists it or prints it does not ask for its connection
+  enumerable: false,
+  get() {
+    return this[carried]?.events?.claim();
+  },
+  set(value: unknown) {
+    Object.defineProperty(this, 'webSocket', { configurable: true, enumerable: true, writable: true, value });
   },
 };
+
+const webSocketProperty = new RequestProperty('webSocket', webSocketAccessor);
 
 /** A symbol of its own that the router of Express 5 adds to requests, once it has been seen. */
 let matchedRoute: symbol | undefined;
@@ -116,7 +119,6 @@ export class UpgradeRequest {
     this.#bytesWrittenBefore = bytesWritten(socket);
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
-    addEarly(req, webSocketProperty);
     carrier.res = res;
     // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
     // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
@@ -191,7 +193,7 @@ export class UpgradeRequest {
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     this.#phase = phase;
-    if (phase === 'accepted') addLate(this.req, webSocketProperty);
+    if (phase === 'accepted') webSocketProperty.addTo(this.req);
     this.waiting?.onPhase(phase);
     // A connection lives long and keeps its request
     this.waiting = undefined;

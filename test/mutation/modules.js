@@ -59,6 +59,7 @@ export const modules = [
     tests: ['silenced-response', 'upgrade-response.after', 'after-accept'],
   },
   { room: 'upgrade', name: 'accessors', tests: ['accessors', 'upgrade-request', 'after-accept'] },
+  { room: 'upgrade', name: 'request-property', tests: ['request-property', 'upgrade-request', 'accessors'] },
   { room: 'upgrade', name: 'chunked-body', tests: ['chunked-body'] },
   { room: 'upgrade', name: 'extensions', tests: ['extensions'] },
   { room: 'upgrade', name: 'request-event', tests: ['request-event'] },
