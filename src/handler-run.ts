@@ -92,6 +92,13 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
+/** What is known of a run before it begins. */
+export interface HandlerRunOptions extends Pick<ResolvedRouteOptions, 'onError'> {
+  readonly owner: object;
+  /** Whether a handler is about to get the connection. */
+  readonly isHandled: boolean;
+}
+
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
 export class HandlerRun implements AcceptedRequestEvents {
   readonly #socket: WebSocketContext;
@@ -102,17 +109,15 @@ export class HandlerRun implements AcceptedRequestEvents {
   readonly owner: object;
   /** Somebody in the chain has taken the connection up. */
   #claimed = false;
-  #isHandled = false;
+  #isHandled: boolean;
   #answered = false;
 
-  constructor(
-    { context, ends }: Member,
-    { owner, onError }: { readonly owner: object; readonly onError: ResolvedRouteOptions['onError'] },
-  ) {
+  constructor({ context, ends }: Member, { owner, onError, isHandled }: HandlerRunOptions) {
     this.#socket = context;
     this.#ends = ends;
     this.owner = owner;
     this.onError = onError;
+    this.#isHandled = isHandled;
   }
 
   /** A handler has the connection: it alone decides what becomes of it. */

@@ -251,6 +251,13 @@ export interface WebSockets {
 interface ExpressRequest {
   next?: unknown;
   route?: unknown;
+  _parsedUrl?: unknown;
+}
+
+/** The chain ends here: Express would keep the rest of it, and the parts of the URL, for as long as the connection lives. */
+function leaveChain(req: ExpressRequest): void {
+  req.next = undefined;
+  req._parsedUrl = undefined;
 }
 
 /** The options of a route, and what the members made there have in common. */
@@ -328,7 +335,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   /** Makes the member of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerRun {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route, isHandled: boolean): HandlerRun {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
     const member = new Member(
@@ -342,7 +349,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       },
       { socket, head, settings: route.settings, keepAlive },
     );
-    const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError });
+    const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError, isHandled });
     upgrade.events = run;
     registry.add(member, route.connections);
     groups.connectionsChanged();
@@ -361,14 +368,18 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     throw error;
   }
 
-  /** Performs the handshake, at once if nothing asynchronous is to be asked. */
-  function handshake(req: IncomingMessage, route: Route): HandlerRun | Promise<HandlerRun> {
+  /**
+   * Performs the handshake, at once if nothing asynchronous is to be asked.
+   *
+   * @param isHandled whether a handler gets the connection, so that the chain ends there
+   */
+  function handshake(req: IncomingMessage, route: Route, isHandled = false): HandlerRun | Promise<HandlerRun> {
     publishStart(req);
     try {
       const run = performHandshake(req, {
         options: route.settings,
         bridge,
-        open: (done, upgrade) => open(done, upgrade, route),
+        open: (done, upgrade) => open(done, upgrade, route, isHandled),
         assertRoom: () => assertRoom(route),
       });
       return run instanceof Promise ? run.catch((error: unknown) => rejectHandshake(req, error)) : run;
@@ -403,10 +414,9 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         run.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
         whenDone(
-          () => handshake(req, route),
+          () => handshake(req, route, true),
           (opened) => {
-            // Express would keep the rest of the chain, which ends here, for as long as the connection lives.
-            req.next = undefined;
+            leaveChain(req);
             opened.run(fn, req, res);
           },
           (error) => passOn(error, req, res, next),

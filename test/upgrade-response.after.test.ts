@@ -41,11 +41,26 @@ describe('the response behind the 101', () => {
     const server = await attached(t, (req, res) => {
       const get = (): boolean => false;
       Object.setPrototypeOf(res, Object.create(ServerResponse.prototype, { writableFinished: { get } }));
-      res.on('finish', () => finished.resolve(res.writableFinished));
+      res.on('finish', () => finished.resolve([res.writableFinished, Object.hasOwn(res, 'undefined')]));
       return accept(req);
     });
     await (await rawUpgrade(t, server)).readHead();
-    assert.equal(await finished.promise, true);
+    assert.deepEqual(await finished.promise, [true, false]);
+  });
+
+  it('has finished by the field of its own that Node has for that, where it has one', async (t) => {
+    const finished = new Deferred<unknown>();
+    const server = await attached(t, (req, res) => {
+      const ofNode = Object.getOwnPropertySymbols(res).find(({ description }) => description === 'kWritableFinished');
+      const field = ofNode ?? Symbol('kWritableFinished');
+      const get = (): unknown => Reflect.get(res, field);
+      Object.setPrototypeOf(res, Object.create(ServerResponse.prototype, { writableFinished: { get } }));
+      Object.assign(res, { [Symbol('kOther')]: false, [field]: false });
+      res.on('finish', () => finished.resolve([res.writableFinished, Object.hasOwn(res, 'writableFinished')]));
+      return accept(req);
+    });
+    await (await rawUpgrade(t, server)).readHead();
+    assert.deepEqual(await finished.promise, [true, false]);
   });
 
   it('takes anything that is done to it without a byte, an exception or an error event', async (t) => {

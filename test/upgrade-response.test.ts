@@ -79,6 +79,43 @@ describe('the headers of the response', () => {
     await assertClean(client);
   });
 
+  it('are those of the 101, and the response says so, whether or not anybody waits for its head', async (t) => {
+    const seen: unknown[] = [];
+    for (const isAwaited of [false, true]) {
+      const server = await attached(t, (req, res) => {
+        const { writeHead } = res;
+        if (isAwaited) res.writeHead = (status: number) => Reflect.apply(writeHead, res, [status]);
+        res.setHeader('Trailer', 'X-Sum');
+        res.setHeader('X-Kept', '1');
+        void accept(req);
+        seen.push([res.statusCode, res.statusMessage, res.headersSent, res.getHeader('X-Kept')]);
+      });
+      const { lines } = await (await rawUpgrade(t, server)).readHead();
+      assert.deepEqual(lines.slice(3), [['X-Kept', '1']]);
+    }
+    const expected = [101, 'Switching Protocols', true, '1'];
+    assert.deepEqual(seen, [expected, expected]);
+  });
+
+  it('include those that somebody adds who has put a wrapper around writeHead of all responses, before and after', async (t) => {
+    const server = await attached(t, (req) => accept(req));
+    const { writeHead } = ServerResponse.prototype;
+    t.after(() => {
+      ServerResponse.prototype.writeHead = writeHead;
+    });
+    const added: (string | undefined)[] = [];
+    for (const wrap of [false, true, false]) {
+      ServerResponse.prototype.writeHead = wrap
+        ? function (this: ServerResponse, ...args: unknown[]) {
+            this.setHeader('X-Added', '1');
+            return Reflect.apply(writeHead, this, args);
+          }
+        : writeHead;
+      added.push((await (await rawUpgrade(t, server)).readHead()).headers['x-added']);
+    }
+    assert.deepEqual(added, [undefined, '1', undefined]);
+  });
+
   it('go out with the bytes that Node would send', async (t) => {
     const server = await attached(t, (req, res) => {
       res.setHeader('X-Latin', '\u00e9\u00ff');

@@ -21,7 +21,6 @@ export function silenceResponse(res: ServerResponse): void {
   res.flushHeaders = ignore;
   res.write = writeAgain;
   res.end = endAgain;
-  watchAfterlife(res);
 }
 
 function ignore(this: ServerResponse): ServerResponse {
@@ -59,6 +58,7 @@ export function concludeResponse(res: ServerResponse, upgrade: UpgradeRequest): 
     upgrade.events?.onResponseError(error);
   }
   silenceResponse(res);
+  if (upgrade.events?.isHandled !== true) watchAfterlife(res);
 }
 
 /** What the request of a connection keeps of its response: its methods and its locals, but nothing that it has said. */
@@ -83,6 +83,7 @@ class FormerResponse {
     res.writeHead(SWITCHING_PROTOCOLS);
     finishSilently(res);
     silenceResponse(res);
+    watchAfterlife(res);
     return res;
   }
 }

@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse, validateHeaderValue } from 'node:http';
+import { type IncomingMessage, ServerResponse, STATUS_CODES, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
 import { addEarly, addLate } from './accessors.js';
 import { UpgradeRequest } from './upgrade-request.js';
@@ -12,6 +12,8 @@ export type WithLocals = ServerResponse & {
   _writeRaw?: unknown;
   /** Node 24.21 and 26 have it. */
   writeInformation?: unknown;
+  /** The head as it is on the wire; `headersSent` tells whether there is one. */
+  _header?: string | null;
 };
 
 /**
@@ -60,6 +62,19 @@ export function emitClose(res: ServerResponse): void {
   tellOfEnd(res, 'close');
 }
 
+/** The field of a response in which newer versions of Node keep that it is finished. Only the way through a socket sets it. */
+let finishedField: symbol | undefined;
+
+function isFinishedField({ description }: symbol): boolean {
+  return description === 'kWritableFinished';
+}
+
+function setFinished(res: ServerResponse): void {
+  finishedField ??= Object.getOwnPropertySymbols(res).find(isFinishedField);
+  if (finishedField !== undefined) (res as object as Record<symbol, unknown>)[finishedField] = true;
+  if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });
+}
+
 /**
  * Completes `res` without a byte. To those who listen (loggers, metrics) it ends like every other response, unless its client
  * is gone.
@@ -69,8 +84,7 @@ export function finishSilently(res: ServerResponse): void {
   res.finished = true;
   if (res.destroyed || upgradeOf(res).gone) return;
   eventLoop.nextTick(() => {
-    // Newer versions of Node keep it in a field that only the way through a socket sets
-    if (!res.writableFinished) Object.defineProperty(res, 'writableFinished', { configurable: true, value: true });
+    if (!res.writableFinished) setFinished(res);
     tellOfEnd(res, 'finish');
     emitClose(res);
   });
@@ -149,7 +163,7 @@ const examinedProperties: PropertyDescriptorMap & ThisType<ServerResponse> = {
   },
 };
 
-/** The response is over: from now on it counts whether anybody has looked at it. */
+/** The response is over, and the chain goes on: it counts whether anybody looks at it. */
 export function watchAfterlife(res: ServerResponse): void {
   addLate(res, examinedProperties);
   upgradeOf(res).afterlife = 'untouched';
@@ -241,12 +255,31 @@ interface RawHeaderNames {
   getRawHeaderNames(): string[];
 }
 
+/** The last `writeHead` that was found beneath that of a response, and whether it is Node's own. */
+let lastBeneath: unknown;
+let isOfNode = false;
+
+/** Whether somebody has put something around the head of `res`, or of all responses. */
+function isHeadAwaited(res: ServerResponse): boolean {
+  const beneath: unknown = Reflect.get(Object.getPrototypeOf(res), 'writeHead');
+  if (lastBeneath !== beneath) {
+    lastBeneath = beneath;
+    // Who was there before this module cannot be told from Node but by the text
+    isOfNode = String(beneath).includes('this._storeHeader(');
+  }
+  return res.writeHead !== writeHead || !isOfNode;
+}
+
+/** What a response has for a head if Node does not put it together; neighbours look whether there is one. */
+const HEAD = `HTTP/1.1 ${SWITCHING_PROTOCOLS} ${STATUS_CODES[SWITCHING_PROTOCOLS]}\r\n\r\n`;
+
 /** Header fields of `res` that say something about a connection or a body that the 101 does not have. */
 const unfit: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
   'te',
+  'trailer',
   'transfer-encoding',
   'upgrade',
   'content-length',
@@ -264,11 +297,17 @@ const unfit: ReadonlySet<string> = new Set([
 export function finishHead(res: ServerResponse): string[] {
   const { statusCode } = res;
   res.statusCode = SWITCHING_PROTOCOLS;
-  try {
-    res.writeHead(SWITCHING_PROTOCOLS);
-  } catch (error) {
-    res.statusCode = statusCode;
-    throw error;
+  if (isHeadAwaited(res)) {
+    try {
+      res.writeHead(SWITCHING_PROTOCOLS);
+    } catch (error) {
+      res.statusCode = statusCode;
+      throw error;
+    }
+  } else {
+    // Node would put together a head that nobody sees
+    res.statusMessage ||= STATUS_CODES[SWITCHING_PROTOCOLS] as string;
+    (res as WithLocals)._header = HEAD;
   }
   const lines: string[] = [];
   for (const name of (res as ServerResponse & RawHeaderNames).getRawHeaderNames()) {
