@@ -103,7 +103,7 @@ export class Connection
     this.#settings = settings;
     this.#keepAlive = keepAlive;
     this.#events = events;
-    this.lastActivity = keepAlive.now();
+    this.lastActivity = keepAlive.millisecond();
     this.#receiver = new Receiver(this, settings, compression);
     this.#sender = new Sender(this, compression, settings.sendBufferLimit);
   }
@@ -489,7 +489,7 @@ export class Connection
   // HandOverEvents
 
   onActivity(): void {
-    this.lastActivity = this.#keepAlive.now();
+    this.lastActivity = this.#keepAlive.millisecond();
   }
 
   slowConsumer(waiting: number): WebSocketError {

@@ -3,7 +3,7 @@ import { outsideRequests } from '../outside-requests.js';
 
 /** A connection, as far as keep-alive is concerned. */
 export interface KeepAlivePeer {
-  /** When something last came from the peer, on the clock of {@link KeepAlive.now}. */
+  /** The {@link KeepAlive.millisecond} in which something last came from the peer. */
   readonly lastActivity: number;
   /** Nothing can come because we do not read: silence proves nothing. */
   readonly inputPaused: boolean;
@@ -55,9 +55,15 @@ export class KeepAlive {
     this.now = now;
   }
 
+  /** The time in whole ms, which V8 keeps where it is, not in an object of its own for each connection. */
+  millisecond(): number {
+    return Math.floor(this.now());
+  }
+
   /** Watches a peer: a ping after `interval` ms without input, `onSilence` after a further `timeout` ms (0: never). */
   watch(peer: KeepAlivePeer, interval: number, timeout: number): KeepAliveTicket {
-    const entry: Entry = { peer, interval, timeout, probedAt: undefined, due: this.now() + interval, suspected: false };
+    const due = peer.lastActivity + interval;
+    const entry: Entry = { peer, interval, timeout, probedAt: undefined, due, suspected: false };
     this.#add(entry);
     this.#arm();
     return entry;
@@ -75,7 +81,7 @@ export class KeepAlive {
 
   #run(): void {
     this.#timer = undefined;
-    const now = this.now();
+    const now = this.millisecond();
     for (let entry = this.#heap[0]; entry !== undefined && entry.due <= now; entry = this.#heap[0]) {
       this.#removeFirst();
       this.#visit(entry, now);
@@ -123,7 +129,7 @@ export class KeepAlive {
     afterInput(() => {
       const suspects = this.#suspects;
       this.#suspects = [];
-      const now = this.now();
+      const now = this.millisecond();
       for (const one of suspects) if (one.peer !== undefined) this.#visit(one, now);
       this.#arm();
     });

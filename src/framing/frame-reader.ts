@@ -59,6 +59,8 @@ export interface FrameReaderOptions {
 }
 
 const LONGEST_CONTROL_PAYLOAD = 125;
+/** Beyond this a sum of lengths would lose bytes. */
+const MOST = Number.MAX_SAFE_INTEGER;
 const LONGEST_HEADER = 14;
 const KEY_SIZE = 4;
 
@@ -90,7 +92,8 @@ export function isCloseCode(code: number): boolean {
 export class FrameReader {
   // Not #fields: with those a chunk of one small frame takes 40 ns longer (Node 20), which is more than half as much again.
   private readonly events: FrameEvents;
-  private readonly limit: number;
+  /** `undefined` for {@link MOST}, which would be an object for each connection. */
+  private readonly limit: number | undefined;
   private readonly compression: boolean;
 
   /** Nothing is reported any more: stopped from outside, closed or at fault. */
@@ -118,8 +121,7 @@ export class FrameReader {
 
   constructor(events: FrameEvents, options: FrameReaderOptions) {
     this.events = events;
-    // Beyond this a sum of lengths would lose bytes.
-    this.limit = Math.min(options.maxPayload, Number.MAX_SAFE_INTEGER);
+    this.limit = options.maxPayload < MOST ? options.maxPayload : undefined;
     this.compression = options.compression;
   }
 
@@ -134,7 +136,7 @@ export class FrameReader {
    */
   read(chunk: Buffer): void {
     const end = chunk.length;
-    const { events, compression, limit } = this;
+    const { events, compression, limit = MOST } = this;
     let view: DataView | undefined;
     let pos = 0;
     if (this.headLength > 0 && !this.stopped) pos = this.resumeHeader(chunk, end);
@@ -277,8 +279,9 @@ export class FrameReader {
         // Inexact above 2^53, but never so far off that it could pass the limit below.
         length = high * 0x100000000 + buffer.readUInt32BE(pos + 6);
       }
-      if (length > this.limit - this.messageLength(opcode)) {
-        return this.fault(1009, `A message is longer than the limit of ${this.limit} bytes`);
+      const { limit = MOST } = this;
+      if (length > limit - this.messageLength(opcode)) {
+        return this.fault(1009, `A message is longer than the limit of ${limit} bytes`);
       }
     }
     if (available < size + KEY_SIZE) return INCOMPLETE;
