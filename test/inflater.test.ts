@@ -257,6 +257,38 @@ describe('MessageInflater', () => {
     assert.equal(passed.deref(), undefined);
   });
 
+  it('needs no chunk any more that it has told of, which are those that were a piece as a whole', async (t) => {
+    for (const params of [{}, NO_TAKEOVER]) {
+      const spent: Buffer[] = [];
+      const onSpent = (chunk: Buffer): void => {
+        spent.push(chunk);
+        chunk.fill(0xff);
+      };
+      const { inflater, received } = inflate(t, { params, onSpent });
+      const message = noise(300_000);
+      const payload = deflated(message);
+      const whole: Buffer[] = [];
+      // Together for one job, and alone in a job
+      for (const size of [20_000, 90_000]) {
+        for (let at = 0; at < payload.length; at += size) {
+          const isLast = at + size >= payload.length;
+          const flags = COMPRESSED | (at === 0 ? MESSAGE_START : 0) | (isLast ? MESSAGE_END : 0);
+          const part = Buffer.from(payload.subarray(at, at + size));
+          if (at % (2 * size) === 0) {
+            whole.push(part);
+            inflater.write(part, 0, part.length, flags);
+          } else {
+            inflater.write(Buffer.concat([Buffer.of(0), part]), 1, part.length + 1, flags);
+          }
+          if (size === 90_000) await idle(inflater);
+        }
+        await idle(inflater);
+      }
+      assert.deepEqual(received.messages, [message, message]);
+      assert.deepEqual(spent, whole);
+    }
+  });
+
   it('minds input that waits beyond 64 KiB, until it is half of that, with 64 bytes for each piece', (t) => {
     const plain = (inflater: MessageInflater, size: number): void =>
       inflater.write(Buffer.alloc(size), 0, size, MESSAGE_START | MESSAGE_END);

@@ -19,6 +19,7 @@ function start(receiveBufferLimit = QUIET.receiveBufferLimit) {
     onResume: () => {
       events.isPaused = false;
     },
+    onSpent: nothing,
     onPing: nothing,
     onPong: nothing,
     onPeerClose: nothing,

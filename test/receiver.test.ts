@@ -36,6 +36,7 @@ function start(limit = 100_000, compression?: Compression, maxPayload = Number.P
       hasSent: false,
       onPause: () => calls.push('pause'),
       onResume: () => calls.push('resume'),
+      onSpent: (chunk) => calls.push(`spent ${chunk.length}`),
       onPing: (payload) => calls.push(`ping ${payload}`),
       onPong: (payload) => calls.push(`pong ${payload}`),
       onPeerClose: (code, reason) => calls.push(`close ${code} ${reason}`),
@@ -216,6 +217,18 @@ describe('Receiver', () => {
 
 describe('Receiver, compressed', () => {
   const compression = (): Compression => ({ negotiated: negotiated(), options: {} });
+
+  it('gives a chunk back that was compressed as a whole, once it has been inflated', async () => {
+    const { calls, receiver } = start(100_000, compression());
+    const payload = deflated('compressed '.repeat(1000));
+    const frame = clientFrame({ payload, rsv: 4 });
+    const read = receiver.read(wholeMessage, undefined);
+    receiver.receive(frame.subarray(0, -payload.length));
+    assert.deepEqual(calls, []);
+    assert.equal(receiver.receive(Buffer.from(frame.subarray(-payload.length))), true);
+    assert.equal((await read)?.length, 11_000);
+    assert.deepEqual(calls, [`spent ${payload.length}`]);
+  });
 
   it('refers to a chunk after the call, because it is inflated later', async () => {
     const { receiver, push } = start(100_000, compression());

@@ -263,7 +263,12 @@ describe('Transport', () => {
     /** Whether the first chunk of so many bytes has lost its memory when the next one comes. */
     async function isReleased(
       t: TestContext,
-      { size = LONG, isNeeded = false, neighbour }: { size?: number; isNeeded?: boolean; neighbour?: () => void },
+      {
+        size = LONG,
+        isNeeded = false,
+        isSpent = false,
+        neighbour,
+      }: { size?: number; isNeeded?: boolean; isSpent?: boolean; neighbour?: () => void },
     ): Promise<boolean> {
       const { socket, peer } = await socketPair(t);
       const chunks: Buffer[] = [];
@@ -284,11 +289,13 @@ describe('Transport', () => {
       const arrived = once(events, 'chunk');
       peer.write(Buffer.alloc(size));
       await arrived;
+      if (isSpent) transport.spent(chunks[0] as Buffer);
       return chunks[0]?.length === 0;
     }
 
     it('gives the memory of a chunk that nobody needs back', async (t) => {
       assert.equal(await isReleased(t, {}), true);
+      assert.equal(await isReleased(t, { isNeeded: true, isSpent: true }), true);
     });
 
     it('leaves a chunk alone that is needed, is short, or that somebody else on the socket has got too', async (t) => {

@@ -367,6 +367,10 @@ export class Connection
     this.#transport.resume();
   }
 
+  onSpent(chunk: Buffer): void {
+    this.#transport.spent(chunk);
+  }
+
   onPing(payload: Buffer): void {
     if (!canSend(this.#state)) return;
     if (this.#sender.isWriting) this.#unansweredPing = Buffer.from(payload);

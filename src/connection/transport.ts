@@ -193,8 +193,12 @@ export class Transport {
 
   /** Takes a chunk of the socket. */
   received(chunk: Buffer): void {
-    const isNeeded = this.#events.onChunk(chunk);
-    if (!isNeeded && chunk.length >= RELEASED_FROM) this.#release(chunk);
+    if (!this.#events.onChunk(chunk)) this.spent(chunk);
+  }
+
+  /** Nobody of ours refers to a chunk any more. */
+  spent(chunk: Buffer): void {
+    if (chunk.length >= RELEASED_FROM) this.#release(chunk);
   }
 
   /** The peer has ended its half. */

@@ -5,6 +5,7 @@ import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js'
 import { InflateWindow } from './inflate-window.js';
 
 const EMPTY = Buffer.alloc(0);
+const NONE: readonly Buffer[] = [];
 // Ends every message and is not sent (RFC 7692, section 7.2.2).
 const TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
 
@@ -26,6 +27,8 @@ export interface MessageInflaterOptions {
   readonly onData: (chunk: Buffer, start: number, end: number, flags: number) => void;
   /** The peer broke the protocol or the limit; close with `closeCode`. Nothing is reported after it. */
   readonly onFault: (closeCode: number, message: string) => void;
+  /** Nothing refers any more to a chunk that was a piece as a whole. */
+  readonly onSpent?: (chunk: Buffer) => void;
   /** Told `true` when so much input waits to be inflated that no more should be read, `false` when more can be taken. */
   readonly onBackpressure?: (full: boolean) => void;
 }
@@ -61,6 +64,8 @@ export class MessageInflater implements InflateEvents {
   #busy = false;
   #consumed = false;
   #endsMessage = false;
+  /** The chunk that the job has for its input. */
+  #spent: readonly Buffer[] = NONE;
   /** Input that begins a message, in case the stream turns out to have been ended by the message before. */
   #again: Buffer | undefined;
 
@@ -129,6 +134,7 @@ export class MessageInflater implements InflateEvents {
     this.#bytes = 0;
     this.#unreported = undefined;
     this.#again = undefined;
+    this.#spent = NONE;
     idleContexts.take(this);
     this.dropContext();
     this.#window = undefined;
@@ -195,6 +201,7 @@ export class MessageInflater implements InflateEvents {
   /** Hands zlib the pieces of one message that wait. */
   #startJob(): void {
     const parts: Buffer[] = [];
+    const chunks: Buffer[] = [];
     let size = 0;
     let flags = 0;
     while (this.#next < this.#waiting.length && size < LARGEST_JOB && (flags & MESSAGE_END) === 0) {
@@ -202,6 +209,7 @@ export class MessageInflater implements InflateEvents {
       if (typeof waiting === 'function') break;
       this.#next++;
       parts.push(waiting.chunk.subarray(waiting.start, waiting.end));
+      if (waiting.end - waiting.start === waiting.chunk.length) chunks.push(waiting.chunk);
       size += waiting.end - waiting.start;
       flags = waiting.flags;
     }
@@ -216,7 +224,13 @@ export class MessageInflater implements InflateEvents {
     }
     this.#busy = true;
     this.#consumed = false;
-    const input = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+    let [input = EMPTY] = parts;
+    if (parts.length === 1) {
+      this.#spent = chunks;
+    } else {
+      input = Buffer.concat(parts);
+      this.#report(chunks);
+    }
     this.#again = this.#takeover && !this.#begun ? input : undefined;
     this.#begun = !this.#endsMessage;
     this.#open()?.write(input);
@@ -254,6 +268,9 @@ export class MessageInflater implements InflateEvents {
       this.#finished = true;
     }
     this.#busy = false;
+    const spent = this.#spent;
+    this.#spent = NONE;
+    this.#report(spent);
     this.#endJob();
     this.#run();
     this.#reportPressure();
@@ -271,6 +288,11 @@ export class MessageInflater implements InflateEvents {
     if (this.#takeover) idleContexts.keep(this);
     else this.#giveBack();
     this.#emit(unreported ?? EMPTY, MESSAGE_END);
+  }
+
+  #report(spent: readonly Buffer[]): void {
+    const { onSpent } = this.#options;
+    if (onSpent !== undefined) for (const chunk of spent) onSpent(chunk);
   }
 
   #giveBack(): void {

@@ -27,6 +27,8 @@ export interface ReceiverEvents {
   onPause(): void;
   /** There is room again. */
   onResume(): void;
+  /** A chunk that was needed behind {@link Receiver.receive} is not any more. */
+  onSpent(chunk: Buffer): void;
   /** A ping has arrived; `payload` is valid during the call only. */
   onPing(payload: Buffer): void;
   /** A pong has arrived; `payload` is valid during the call only. */
@@ -86,6 +88,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
         options: deflate.options,
         onData: (chunk, start, end, flags) => this.#deliver(chunk, start, end, flags, 0),
         onFault: (closeCode, message) => this.#raiseProtocolFault(closeCode, message),
+        onSpent: (chunk) => this.#events.onSpent(chunk),
         onBackpressure: (full) => {
           this.#inflaterFull = full;
           this.#updateFlow();
