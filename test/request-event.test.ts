@@ -59,6 +59,33 @@ describe('the request event of an upgrade', { timeout: 150_000 }, () => {
     assert.deepEqual(statuses, [101, 101]);
   });
 
+  it('brings it within whatever is around the events, or the listeners, of all servers', async (t) => {
+    const { emit, on } = Server.prototype;
+    t.after(() => {
+      // Both are inherited
+      Reflect.deleteProperty(Server.prototype, 'emit');
+      Reflect.deleteProperty(Server.prototype, 'on');
+    });
+    const seen: string[] = [];
+    const server = await serve(
+      t,
+      (_req, res) => res.end(String(seen)),
+      () => {},
+    );
+    assert.equal((await responseTo(t, server)).body, '');
+    Server.prototype.on = function (event: string, listener: (...args: never[]) => void) {
+      if (event === 'request') seen.push('on');
+      return Reflect.apply(on, this, [event, listener]);
+    };
+    assert.equal((await responseTo(t, server)).body, 'on');
+    const wrapped: Emit = function (event, ...args) {
+      if (event === 'request') seen.push('emit');
+      return Reflect.apply(emit, this, [event, ...args]);
+    };
+    Server.prototype.emit = wrapped;
+    assert.equal((await responseTo(t, server)).body, 'on,on,emit');
+  });
+
   it('may come late', async (t) => {
     const server = await serve(
       t,

@@ -2,6 +2,7 @@ import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:net';
+import { NodeMethod } from './node-method.js';
 
 // Node's own: it tells of every ordinary request, and of no upgrade.
 const started: Channel = channel('http.server.request.start');
@@ -23,8 +24,20 @@ export function emitRequest(server: Server, req: IncomingMessage, res: ServerRes
   const message = { request: req, response: res, socket: req.socket, server };
   if (started.hasSubscribers) started.publish(message);
   if (finished.hasSubscribers) res.once('finish', () => finished.publish(message));
+  if (isBare(server)) {
+    handle();
+    return;
+  }
   const stage = stageOn(server, 'request', handle);
   Reflect.apply(emitOf(server), stage, ['request', req, res]);
+}
+
+const emitOfNode = new NodeMethod('kErrorMonitor');
+const onOfNode = new NodeMethod('_addListener(');
+
+/** Whether nothing has been put around the events of `server`, so that nobody can see whether there was one. */
+function isBare(server: Server): boolean {
+  return emitOfNode.is(server.emit) && onOfNode.is(Reflect.get(Object.getPrototypeOf(server), 'on'));
 }
 
 /** An object that is `server` to whoever looks at it, with a single listener. */

@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse, STATUS_CODES, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
 import { addEarly, addLate } from './accessors.js';
+import { NodeMethod } from './node-method.js';
 import { UpgradeRequest } from './upgrade-request.js';
 
 export const SWITCHING_PROTOCOLS = 101;
@@ -255,19 +256,11 @@ interface RawHeaderNames {
   getRawHeaderNames(): string[];
 }
 
-/** The last `writeHead` that was found beneath that of a response, and whether it is Node's own. */
-let lastBeneath: unknown;
-let isOfNode = false;
+const writeHeadOfNode = new NodeMethod('this._storeHeader(');
 
 /** Whether somebody has put something around the head of `res`, or of all responses. */
 function isHeadAwaited(res: ServerResponse): boolean {
-  const beneath: unknown = Reflect.get(Object.getPrototypeOf(res), 'writeHead');
-  if (lastBeneath !== beneath) {
-    lastBeneath = beneath;
-    // Who was there before this module cannot be told from Node but by the text
-    isOfNode = String(beneath).includes('this._storeHeader(');
-  }
-  return res.writeHead !== writeHead || !isOfNode;
+  return res.writeHead !== writeHead || !writeHeadOfNode.is(Reflect.get(Object.getPrototypeOf(res), 'writeHead'));
 }
 
 /** What a response has for a head if Node does not put it together; neighbours look whether there is one. */
