@@ -36,7 +36,7 @@ import {
 import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
 import type { AppFunction } from './upgrade/chain.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
-import { isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
+import { type HandshakeTerms, isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { checkBridge, type Handshake, openAsWs, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
@@ -266,6 +266,8 @@ interface Route {
   readonly host: MemberHost;
   /** Its connections, if it has a limit of its own. */
   readonly connections: RouteConnections | undefined;
+  /** Whether a handler gets each connection, so that the chain ends there. */
+  readonly isHandled: boolean;
 }
 
 /**
@@ -304,7 +306,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
 
   /** @param connectionsOf gives what a limit of the route's own bounds */
   function routeOf(
-    options?: WebSocketRouteOptions,
+    options: WebSocketRouteOptions | undefined,
+    isHandled: boolean,
     connectionsOf: (limit: number) => RouteConnections = () => new RouteConnections(),
   ): Route {
     const route = resolveRouteOptions(settings, options);
@@ -321,9 +324,9 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       onCallbackError: (context, error) => runOf(context.request)?.fail(error),
       groups,
     };
-    return { settings: route, host, connections: ofRoute };
+    return { settings: route, host, connections: ofRoute, isHandled };
   }
-  const everywhere = routeOf();
+  const everywhere = routeOf(undefined, false);
 
   /**
    * The connection of a request that this instance has accepted before. What another one has accepted is not taken over:
@@ -335,7 +338,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   /** Makes the member of a handshake whose 101 has just been written. */
-  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route, isHandled: boolean): HandlerRun {
+  function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerRun {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
     const { req, res, receivedAt } = upgrade;
     const member = new Member(
@@ -349,6 +352,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       },
       { socket, head, settings: route.settings, keepAlive },
     );
+    const { isHandled } = route;
     const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError, isHandled });
     upgrade.events = run;
     registry.add(member, route.connections);
@@ -368,25 +372,25 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     throw error;
   }
 
-  /**
-   * Performs the handshake, at once if nothing asynchronous is to be asked.
-   *
-   * @param isHandled whether a handler gets the connection, so that the chain ends there
-   */
-  function handshake(req: IncomingMessage, route: Route, isHandled = false): HandlerRun | Promise<HandlerRun> {
-    publishStart(req);
-    try {
-      const run = performHandshake(req, {
-        options: route.settings,
-        bridge,
-        open: (done, upgrade) => open(done, upgrade, route, isHandled),
-        assertRoom: () => assertRoom(route),
-      });
-      return run instanceof Promise ? run.catch((error: unknown) => rejectHandshake(req, error)) : run;
-    } catch (error) {
-      return rejectHandshake(req, error);
-    }
+  /** How handshakes of a route are performed, at once if nothing asynchronous is to be asked. */
+  function handshakesOf(route: Route): (req: IncomingMessage) => HandlerRun | Promise<HandlerRun> {
+    const terms: HandshakeTerms<HandlerRun> = {
+      options: route.settings,
+      bridge,
+      open: (done, upgrade) => open(done, upgrade, route),
+      assertRoom: () => assertRoom(route),
+    };
+    return (req) => {
+      publishStart(req);
+      try {
+        const run = performHandshake(req, terms);
+        return run instanceof Promise ? run.catch((error: unknown) => rejectHandshake(req, error)) : run;
+      } catch (error) {
+        return rejectHandshake(req, error);
+      }
+    };
   }
+  const handshakeEverywhere = handshakesOf(everywhere);
 
   function middleware(req: IncomingMessage, res: ServerResponse, next: NextFunction): void {
     // Standing in the chain twice is as good as once.
@@ -395,7 +399,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       return;
     }
     whenDone(
-      () => handshake(req, everywhere),
+      () => handshakeEverywhere(req),
       (run) => run.proceed(next),
       (error) => passOn(error, req, res, next),
     );
@@ -406,21 +410,31 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     routeOptions?: WebSocketRouteOptions,
   ): (req: Req, res: Res, next: NextFunction) => void {
     if (typeof fn !== 'function') throw new TypeError(`Cannot make a handler: fn is ${typeOf(fn)}, must be a function`);
-    const route = routeOf(routeOptions);
+    const route = routeOf(routeOptions, true);
+    const handshake = handshakesOf(route);
+    const begin = (run: HandlerRun, req: Req & ExpressRequest, res: Res): void => {
+      leaveChain(req);
+      run.run(fn, req, res);
+    };
     return (req: Req & ExpressRequest, res, next) => {
       const run = runOf(req);
       if (run !== undefined) {
         run.onError = route.settings.onError;
         run.run(fn, req, res);
       } else if (isWebSocketRequest(req)) {
-        whenDone(
-          () => handshake(req, route, true),
-          (opened) => {
-            leaveChain(req);
-            opened.run(fn, req, res);
-          },
-          (error) => passOn(error, req, res, next),
-        );
+        let opened: HandlerRun | Promise<HandlerRun>;
+        try {
+          opened = handshake(req);
+        } catch (error) {
+          passOn(error, req, res, next);
+          return;
+        }
+        if (opened instanceof HandlerRun) begin(opened, req, res);
+        else
+          void opened.then(
+            (run) => begin(run, req, res),
+            (error) => passOn(error, req, res, next),
+          );
       } else {
         upgradeRequired(res, next);
       }
@@ -431,8 +445,8 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     req: IncomingMessage & ExpressRequest,
     routeOptions?: WebSocketRouteOptions,
   ): Promise<WebSocketContext> {
-    const route = routeOf(routeOptions, (limit) => acceptingRoutes.connectionsOf(req, limit));
-    const run = await handshake(req, route);
+    const route = routeOf(routeOptions, false, (limit) => acceptingRoutes.connectionsOf(req, limit));
+    const run = await handshakesOf(route)(req);
     return run.claim();
   }
 

@@ -67,7 +67,8 @@ export class Transport {
   error: Error | undefined;
 
   constructor(socket: Duplex, events: TransportEvents) {
-    this.#socket = Object.assign(socket, { [kTransport]: this });
+    this.#socket = socket as OwnedSocket;
+    this.#socket[kTransport] = this;
     this.#isPlain = socket instanceof Socket && !('encrypted' in socket);
     this.#events = events;
   }

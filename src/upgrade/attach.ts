@@ -174,9 +174,7 @@ class Attachments implements Claims {
     this.#shouldUpgrade?.call(this.#server, req) === true;
 
   /** Whether there are other upgrade listeners than ours. */
-  #hasCompany(): boolean {
-    return this.#server.listenerCount('upgrade') > 1;
-  }
+  readonly #hasCompany = (): boolean => this.#server.listenerCount('upgrade') > 1;
 
   /** The applications that want the request, in the order of their attachment. */
   #wanting(req: IncomingMessage): readonly Attachment[] {
@@ -191,7 +189,7 @@ class Attachments implements Claims {
       return false;
     }
     socket.on('error', ignoreError);
-    inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => false));
+    this.#serveInTurn(wanting, { req, socket, head }, hasNone);
     return true;
   }
 
@@ -221,10 +219,13 @@ class Attachments implements Claims {
     }
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
-    const serve = (): void =>
-      inTurn(this.#server, socket, () => this.#serve(wanting, { req, socket, head }, () => this.#hasCompany()));
-    if (hasCompany) unlessTaken(socket, serve);
-    else serve();
+    const arrival = { req, socket, head };
+    if (hasCompany) unlessTaken(socket, () => this.#serveInTurn(wanting, arrival, this.#hasCompany));
+    else this.#serveInTurn(wanting, arrival, this.#hasCompany);
+  }
+
+  #serveInTurn(applications: readonly Application[], arrival: UpgradeArrival, hasCompany: () => boolean): void {
+    inTurn(this.#server, arrival.socket, () => this.#serve(applications, arrival, hasCompany));
   }
 
   #serveWithoutUpgrade(arrival: UpgradeArrival): void {
@@ -257,6 +258,11 @@ class Attachments implements Claims {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** What an exclusive application wants nobody else sees. */
+function hasNone(): boolean {
+  return false;
+}
 
 /** A filter that fails has not accepted: an exception here would end the process. */
 function accepts(filter: Attachment['filter'], req: IncomingMessage): boolean {
