@@ -224,7 +224,7 @@ export class MessageInflater implements InflateEvents {
     }
     this.#busy = true;
     this.#consumed = false;
-    let [input = EMPTY] = parts;
+    let input = parts[0] as Buffer;
     if (parts.length === 1) {
       this.#spent = chunks;
     } else {
