@@ -285,7 +285,7 @@ describe('Transport', () => {
       });
       transport.open(NO_HEAD, 0);
       transport.resume();
-      if (neighbour !== undefined) socket.on('data', neighbour);
+      if (neighbour !== undefined) socket.once('data', neighbour);
       const arrived = once(events, 'chunk');
       peer.write(Buffer.alloc(size));
       await arrived;
@@ -302,6 +302,8 @@ describe('Transport', () => {
       assert.equal(await isReleased(t, { isNeeded: true }), false);
       assert.equal(await isReleased(t, { size: 100 }), false);
       assert.equal(await isReleased(t, { neighbour: () => {} }), false);
+      assert.equal(await isReleased(t, { isNeeded: true, isSpent: true, neighbour: () => {} }), false);
+      assert.equal(await isReleased(t, { isNeeded: true, isSpent: true, size: 100 }), false);
     });
 
     it('leaves a chunk alone that is a part of a buffer, or that a stream of the application brings', () => {

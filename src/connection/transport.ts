@@ -41,6 +41,9 @@ const NO_BYTES = Buffer.alloc(0);
 /** Chunks below it are left to the garbage collector, which costs little more for them. */
 const RELEASED_FROM = 1024;
 
+/** Chunks that somebody else on the socket has got, too, who may not listen any more when they are spent. */
+const shared = new WeakSet<Buffer>();
+
 /** The parts of `net.Socket` that a `Duplex` need not have. */
 interface NetSocketExtras {
   setTimeout?(ms: number): void;
@@ -195,11 +198,12 @@ export class Transport {
   /** Takes a chunk of the socket. */
   received(chunk: Buffer): void {
     if (!this.#events.onChunk(chunk)) this.spent(chunk);
+    else if (chunk.length >= RELEASED_FROM && this.#socket.listenerCount('data') > 1) shared.add(chunk);
   }
 
   /** Nobody of ours refers to a chunk any more. */
   spent(chunk: Buffer): void {
-    if (chunk.length >= RELEASED_FROM) this.#release(chunk);
+    if (chunk.length >= RELEASED_FROM && !shared.has(chunk)) this.#release(chunk);
   }
 
   /** The peer has ended its half. */
