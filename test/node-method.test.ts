@@ -19,6 +19,7 @@ describe('a method of Node', () => {
   it('is told from a wrapper, a bound function, a proxy, one that claims its text, and what is no function', () => {
     const { emit } = EventEmitter.prototype;
     const known = new NodeMethod('kErrorMonitor');
+    assert.equal(known.is(undefined), false);
     const wrapper = (...args: Parameters<typeof emit>): boolean => Reflect.apply(emit, undefined, args);
     const liar = Object.assign((): boolean => true, { toString: () => String(emit) });
     for (const other of [wrapper, emit.bind(undefined), new Proxy(emit, {}), liar, undefined, String(emit)]) {

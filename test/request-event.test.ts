@@ -67,17 +67,25 @@ describe('the request event of an upgrade', { timeout: 150_000 }, () => {
       Reflect.deleteProperty(Server.prototype, 'on');
     });
     const seen: string[] = [];
-    const server = await serve(
-      t,
-      (_req, res) => res.end(String(seen)),
-      () => {},
-    );
+    let emits = 0;
+    const app: AppFunction = (_req, res) => {
+      emits = String(new Error().stack).match(/emit \(node:events/g)?.length ?? 0;
+      res.end(String(seen));
+    };
+    const server = await serve(t, app, () => {});
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 100;
+    t.after(() => {
+      Error.stackTraceLimit = stackTraceLimit;
+    });
     assert.equal((await responseTo(t, server)).body, '');
+    assert.equal(emits, 1, 'the upgrade event, and no other that nobody could see');
     Server.prototype.on = function (event: string, listener: (...args: never[]) => void) {
       if (event === 'request') seen.push('on');
       return Reflect.apply(on, this, [event, listener]);
     };
     assert.equal((await responseTo(t, server)).body, 'on');
+    assert.equal(emits, 2);
     const wrapped: Emit = function (event, ...args) {
       if (event === 'request') seen.push('emit');
       return Reflect.apply(emit, this, [event, ...args]);

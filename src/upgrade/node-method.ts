@@ -18,7 +18,7 @@ export class NodeMethod {
   is(method: unknown): boolean {
     if (method !== this.#last) {
       this.#last = method;
-      this.#isLastOfNode = typeof method === 'function' && Reflect.apply(textOf, method, []).includes(this.#text);
+      this.#isLastOfNode = typeof method === 'function' && textOf.call(method).includes(this.#text);
     }
     return this.#isLastOfNode;
   }

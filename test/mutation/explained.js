@@ -225,6 +225,11 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/upgrade/node-method.ts',
+        line: 'if (method !== this.#last) {',
+        changes: [['method !== this.#last', 'true']],
+      },
+      {
         file: 'src/upgrade/accessors.ts',
         line: 'const isAddedLast = Number.parseInt(process.versions.v8, 10) >= 13;',
         changes: [
