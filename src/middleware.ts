@@ -37,7 +37,7 @@ import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
 import type { AppFunction } from './upgrade/chain.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { type HandshakeTerms, isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
-import { UpgradeRequest } from './upgrade/upgrade-request.js';
+import { type ExpressTraces, UpgradeRequest } from './upgrade/upgrade-request.js';
 import { checkBridge, type Handshake, openAsWs, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
 
@@ -247,15 +247,8 @@ export interface WebSockets {
   close(options?: DrainOptions): Promise<DrainResult>;
 }
 
-/** What Express leaves on a request. */
-interface ExpressRequest {
-  next?: unknown;
-  route?: unknown;
-  _parsedUrl?: unknown;
-}
-
 /** The chain ends here: Express would keep the rest of it, and the parts of the URL, for as long as the connection lives. */
-function leaveChain(req: ExpressRequest): void {
+function leaveChain(req: ExpressTraces): void {
   req.next = undefined;
   req._parsedUrl = undefined;
 }
@@ -412,29 +405,21 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     if (typeof fn !== 'function') throw new TypeError(`Cannot make a handler: fn is ${typeOf(fn)}, must be a function`);
     const route = routeOf(routeOptions, true);
     const handshake = handshakesOf(route);
-    const begin = (run: HandlerRun, req: Req & ExpressRequest, res: Res): void => {
+    const begin = (run: HandlerRun, req: Req & ExpressTraces, res: Res): void => {
       leaveChain(req);
       run.run(fn, req, res);
     };
-    return (req: Req & ExpressRequest, res, next) => {
+    return (req: Req & ExpressTraces, res, next) => {
       const run = runOf(req);
       if (run !== undefined) {
         run.onError = route.settings.onError;
-        run.run(fn, req, res);
+        begin(run, req, res);
       } else if (isWebSocketRequest(req)) {
-        let opened: HandlerRun | Promise<HandlerRun>;
-        try {
-          opened = handshake(req);
-        } catch (error) {
-          passOn(error, req, res, next);
-          return;
-        }
-        if (opened instanceof HandlerRun) begin(opened, req, res);
-        else
-          void opened.then(
-            (run) => begin(run, req, res),
-            (error) => passOn(error, req, res, next),
-          );
+        whenDone(
+          () => handshake(req),
+          (opened) => begin(opened, req, res),
+          (error) => passOn(error, req, res, next),
+        );
       } else {
         upgradeRequired(res, next);
       }
@@ -442,7 +427,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   async function accept(
-    req: IncomingMessage & ExpressRequest,
+    req: IncomingMessage & ExpressTraces,
     routeOptions?: WebSocketRouteOptions,
   ): Promise<WebSocketContext> {
     const route = routeOf(routeOptions, false, (limit) => acceptingRoutes.connectionsOf(req, limit));

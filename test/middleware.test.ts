@@ -55,6 +55,26 @@ describe('webSockets', () => {
 });
 
 describe('a handler', () => {
+  it('lets go of the rest of the chain, also behind the middleware, and leaves the URL readable', async (t) => {
+    for (const isBehind of [false, true]) {
+      const { url } = await serveApp(t, anyFramework, (app, sockets) => {
+        if (isBehind) app.use(sockets);
+        app.use(
+          sockets.handler(async (socket, req) => {
+            const isFree = [Reflect.get(req, 'next'), Reflect.get(req, '_parsedUrl')].every(
+              (trace) => trace === undefined,
+            );
+            await socket.receiveMessageAsync();
+            await socket.sendAsync(JSON.stringify([isFree, Reflect.get(req, 'path')]));
+          }),
+        );
+      });
+      const client = await connectWs(t, `${url}/room?x=1`);
+      client.send('go');
+      assert.equal(String(await nextMessage(client)), '[true,"/room"]');
+    }
+  });
+
   it('keeps no response alive that it does not use itself', { timeout: 150_000 }, async (t) => {
     let response: WeakRef<ServerResponse> | undefined;
     const { url } = await serveApp(t, anyFramework, (app, sockets) => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import finalhandler from 'finalhandler';
 import { bidFarewell, isFarewell } from './farewell.js';
-import type { UpgradeRequest } from './upgrade-request.js';
+import type { ExpressTraces, UpgradeRequest } from './upgrade-request.js';
 import type { WaitingRequest } from './waiting-request.js';
 
 /** An Express or Connect application, or any function that handles a request. May return a promise. */
@@ -12,16 +12,6 @@ export interface Application {
   readonly app: AppFunction;
   /** Milliseconds until a request that has no answer is refused with 503; 0 waits for ever. */
   readonly handshakeTimeout: number;
-}
-
-/** What Express and Connect leave on a request on its way through them. */
-interface Traces {
-  baseUrl?: string | undefined;
-  originalUrl?: string | undefined;
-  params?: object | undefined;
-  next?: unknown;
-  route?: unknown;
-  _parsedUrl?: unknown;
 }
 
 /**
@@ -103,7 +93,7 @@ export class Chain {
   }
 
   #rewind(): void {
-    const req: IncomingMessage & Traces = this.#upgrade.req;
+    const req: IncomingMessage & ExpressTraces = this.#upgrade.req;
     req.url = this.#url;
     req.baseUrl = req.originalUrl = req.params = req.next = req.route = req._parsedUrl = undefined;
   }

@@ -43,15 +43,19 @@ export interface UpgradeRequestEvents {
 // server, the middleware of the other has to find its request.
 const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
 
-interface Carrier {
-  [carried]?: UpgradeRequest;
-  res?: unknown;
+/** What Express and Connect leave on a request on its way through them. */
+export interface ExpressTraces {
   baseUrl?: string | undefined;
   originalUrl?: string | undefined;
   params?: object | undefined;
   next?: unknown;
   route?: unknown;
   _parsedUrl?: unknown;
+}
+
+interface Carrier extends ExpressTraces {
+  [carried]?: UpgradeRequest;
+  res?: unknown;
 }
 
 const webSocketAccessor: PropertyDescriptor & ThisType<IncomingMessage & Carrier> = {
