@@ -7,6 +7,8 @@ import { BINARY, BURST, PUSHED_TEXT, serverFrame, TEXT } from './load/frames.js'
 
 export const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
+const DEFLATE = 'Sec-WebSocket-Extensions: permessage-deflate\r\n';
+
 /** Answers that leave in one write, if they are small. */
 const MOST_AT_ONCE = 64;
 
@@ -84,11 +86,16 @@ export function sendBurst() {
 }
 
 /**
- * @param {{ onBurst?: () => void, echo?: (socket: Duplex) => void }} [options] `onBurst`: told when a client asks for a burst;
- *   `echo`: serves /echo
+ * @param {{
+ *   onBurst?: () => void,
+ *   echo?: (socket: Duplex) => void,
+ *   upload?: (socket: Duplex) => void,
+ *   deflate?: boolean,
+ * }} [options] `onBurst`: told when a client asks for a burst; `echo`: serves /echo; `upload`: serves /upload; `deflate`:
+ *   whether permessage-deflate is agreed to where it is offered
  * @returns a server that does not listen yet
  */
-export function createNodeServer({ onBurst = sendBurst, echo = echoUnread } = {}) {
+export function createNodeServer({ onBurst = sendBurst, echo = echoUnread, upload, deflate = false } = {}) {
   /** @param {Duplex} socket */
   function burst(socket) {
     members.add(socket);
@@ -97,7 +104,7 @@ export function createNodeServer({ onBurst = sendBurst, echo = echoUnread } = {}
   }
 
   /** @type {Record<string, (socket: Duplex) => void>} */
-  const endpoints = { '/echo': echo, '/push': push, '/burst': burst };
+  const endpoints = { '/echo': echo, '/push': push, '/burst': burst, ...(upload && { '/upload': upload }) };
   const server = createServer();
   server.on('upgrade', (req, socket) => {
     socket.on('error', () => {});
@@ -105,8 +112,9 @@ export function createNodeServer({ onBurst = sendBurst, echo = echoUnread } = {}
     const accept = createHash('sha1')
       .update(req.headers['sec-websocket-key'] + GUID)
       .digest('base64');
+    const extension = deflate && req.headers['sec-websocket-extensions']?.includes('permessage-deflate') ? DEFLATE : '';
     socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${extension}\r\n`,
     );
     endpoints[String(req.url)]?.(socket);
   });

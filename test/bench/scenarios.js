@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BURST, COMPRESSED_TEXT, clientFrame, compressedTextFrame, noise, stream, TEXT, text } from './load/frames.js';
 import { runLoad } from './load-process.js';
-import { BASELINE, EXPRESS_ALONE, OURS } from './servers.js';
+import { BASELINE, EXPRESS_ALONE, NODE_INFLATING, OURS } from './servers.js';
 
 /**
  * @typedef {import('./servers.js').Contestant} Contestant
@@ -90,7 +90,7 @@ const handshakingOnes = ({ id, variant }) => !variant || id === EXPRESS_ALONE;
 const readingOnes = ({ variant }) => !variant || variant === 'reading';
 
 /** @param {Contestant} contestant */
-const uncompressedOnes = ({ variant }) => variant !== 'deflate' && variant !== 'express';
+const uncompressedOnes = ({ variant }) => !variant || variant === 'bufferutil' || variant === 'reading';
 
 const BUFFERUTIL = 'ws+bufferutil';
 const BY_HAND = 'express-and-ws';
@@ -128,8 +128,11 @@ function streaming(about, shape, endpoint) {
     fresh: true,
     measuresMemory: true,
     deflate: () => shape === 'compressed',
-    // All other contestants hand over whole messages of `ws` too, and refuse those above 100 MiB.
-    includes: ({ id, ours, variant }) => id === BASELINE || (ours === true && !variant),
+    // All other packages hand over whole messages of `ws` too, and refuse those above 100 MiB.
+    includes: ({ id, ours, variant }) =>
+      id === BASELINE ||
+      (ours === true && !variant) ||
+      (id === NODE_INFLATING && shape === 'compressed' && endpoint === 'upload'),
     async measure(server, { dialect }, setting) {
       const mebibytes = setting.quick ? 128 : 1024;
       const { pattern, total, ...message } = stream(shape, mebibytes);

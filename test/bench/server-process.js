@@ -62,7 +62,7 @@ export async function startServer(contestant, options = {}) {
       BENCH_STATE: hasState ? '1' : '0',
       BENCH_DEFLATE: deflate ? '1' : '0',
       ...(contestant.ours && { BENCH_BUILD: contestant.build ?? buildOfWorkingTree() }),
-      BENCH_BUFFERUTIL: ['bufferutil', 'reading'].includes(contestant.variant ?? '') ? '1' : '0',
+      BENCH_BUFFERUTIL: ['bufferutil', 'reading', 'inflating'].includes(contestant.variant ?? '') ? '1' : '0',
     },
   });
   const exited = once(child, 'exit');

@@ -6,7 +6,7 @@ import { plain, socketIo } from './dialects.js';
  *   title: string,
  *   file: string,
  *   dialect: import('./dialects.js').Dialect,
- *   variant?: 'bufferutil' | 'deflate' | 'reading' | 'express',
+ *   variant?: 'bufferutil' | 'deflate' | 'reading' | 'inflating' | 'express',
  *   ours?: boolean,
  *   build?: string,
  *   node?: string,
@@ -27,6 +27,9 @@ export const NODE_ALONE = 'node-only';
 
 /** What no server can be beyond that gives its messages to somebody. */
 export const NODE_READING = 'node-reading';
+
+/** What no server can be beyond that inflates a message and gives its pieces to somebody. */
+export const NODE_INFLATING = 'node-inflating';
 
 /** What no server can be beyond that brings a WebSocket to Express. */
 export const EXPRESS_ALONE = 'express-only';
@@ -53,5 +56,12 @@ export const contestants = [
   { id: 'socket-io', title: 'Socket.IO 4.8', file: 'socket-io.js', dialect: socketIo },
   { id: NODE_ALONE, title: '*Node alone*', file: 'node-only.js', dialect: plain },
   { id: NODE_READING, title: '*Node alone, reading*', file: 'node-reading.js', dialect: plain, variant: 'reading' },
+  {
+    id: NODE_INFLATING,
+    title: '*Node alone, inflating*',
+    file: 'node-inflating.js',
+    dialect: plain,
+    variant: 'inflating',
+  },
   { id: EXPRESS_ALONE, title: '*Express alone*', file: 'express-only.js', dialect: plain, variant: 'express' },
 ];
