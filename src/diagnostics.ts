@@ -67,8 +67,10 @@ export function publishRefused(req: IncomingMessage, error: unknown): void {
 }
 
 export function publishOpen(socket: WebSocketContext): void {
-  const { request: req, timestamp } = socket;
-  if (accepted.hasSubscribers) accepted.publish({ req, socket, duration: Date.now() - timestamp.getTime() });
+  const { request: req } = socket;
+  if (accepted.hasSubscribers) {
+    accepted.publish({ req, socket, duration: Date.now() - socket.timestamp.getTime() });
+  }
   if (opened.hasSubscribers) opened.publish({ req, socket });
 }
 

@@ -4,7 +4,6 @@ import createError, { isHttpError } from 'http-errors';
 import { fitDescription } from './connection/closing/close-status.js';
 import { isMistake } from './connection/failures.js';
 import { isTerminal } from './connection/state.js';
-import type { EndSignals } from './context/end-signals.js';
 import type { WebSocketContext } from './context/web-socket-context.js';
 import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
@@ -92,6 +91,12 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
+/**
+ * Who decides what becomes of a connection: `chain`, if somebody in the chain of middleware has taken it up; `handler`, if one
+ * has it or is about to get it.
+ */
+type Holder = 'nobody' | 'chain' | 'handler';
+
 /** What is known of a run before it begins. */
 export interface HandlerRunOptions extends Pick<ResolvedRouteOptions, 'onError'> {
   readonly owner: object;
@@ -101,34 +106,30 @@ export interface HandlerRunOptions extends Pick<ResolvedRouteOptions, 'onError'>
 
 /** One connection from the view of the application's code: what its handlers do, and how they end. */
 export class HandlerRun implements AcceptedRequestEvents {
-  readonly #socket: WebSocketContext;
-  readonly #ends: EndSignals;
+  readonly #member: Member;
   /** Gets the errors. A handler that takes the connection over brings its own. */
   onError: ResolvedRouteOptions['onError'];
   /** Something of the instance that has accepted the connection, which tells it from every other instance. */
   readonly owner: object;
-  /** Somebody in the chain has taken the connection up. */
-  #claimed = false;
-  #isHandled: boolean;
+  #holder: Holder;
   #answered = false;
 
-  constructor({ context, ends }: Member, { owner, onError, isHandled }: HandlerRunOptions) {
-    this.#socket = context;
-    this.#ends = ends;
+  constructor(member: Member, { owner, onError, isHandled }: HandlerRunOptions) {
+    this.#member = member;
     this.owner = owner;
     this.onError = onError;
-    this.#isHandled = isHandled;
+    this.#holder = isHandled ? 'handler' : 'nobody';
   }
 
   /** A handler has the connection: it alone decides what becomes of it. */
   get isHandled(): boolean {
-    return this.#isHandled;
+    return this.#holder === 'handler';
   }
 
   /** Gives the connection to somebody in the chain, who looks after it from now on. */
   claim(): WebSocketContext {
-    this.#claimed = true;
-    return this.#socket;
+    if (this.#holder === 'nobody') this.#holder = 'chain';
+    return this.#member.context;
   }
 
   /** Goes on with the chain of middleware behind the handshake. */
@@ -142,10 +143,10 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   /** Gives the connection to a handler until that has returned, or failed. */
   run<Req, Res>(handler: (socket: WebSocketContext, req: Req, res: Res) => unknown, req: Req, res: Res): void {
-    this.#isHandled = true;
+    this.#holder = 'handler';
     let outcome: unknown;
     try {
-      outcome = handler(this.claim(), req, res);
+      outcome = handler(this.#member.context, req, res);
     } catch (error) {
       this.fail(error);
       return;
@@ -160,7 +161,7 @@ export class HandlerRun implements AcceptedRequestEvents {
       () => this.#ended(),
       (error) => {
         // Whoever waits with `signal: socket.closing` has got what was waited for.
-        if (this.#ends.cancelledBy(error) === 'closing') this.#ended();
+        if (this.#member.ends.cancelledBy(error) === 'closing') this.#ended();
         else this.fail(error);
       },
     );
@@ -168,7 +169,7 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   /** The handler has returned: the connection is closed, or the peer's close acknowledged. */
   #ended(): void {
-    const { closeStatus, closeStatusDescription, isHandedOver } = this.#socket;
+    const { closeStatus, closeStatusDescription, isHandedOver } = this.#member.context;
     // A connection that ws has taken over lives on by itself.
     if (isHandedOver) return;
     // Undefined, hence 1000, unless the peer has closed.
@@ -187,13 +188,14 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   #report(error: unknown): void {
-    const info: HandlerErrorInfo = { expected: isExpected(error) || this.#ends.cancelledBy(error) !== undefined };
+    const { context, ends } = this.#member;
+    const info: HandlerErrorInfo = { expected: isExpected(error) || ends.cancelledBy(error) !== undefined };
     const { onError = logUnexpected } = this;
     // Others may have brought the failure about: a callback that belongs to another request, or to all.
-    this.#ends.runInAsyncScope(() => {
-      publishError(this.#socket, error);
+    ends.runInAsyncScope(() => {
+      publishError(context, error);
       // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-      whenDone(() => onError(error, this.#socket, this.#socket.request, info), ignore, warn);
+      whenDone(() => onError(error, context, context.request, info), ignore, warn);
     });
   }
 
@@ -202,8 +204,8 @@ export class HandlerRun implements AcceptedRequestEvents {
   onChainEnd(error?: unknown): void {
     // As in Express and Connect, what is falsy is no error.
     if (!error) {
-      if (!this.#claimed) this.#close(NOT_FOUND, undefined);
-    } else if (this.#isHandled) {
+      if (this.#holder === 'nobody') this.#close(NOT_FOUND, undefined);
+    } else if (this.isHandled) {
       this.#report(error);
     } else {
       this.fail(error);
@@ -215,13 +217,13 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   onResponseEnd(statusCode: number, gaveUp: boolean): void {
-    if (this.#isHandled) {
+    if (this.isHandled) {
       if (statusCode !== SWITCHING_PROTOCOLS) warnOfSpentResponse(statusCode);
       return;
     }
     if (this.#answered) return;
     this.#answered = true;
-    if (!this.#claimed) {
+    if (this.#holder === 'nobody') {
       this.#close(NOT_FOUND, undefined);
       if (gaveUp) this.#report(resigned());
     } else if (statusCode >= 400) {
@@ -232,8 +234,9 @@ export class HandlerRun implements AcceptedRequestEvents {
   }
 
   #close(status: number | undefined, description: string | undefined): void {
-    if (this.#socket.isHandedOver) this.#socket.ws.close(status, description);
+    const { context } = this.#member;
+    if (context.isHandedOver) context.ws.close(status, description);
     // Otherwise an error would be made for nobody, for each of the thousands that a restart of a proxy cuts off
-    else if (!isTerminal(this.#socket.state)) void this.#socket.closeAsync(status, description);
+    else if (!isTerminal(context.state)) void context.closeAsync(status, description);
   }
 }

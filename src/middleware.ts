@@ -34,6 +34,7 @@ import {
   type WebSocketRouteOptions,
 } from './options.js';
 import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
+import { bareObject } from './upgrade/bare-object.js';
 import type { AppFunction } from './upgrade/chain.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { type HandshakeTerms, isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
@@ -247,10 +248,14 @@ export interface WebSockets {
   close(options?: DrainOptions): Promise<DrainResult>;
 }
 
-/** The chain ends here: Express would keep the rest of it, and the parts of the URL, for as long as the connection lives. */
+/**
+ * The chain ends here: Express would keep the rest of it, and the parts of the URL, for as long as the connection lives,
+ * and the parameters in a hash table.
+ */
 function leaveChain(req: ExpressTraces): void {
   req.next = undefined;
   req._parsedUrl = undefined;
+  if (Object.getPrototypeOf(Object(req.params)) === null) req.params = bareObject(req.params);
 }
 
 /** The options of a route, and what the members made there have in common. */
@@ -333,13 +338,12 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   /** Makes the member of a handshake whose 101 has just been written. */
   function open(handshake: Handshake, upgrade: UpgradeRequest, route: Route): HandlerRun {
     const { socket, head, subProtocol, perMessageDeflate } = handshake;
-    const { req, res, receivedAt } = upgrade;
+    const { res } = upgrade;
     const member = new Member(
       {
         host: route.host,
-        request: req,
+        upgrade,
         items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
-        receivedAt,
         subProtocol,
         compression: compressionOf(perMessageDeflate, route.settings),
       },

@@ -12,10 +12,8 @@ import { ClosedPromise } from './closed.js';
  */
 export class EndSignals extends AsyncResource {
   readonly #connection: LiveConnection;
-  #controller: AbortController | undefined;
-  #closingController: AbortController | undefined;
-  #closed: Promise<CloseInfo> | undefined;
-  #resolveClosed: ((info: CloseInfo) => void) | undefined;
+  /** Few ask: an idle connection has one field for it instead of four. */
+  #asked: AskedSignals | undefined;
 
   constructor(connection: LiveConnection) {
     super('WebSocketContext');
@@ -24,60 +22,83 @@ export class EndSignals extends AsyncResource {
 
   /** Fires when the connection is over. */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (isTerminal(this.#connection.state)) this.#controller.abort();
+    const asked = this.#ask();
+    if (asked.controller === undefined) {
+      asked.controller = new AbortController();
+      if (isTerminal(this.#connection.state)) asked.controller.abort();
     }
-    return this.#controller.signal;
+    return asked.controller.signal;
   }
 
   /** Fires when either side has begun to close. Asking for it means to answer the peer's close. */
   get closing(): AbortSignal {
-    if (this.#closingController === undefined) {
-      this.#closingController = new AbortController();
-      if (this.#connection.isClosing) this.#closingController.abort();
+    const asked = this.#ask();
+    if (asked.closingController === undefined) {
+      asked.closingController = new AbortController();
+      if (this.#connection.isClosing) asked.closingController.abort();
       this.#connection.listenForClose();
     }
-    return this.#closingController.signal;
+    return asked.closingController.signal;
   }
 
   /** How the connection ended. Awaiting it means not to answer the peer's close. */
   get closed(): Promise<CloseInfo> {
-    this.#closed ??= isTerminal(this.#connection.state)
+    const asked = this.#ask();
+    asked.closed ??= isTerminal(this.#connection.state)
       ? Promise.resolve(this.#connection.closeInfo)
-      : this.#awaitableEnd();
-    return this.#closed;
+      : this.#awaitableEnd(asked);
+    return asked.closed;
   }
 
   /** Which of the signals an error stems from: its reason, or an error that has it for a cause. */
   cancelledBy(error: unknown): 'signal' | 'closing' | undefined {
-    if (stemsFrom(this.#controller, error)) return 'signal';
-    return stemsFrom(this.#closingController, error) ? 'closing' : undefined;
+    if (stemsFrom(this.#asked?.controller, error)) return 'signal';
+    return stemsFrom(this.#asked?.closingController, error) ? 'closing' : undefined;
   }
 
   /** Either side has begun to close. */
   fireClosing(): void {
-    const controller = this.#closingController;
+    const controller = this.#asked?.closingController;
     if (controller !== undefined) this.runInAsyncScope(() => controller.abort());
   }
 
   /** The connection is over. */
   fireClosed(): void {
+    const asked = this.#asked;
+    if (asked === undefined) return;
     this.runInAsyncScope(() => {
-      this.#resolveClosed?.(this.#connection.closeInfo);
-      this.#controller?.abort();
+      asked.resolveClosed?.(this.#connection.closeInfo);
+      asked.controller?.abort();
     });
   }
 
-  #awaitableEnd(): Promise<CloseInfo> {
+  #ask(): AskedSignals {
+    this.#asked ??= {
+      controller: undefined,
+      closingController: undefined,
+      closed: undefined,
+      resolveClosed: undefined,
+    };
+    return this.#asked;
+  }
+
+  #awaitableEnd(asked: AskedSignals): Promise<CloseInfo> {
     const closed = new ClosedPromise((resolve) => {
-      this.#resolveClosed = resolve;
+      asked.resolveClosed = resolve;
     });
     // Made, then assigned: see WaitingRequest#start.
     const onAwaited = () => this.#connection.awaitEnd();
     closed.onAwaited = onAwaited;
     return closed;
   }
+}
+
+/** What the application has asked for. */
+interface AskedSignals {
+  controller: AbortController | undefined;
+  closingController: AbortController | undefined;
+  closed: Promise<CloseInfo> | undefined;
+  resolveClosed: ((info: CloseInfo) => void) | undefined;
 }
 
 /** `fetch` rejects with the reason of a signal, the timers of Node with an error that has it for a cause. */

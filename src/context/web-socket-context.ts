@@ -90,10 +90,12 @@ export interface ContextOwner {
 /** What a context is made of, for as long as it lives. @internal */
 export interface ContextParts {
   readonly host: ContextHost;
-  readonly request: IncomingMessage;
+  readonly upgrade: {
+    readonly req: IncomingMessage;
+    /** Milliseconds since the epoch: one number for all who know of it, as it is an object to V8. */
+    readonly receivedAt: number;
+  };
   readonly items: Record<string, unknown>;
-  /** Milliseconds since the epoch. */
-  readonly receivedAt: number;
   readonly subProtocol: string | undefined;
 }
 
@@ -138,7 +140,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
     this.#owner = owner;
     // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
     // `userHostAddress` is wanted above all when a connection has ended.
-    void parts.request.socket.remoteAddress;
+    void parts.upgrade.req.socket.remoteAddress;
   }
 
   /** Holds for the contexts of all copies of the package. @internal */
@@ -686,7 +688,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** The request of the handshake. */
   get request(): IncomingMessage {
-    return this.#parts.request;
+    return this.#parts.upgrade.req;
   }
 
   /** The `Origin` header, `undefined` if the client sent none. */
@@ -761,7 +763,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** When the upgrade request arrived. */
   get timestamp(): Date {
-    return new Date(this.#parts.receivedAt);
+    return new Date(this.#parts.upgrade.receivedAt);
   }
 
   /** Returns a promise, or nothing if there is a callback to be called instead. */

@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse, STATUS_CODES, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
 import { addEarly, addLate } from './accessors.js';
+import { bareObject } from './bare-object.js';
 import { NodeMethod } from './node-method.js';
 import { UpgradeRequest } from './upgrade-request.js';
 
@@ -245,7 +246,7 @@ export function createUpgradeResponse(req: IncomingMessage): ServerResponse {
   // 5 µs, and lets it share no layout with any other: each access is slow from then on. A handshake behind Express takes
   // 150 µs instead of 230 µs if what Express (locals) and Node (the others) are about to set is there before.
   addEarly(res, examinedProperties);
-  res.locals = undefined;
+  res.locals = bareObject();
   res.statusCode = 200;
   res.statusMessage = '';
   return res;

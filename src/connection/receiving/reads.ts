@@ -14,31 +14,29 @@ export interface ReadKind<T> {
 
 /** A read that waits. Its promise settles exactly once. */
 export class PendingRead<T> implements Reader {
-  readonly #pieces: UnreadPieces;
   readonly kind: ReadKind<T>;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
   /** Stops listening for cancellation. */
   stopListening: (() => void) | undefined;
 
-  constructor(pieces: UnreadPieces, kind: ReadKind<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
-    this.#pieces = pieces;
+  constructor(kind: ReadKind<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
     this.kind = kind;
     this.resolve = resolve;
     this.reject = reject;
   }
 
-  wake(): void {
-    this.stopListening?.();
+  wake(pieces: UnreadPieces): void {
     let value: T;
     try {
       // They tell a reader only when there is what it waits for.
-      value = this.kind.take(this.#pieces) as T;
+      value = this.kind.take(pieces) as T;
     } catch (error) {
       // The reader's own buffer is gone.
-      this.reject(error);
+      this.fail(error);
       return;
     }
+    this.stopListening?.();
     this.resolve(value);
   }
 

@@ -173,7 +173,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     if (value !== undefined) return Promise.resolve(value);
     if (this.#end !== undefined) return this.#readEnd(kind, this.#end);
     return new Promise((resolve, reject) => {
-      const pending = new PendingRead(this.#pieces, kind, resolve, reject);
+      const pending = new PendingRead(kind, resolve, reject);
       if (signal !== undefined) {
         pending.stopListening = onAbort(signal, () => this.cancelRead(signal.reason));
       }

@@ -23,7 +23,7 @@ export interface Fragment {
 /** A reader that waits for input; there is at most one. */
 export interface Reader {
   /** Something can be taken now: call `takeFragment` or `takeMessage`. */
-  wake(): void;
+  wake(pieces: UnreadPieces): void;
 }
 
 /** What the queue asks of its owner. */
@@ -35,6 +35,15 @@ export interface UnreadPiecesEvents {
   /** A message that a reader wants as a whole is beyond the limit. It can be dropped with all that is held. */
   onMessageTooBig(limit: number): void;
 }
+
+/** What becomes of input that nobody has read. Never dropped only for a while: a message with a hole would look like another. */
+type Keeping = typeof KEEPS_ALL | typeof KEEPS_UP_TO_LIMIT | typeof KEEPS_FOR_READER | typeof KEEPS_NOTHING;
+const KEEPS_ALL = 0;
+/** As soon as the limit is reached, nothing: instead of pausing, as the peer's close frame stands behind it. */
+const KEEPS_UP_TO_LIMIT = 1;
+/** As soon as the waiting reader has got what it waits for, nothing. */
+const KEEPS_FOR_READER = 2;
+const KEEPS_NOTHING = 3;
 
 /** What a piece costs beside its payload (measured), so that a flood of tiny fragments is bounded as well. */
 const PIECE_OVERHEAD = 192;
@@ -75,12 +84,7 @@ export class UnreadPieces {
   /** Bytes held, with the overhead of the pieces. */
   #bytesHeld = 0;
   #isFull = false;
-  /** From here on input is thrown away. Never only for a while: a message with a hole would look like another one. */
-  #discarding = false;
-  /** The same as soon as the waiting reader has got what it waits for. */
-  #discardNext = false;
-  /** The same as soon as the limit is reached, instead of pausing: the peer's close frame stands behind it. */
-  #dropsBeyondLimit = false;
+  #keeping: Keeping = KEEPS_ALL;
   /** The chunk that is being parsed, until a view of it has been handed out. */
   #chunk: Buffer | undefined;
   #reader: Reader | undefined;
@@ -124,9 +128,9 @@ export class UnreadPieces {
 
   /** Adds a piece, behind which `rest` bytes of the same frame are to come; a waiting reader is told at once. */
   add(chunk: Buffer, start: number, end: number, flags: number, rest: number): void {
-    if (this.#discarding) return;
-    if (this.#dropsBeyondLimit && this.#reader === undefined && this.#bytesHeld >= this.#limit) {
-      this.#discarding = true;
+    if (this.#keeping === KEEPS_NOTHING) return;
+    if (this.#keeping === KEEPS_UP_TO_LIMIT && this.#reader === undefined && this.#bytesHeld >= this.#limit) {
+      this.#keeping = KEEPS_NOTHING;
       return;
     }
     const last = (flags & MESSAGE_END) !== 0;
@@ -144,8 +148,8 @@ export class UnreadPieces {
         return;
       }
       this.#reader = undefined;
-      reader.wake();
-      if (this.#discardNext) this.discard();
+      reader.wake(this);
+      if (this.#keeping === KEEPS_FOR_READER) this.discard();
     } else if (this.#bytesHeld >= this.#limit) {
       this.#overflow();
     }
@@ -281,21 +285,23 @@ export class UnreadPieces {
     const reader = this.#reader;
     this.#reader = undefined;
     this.#readerWantsMessage = false;
-    if (this.#discardNext) this.discard();
+    if (this.#keeping === KEEPS_FOR_READER) this.discard();
     return reader;
   }
 
   /** From now on input is thrown away, and what is unread is dropped. A reader that waits gets its due before. */
   discard(): void {
-    this.#discardNext = this.#reader !== undefined;
-    if (this.#discardNext) return;
-    this.#discarding = true;
+    if (this.#reader !== undefined && this.#keeping !== KEEPS_NOTHING) {
+      this.#keeping = KEEPS_FOR_READER;
+      return;
+    }
+    this.#keeping = KEEPS_NOTHING;
     this.clear();
   }
 
   /** From now on reaching the limit does not pause the sender: what then arrives is thrown away, and all after it. */
   dropBeyondLimit(): void {
-    this.#dropsBeyondLimit = true;
+    if (this.#keeping === KEEPS_ALL) this.#keeping = KEEPS_UP_TO_LIMIT;
     this.#resume();
   }
 
@@ -376,7 +382,7 @@ export class UnreadPieces {
       else this.#resume();
       return;
     }
-    if (this.#isFull || this.#dropsBeyondLimit) return;
+    if (this.#isFull || this.#keeping === KEEPS_UP_TO_LIMIT) return;
     this.#isFull = true;
     this.#events.onFull();
   }
