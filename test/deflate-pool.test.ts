@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
-import { DeflatePool, IdleContexts, type InflateCodec } from '../src/framing/deflate-pool.js';
+import { DeflatePool, IdleContexts, type InflateCodec, type Portions } from '../src/framing/deflate-pool.js';
 import { deflated } from './support/deflate.js';
 
 /** What an inflater makes of the beginning of a message. */
@@ -41,8 +41,13 @@ describe('DeflatePool', () => {
   });
 
   describe('an inflater', () => {
-    const taken = (t: TestContext, pool: DeflatePool, windowBits: number): InflateCodec => {
-      const codec = pool.takeInflater(windowBits);
+    const taken = (
+      t: TestContext,
+      pool: DeflatePool,
+      windowBits: number,
+      portions: Portions = 'small',
+    ): InflateCodec => {
+      const codec = pool.takeInflater(windowBits, portions);
       t.after(() => codec.close());
       return codec;
     };
@@ -53,9 +58,10 @@ describe('DeflatePool', () => {
       const text = 'message '.repeat(100);
       const message = deflated(text);
       assert.notEqual(await inflate(codec, message.subarray(0, -2)), text);
-      pool.giveInflater(15, codec);
+      pool.giveInflater(codec);
       assert.equal(codec.owner, undefined);
       assert.notEqual(taken(t, pool, 10), codec);
+      assert.notEqual(taken(t, pool, 15, 'large'), codec);
       assert.equal(taken(t, pool, 15), codec);
       assert.equal(await inflate(codec, message), text);
       assert.notEqual(taken(t, pool, 15), codec);
@@ -64,7 +70,7 @@ describe('DeflatePool', () => {
     it('is kept if fewer than 16 are idle, and closed otherwise', (t) => {
       const pool = DeflatePool.of({});
       const codecs = repeat(17, () => taken(t, pool, 15));
-      for (const codec of codecs) pool.giveInflater(15, codec);
+      for (const codec of codecs) pool.giveInflater(codec);
       assert.deepEqual(
         codecs.map(({ stream }) => stream.destroyed),
         [...repeat(16, () => false), true],

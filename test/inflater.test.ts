@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { constants, createDeflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { DeflateParameters } from '../src/framing/deflate-options.js';
-import { DeflatePool } from '../src/framing/deflate-pool.js';
+import { DeflatePool, PORTION_SIZE } from '../src/framing/deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
 import { MessageInflater, type MessageInflaterOptions } from '../src/framing/inflater.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
@@ -56,9 +56,6 @@ function inflate(t: TestContext, overrides: Overrides = {}): { inflater: Message
   t.after(() => inflater.destroy());
   return { inflater, received };
 }
-
-/** As much as zlib is asked for at a time. */
-const OUTPUT_SIZE = 64 * 1024;
 
 /** Writes a whole message as if it had come in frames or chunks of `size`. */
 function write(
@@ -143,7 +140,68 @@ describe('MessageInflater', () => {
     assert.deepEqual(received.pieces, [5]);
     write(inflater, deflated(Buffer.alloc(10_000_000)));
     await idle(inflater);
-    assert.ok(Math.max(...received.pieces) <= OUTPUT_SIZE);
+    assert.ok(Math.max(...received.pieces) <= PORTION_SIZE.small);
+  });
+
+  const takeLarge = async (t: TestContext, params: DeflateParameters): Promise<void> => {
+    const { inflater, received } = inflate(t, { params, largePortions: true });
+    const client = params === NO_TAKEOVER ? async (message: Buffer) => deflated(message) : takeoverClient(t);
+    const long = Buffer.concat([noise(100_000), Buffer.alloc(900_000, 'abc')]);
+    // The window goes on through both, and through a context that was dropped
+    const messages = [Buffer.from('a short one'), long, Buffer.from('a short one'), long, noise(20_000)];
+    const largest: number[] = [];
+    for (const message of messages) {
+      received.pieces.length = 0;
+      write(inflater, await client(message));
+      await idle(inflater);
+      largest.push(Math.max(...received.pieces));
+    }
+    assert.deepEqual(received.messages, messages);
+    assert.deepEqual(received.faults, []);
+    const [short, first, , second] = largest as [number, number, number, number];
+    assert.equal(short, messages[0]?.length);
+    for (const size of [first, second]) assert.ok(size > PORTION_SIZE.small && size <= PORTION_SIZE.large, `${size}`);
+  };
+
+  it('delivers a long message in larger pieces, if that is allowed, and goes on with the window of the client', (t) =>
+    takeLarge(t, {}));
+
+  it('delivers a long message in larger pieces from a codec of its own, without context takeover', (t) =>
+    takeLarge(t, NO_TAKEOVER));
+
+  for (const [what, come, rest, isLong] of [
+    ['32 KiB of which', 32 * 1024, 0, true],
+    ['less of which', 32 * 1024 - 1, 0, false],
+    ['2 KiB of which', 2048, 1e9, true],
+    ['too little of which', 1024, 1e9, false],
+    ['4 KiB of which, and not much more to come,', 4096, 28 * 1024 - 1, false],
+  ] as const) {
+    it(`takes a message for ${isLong ? 'a long' : 'a short'} one, ${what} comes first`, async (t) => {
+      const { inflater, received } = inflate(t, { largePortions: true });
+      const payload = deflated(Buffer.concat([noise(40_000), Buffer.alloc(1_000_000)]));
+      inflater.write(payload, 0, come, COMPRESSED | MESSAGE_START, rest);
+      await idle(inflater);
+      inflater.write(payload, come, payload.length, COMPRESSED | MESSAGE_END);
+      await idle(inflater);
+      assert.equal(Math.max(...received.pieces) > PORTION_SIZE.small, isLong);
+      assert.equal(received.messages[0]?.length, 1_040_000);
+    });
+  }
+
+  it('asks for no more input while a large portion of a long message waits', async (t) => {
+    const { inflater, received } = inflate(t, { largePortions: true });
+    const payload = deflated(noise(500_000));
+    inflater.write(payload, 0, 40_000, COMPRESSED | MESSAGE_START);
+    await idle(inflater);
+    inflater.pause();
+    inflater.write(payload, 40_000, 300_000, COMPRESSED);
+    assert.deepEqual(received.pressure, []);
+    inflater.write(payload, 300_000, payload.length, COMPRESSED | MESSAGE_END);
+    assert.deepEqual(received.pressure, [true]);
+    inflater.resume();
+    await idle(inflater);
+    assert.deepEqual(received.pressure, [true, false]);
+    assert.equal(received.messages[0]?.length, 500_000);
   });
 
   it('passes uncompressed pieces and callbacks on in their place', async (t) => {
@@ -257,7 +315,7 @@ describe('MessageInflater', () => {
     assert.equal(passed.deref(), undefined);
   });
 
-  it('needs no chunk any more that it has told of, which are those that were a piece as a whole', async (t) => {
+  it('needs no chunk any more that it has told of: those that were a piece as a whole, or were made of several', async (t) => {
     for (const params of [{}, NO_TAKEOVER]) {
       const spent: Buffer[] = [];
       const onSpent = (chunk: Buffer): void => {
@@ -287,7 +345,14 @@ describe('MessageInflater', () => {
         await idle(inflater);
       }
       assert.deepEqual(received.messages, [message, message]);
-      assert.deepEqual(spent, whole);
+      assert.deepEqual(
+        spent.filter((chunk) => whole.includes(chunk)),
+        whole,
+      );
+      const made = spent.filter((chunk) => !whole.includes(chunk));
+      assert.ok(made.length > 0);
+      // Not one of those that somebody else may have something in
+      for (const { length, buffer } of made) assert.equal(length, buffer.byteLength);
     }
   });
 
@@ -486,7 +551,7 @@ describe('MessageInflater', () => {
   it('refuses what refers further back than the window agreed upon', async (t) => {
     const base = noise(400);
     // zlib notices when the reference leads beyond the window and beyond the output that it is making.
-    const before = noise(OUTPUT_SIZE - 1_400, 3);
+    const before = noise(PORTION_SIZE.small - 1_400, 3);
     const payload = deflated(Buffer.concat([before, base, noise(20_000, 2), base]));
     const code = await new Promise((resolve) => {
       const params = { ...NO_TAKEOVER, client_max_window_bits: 9 };

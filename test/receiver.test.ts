@@ -262,17 +262,29 @@ describe('Receiver, compressed', () => {
     assert.deepEqual(calls, ['fault 1002']);
   });
 
-  it('stops the sender when more waits to be inflated than is inflated at once', async () => {
-    const { calls, receiver, push } = start(10_000_000, compression());
-    const data = noise(100_000);
-    push({ opcode: BINARY_FRAME, payload: deflated(data), rsv: 4 });
-    push({ opcode: BINARY_FRAME, payload: deflated(data), rsv: 4 });
-    assert.deepEqual(calls, ['pause']);
-    assert.ok(receiver.bytesHeld > 100_000);
-    assert.deepEqual(await receiver.read(wholeMessage, undefined), data);
-    assert.deepEqual(await receiver.read(wholeMessage, undefined), data);
-    assert.deepEqual(calls, ['pause', 'resume']);
-  });
+  for (const [limit, size] of [
+    [4 * 1024 * 1024 - 1, 100_000],
+    [4 * 1024 * 1024, 300_000],
+  ] as const) {
+    it(`stops the sender when more waits to be inflated than is inflated at once, with a limit of ${limit}`, async () => {
+      const { calls, receiver, push } = start(limit, compression());
+      const data = noise(size);
+      const half = deflated(noise(size / 2));
+      push({ opcode: BINARY_FRAME, payload: deflated(data), rsv: 4 });
+      push({ opcode: BINARY_FRAME, payload: half, rsv: 4 });
+      assert.equal(calls.length, 0, 'as much as is inflated at once, and not more');
+      push({ opcode: BINARY_FRAME, payload: half, rsv: 4 });
+      assert.deepEqual(calls, ['pause']);
+      assert.ok(receiver.bytesHeld > size);
+      for (const length of [size, size / 2, size / 2]) {
+        assert.equal((await receiver.read(wholeMessage, undefined))?.length, length);
+      }
+      assert.deepEqual(
+        calls.filter((call) => !call.startsWith('spent')),
+        ['pause', 'resume'],
+      );
+    });
+  }
 
   it('pauses inflating with the sender', async () => {
     const { calls, receiver, push } = start(20_000, compression());

@@ -17,8 +17,14 @@ const MOST_IDLE_CODECS = 16;
 /** Messages shorter than this are not worth compressing; as in `ws`. */
 const DEFAULT_THRESHOLD = 1024;
 
-/** How much is inflated in one trip to another thread. With the 16 KiB of zlib the trips take as long as the inflating. */
-const OUTPUT_SIZE = 64 * 1024;
+/** How much of a message goes to another thread at once, and comes back at once. */
+export type Portions = 'small' | 'large';
+
+/**
+ * Bytes of a portion, in either direction. With the 16 KiB of zlib the trips take as long as the inflating; 256 KiB are half
+ * as fast again as 64, and are given to long messages only, since all that is inflated to the same portion is kept together.
+ */
+export const PORTION_SIZE: Readonly<Record<Portions, number>> = { small: 64 * 1024, large: 256 * 1024 };
 
 // 64 compressors are about 16 MiB. A connection that is not among them pays with a new context and a worse ratio.
 const MOST_IDLE_CONTEXTS = 64;
@@ -36,12 +42,16 @@ export interface InflateEvents {
 /** A zlib stream that reports to whoever has it at the moment. */
 export class InflateCodec {
   readonly stream: InflateRaw;
+  readonly windowBits: number;
+  readonly portions: Portions;
   owner: InflateEvents | undefined;
   #written = 0;
   #takenBefore = 0;
 
-  constructor(stream: InflateRaw) {
+  constructor(stream: InflateRaw, windowBits: number, portions: Portions) {
     this.stream = stream;
+    this.windowBits = windowBits;
+    this.portions = portions;
     stream.on('data', (chunk: Buffer) => this.owner?.onInflated(chunk));
     stream.on('error', (error) => this.owner?.onError(error));
   }
@@ -107,7 +117,7 @@ export class DeflatePool {
   static readonly #pools: WeakMap<PerMessageDeflateOptions, DeflatePool> = new WeakMap();
 
   readonly #options: PerMessageDeflateOptions;
-  readonly #inflaters: Map<number, InflateCodec[]> = new Map();
+  readonly #inflaters: Readonly<Record<Portions, Map<number, InflateCodec[]>>> = { small: new Map(), large: new Map() };
   readonly #settings: Map<number, DeflateSetting> = new Map();
 
   private constructor(options: PerMessageDeflateOptions) {
@@ -125,22 +135,24 @@ export class DeflatePool {
   }
 
   /** @throws if zlib refuses the options */
-  createInflater(windowBits: number, window?: Buffer): InflateCodec {
-    const options = { chunkSize: OUTPUT_SIZE, ...this.#options.zlibInflateOptions, windowBits };
-    return outsideRequests(
-      () => new InflateCodec(createInflateRaw(window?.length ? { ...options, dictionary: window } : options)),
+  createInflater(windowBits: number, portions: Portions, window?: Buffer): InflateCodec {
+    const options = { chunkSize: PORTION_SIZE[portions], ...this.#options.zlibInflateOptions, windowBits };
+    const stream = outsideRequests(() =>
+      createInflateRaw(window?.length ? { ...options, dictionary: window } : options),
     );
+    return new InflateCodec(stream, windowBits, portions);
   }
 
   /** @throws if zlib refuses the options */
-  takeInflater(windowBits: number): InflateCodec {
-    return this.#inflaters.get(windowBits)?.pop() ?? this.createInflater(windowBits);
+  takeInflater(windowBits: number, portions: Portions): InflateCodec {
+    return this.#inflaters[portions].get(windowBits)?.pop() ?? this.createInflater(windowBits, portions);
   }
 
-  giveInflater(windowBits: number, codec: InflateCodec): void {
+  giveInflater(codec: InflateCodec): void {
     codec.owner = undefined;
-    const idle = this.#inflaters.get(windowBits);
-    if (idle === undefined) this.#inflaters.set(windowBits, [codec]);
+    const inflaters = this.#inflaters[codec.portions];
+    const idle = inflaters.get(codec.windowBits);
+    if (idle === undefined) inflaters.set(codec.windowBits, [codec]);
     else if (idle.length < MOST_IDLE_CODECS) idle.push(codec);
     else {
       codec.close();

@@ -1,6 +1,13 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import { DeflatePool, type InflateCodec, type InflateEvents, idleContexts } from './deflate-pool.js';
+import {
+  DeflatePool,
+  type InflateCodec,
+  type InflateEvents,
+  idleContexts,
+  PORTION_SIZE,
+  type Portions,
+} from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
 import { InflateWindow } from './inflate-window.js';
 
@@ -9,25 +16,27 @@ const NONE: readonly Buffer[] = [];
 // Ends every message and is not sent (RFC 7692, section 7.2.2).
 const TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
 
-// Pieces that wait together are inflated together, up to so many bytes: a message cut into a million frames would take a
-// million trips to another thread otherwise.
-const LARGEST_JOB = 64 * 1024;
+/** A message is long if so much of it has come with its first portion, or is about to come. */
+const LONG_FROM = PORTION_SIZE.small / 2;
+/** At most so many times as much as has come is believed of what a peer has announced. */
+const MOST_BELIEVED_PER_BYTE = 16;
 
 // Waiting pieces weigh this much beyond their bytes, so that tiny ones are not free.
 const PIECE_WEIGHT = 64;
-const UNREAD_HIGH_WATER_MARK = 64 * 1024;
 
 /** What a {@link MessageInflater} is given beside the agreement. */
 export interface MessageInflaterOptions {
   /** Most bytes of one inflated message; 1009 beyond. `Infinity` for no limit. */
   readonly maxPayload: number;
+  /** Whether long messages may be inflated in large portions. */
+  readonly largePortions?: boolean;
   /** The options that the agreement was reached with. Default {@link DEFLATE_DEFAULTS}. */
   readonly options?: PerMessageDeflateOptions;
   /** A piece of a message: `chunk[start, end)`, with TEXT, MESSAGE_START and MESSAGE_END as a frame reader gives them. */
   readonly onData: (chunk: Buffer, start: number, end: number, flags: number) => void;
   /** The peer broke the protocol or the limit; close with `closeCode`. Nothing is reported after it. */
   readonly onFault: (closeCode: number, message: string) => void;
-  /** Nothing refers any more to a chunk that was a piece as a whole. */
+  /** Nothing refers any more to a chunk that was a piece as a whole, or that pieces were put together in. */
   readonly onSpent?: (chunk: Buffer) => void;
   /** Told `true` when so much input waits to be inflated that no more should be read, `false` when more can be taken. */
   readonly onBackpressure?: (full: boolean) => void;
@@ -35,15 +44,21 @@ export interface MessageInflaterOptions {
 
 /** Input that waits: a piece, or a callback that waits for the pieces before it. */
 type Waiting =
-  | { readonly chunk: Buffer; readonly start: number; readonly end: number; readonly flags: number }
+  | {
+      readonly chunk: Buffer;
+      readonly start: number;
+      readonly end: number;
+      readonly flags: number;
+      readonly rest: number;
+    }
   | (() => void);
 
 /**
  * Inflates the messages of one connection as they arrive (RFC 7692, section 7.2.2).
  *
  * `PerMessageDeflate#decompress` of `ws` returns what a frame inflates to as a whole: it can be neither paused nor kept
- * from turning 64 KiB into 64 MiB. Here zlib's output is taken 64 KiB at a time, and the next 64 KiB are only made when
- * the reader has room for them and the limit allows them.
+ * from turning 64 KiB into 64 MiB. Here zlib's output is taken a portion at a time, and the next one is only made when
+ * the reader has room for it and the limit allows it.
  */
 export class MessageInflater implements InflateEvents {
   readonly #options: MessageInflaterOptions;
@@ -64,10 +79,13 @@ export class MessageInflater implements InflateEvents {
   #busy = false;
   #consumed = false;
   #endsMessage = false;
-  /** The chunk that the job has for its input. */
+  /** The chunk that the job has for its input, if nothing else is in it. */
   #spent: readonly Buffer[] = NONE;
   /** Input that begins a message, in case the stream turns out to have been ended by the message before. */
   #again: Buffer | undefined;
+
+  /** How the message under way is inflated. */
+  #portions: Portions = 'small';
 
   // The message under way. A piece is held back until it is known whether another one follows.
   #unreported: Buffer | undefined;
@@ -93,11 +111,14 @@ export class MessageInflater implements InflateEvents {
     return this.#bytes;
   }
 
-  /** Takes the next piece, compressed or not: pieces are passed on in order. `chunk` must not change any more. */
-  write(chunk: Buffer, start: number, end: number, flags: number): void {
+  /**
+   * Takes the next piece, compressed or not, behind which `rest` bytes of the same frame are to come: pieces are passed on in
+   * order. `chunk` must not change any more.
+   */
+  write(chunk: Buffer, start: number, end: number, flags: number, rest = 0): void {
     if (this.#destroyed) return;
     this.#bytes += end - start;
-    this.#waiting.push({ chunk, start, end, flags });
+    this.#waiting.push({ chunk, start, end, flags, rest });
     this.#run();
     this.#reportPressure();
   }
@@ -204,7 +225,10 @@ export class MessageInflater implements InflateEvents {
     const chunks: Buffer[] = [];
     let size = 0;
     let flags = 0;
-    while (this.#next < this.#waiting.length && size < LARGEST_JOB && (flags & MESSAGE_END) === 0) {
+    let rest = 0;
+    // Pieces that wait are inflated together: a message cut into a million frames would take a million trips otherwise.
+    const portion = PORTION_SIZE[this.#portions];
+    while (this.#next < this.#waiting.length && size < portion && (flags & MESSAGE_END) === 0) {
       const waiting = this.#waiting[this.#next] as Waiting;
       if (typeof waiting === 'function') break;
       this.#next++;
@@ -212,6 +236,7 @@ export class MessageInflater implements InflateEvents {
       if (waiting.end - waiting.start === waiting.chunk.length) chunks.push(waiting.chunk);
       size += waiting.end - waiting.start;
       flags = waiting.flags;
+      rest = waiting.rest;
     }
     this.#bytes -= size;
     this.#flags = flags & TEXT;
@@ -225,11 +250,16 @@ export class MessageInflater implements InflateEvents {
     this.#busy = true;
     this.#consumed = false;
     let input = parts[0] as Buffer;
-    if (parts.length === 1) {
-      this.#spent = chunks;
-    } else {
+    this.#spent = chunks;
+    if (parts.length > 1) {
       input = Buffer.concat(parts);
       this.#report(chunks);
+      // Node cuts small buffers from a pool
+      this.#spent = input.length === input.buffer.byteLength ? [input] : NONE;
+    }
+    if (!this.#begun) {
+      const isLong = size + Math.min(rest, size * MOST_BELIEVED_PER_BYTE) >= LONG_FROM;
+      this.#portions = isLong && this.#options.largePortions === true ? 'large' : 'small';
     }
     this.#again = this.#takeover && !this.#begun ? input : undefined;
     this.#begun = !this.#endsMessage;
@@ -238,10 +268,12 @@ export class MessageInflater implements InflateEvents {
 
   #open(): InflateCodec | undefined {
     if (this.#takeover) idleContexts.take(this);
+    // Only at the beginning of a message, where the window is enough to go on from.
+    if (this.#codec?.portions === 'small' && this.#portions === 'large') this.dropContext();
     try {
       this.#codec ??= this.#takeover
-        ? this.#pool.createInflater(this.#windowBits, this.#window?.toBuffer())
-        : this.#pool.takeInflater(this.#windowBits);
+        ? this.#pool.createInflater(this.#windowBits, this.#portions, this.#window?.toBuffer())
+        : this.#pool.takeInflater(this.#windowBits, this.#portions);
     } catch (error) {
       // Only options that zlib refuses, or want of memory.
       this.#fault(1011, `Compressed messages cannot be inflated: ${String(error)}`);
@@ -296,7 +328,7 @@ export class MessageInflater implements InflateEvents {
   }
 
   #giveBack(): void {
-    if (this.#codec !== undefined) this.#pool.giveInflater(this.#windowBits, this.#codec);
+    if (this.#codec !== undefined) this.#pool.giveInflater(this.#codec);
     this.#codec = undefined;
   }
 
@@ -308,7 +340,8 @@ export class MessageInflater implements InflateEvents {
 
   #reportPressure(): void {
     const weight = this.#bytes + (this.#waiting.length - this.#next) * PIECE_WEIGHT;
-    const full = this.#full ? weight > UNREAD_HIGH_WATER_MARK / 2 : weight > UNREAD_HIGH_WATER_MARK;
+    const portion = PORTION_SIZE[this.#portions];
+    const full = this.#full ? weight > portion / 2 : weight > portion;
     if (full === this.#full || this.#destroyed) return;
     this.#full = full;
     this.#options.onBackpressure?.(full);

@@ -49,6 +49,9 @@ type InputEnd = 'close' | WebSocketError;
 
 const NOTHING = Buffer.alloc(0);
 
+/** Who lets a connection hold as much, which is the default, does not mind that a portion of a long message has 256 KiB. */
+const LARGE_PORTIONS_FROM = 4 * 1024 * 1024;
+
 /** The receiving half of a connection: chunks of the socket in, fragments and messages out, at the reader's pace. */
 export class Receiver implements FrameEvents, UnreadPiecesEvents {
   readonly #events: ReceiverEvents;
@@ -85,6 +88,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     if (deflate !== undefined) {
       this.#inflater = new MessageInflater(deflate.negotiated, {
         maxPayload: limits.maxPayload,
+        largePortions: limits.receiveBufferLimit >= LARGE_PORTIONS_FROM,
         options: deflate.options,
         onData: (chunk, start, end, flags) => this.#deliver(chunk, start, end, flags, 0),
         onFault: (closeCode, message) => this.#raiseProtocolFault(closeCode, message),
@@ -232,7 +236,7 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     this.#sawData = true;
     const inflater = this.#inflater;
     if (inflater === undefined) this.#deliver(chunk, start, end, flags, rest);
-    else inflater.write(chunk, start, end, flags);
+    else inflater.write(chunk, start, end, flags, rest);
   }
 
   onPing(payload: Buffer): void {
