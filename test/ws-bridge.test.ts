@@ -136,7 +136,7 @@ describe('WsBridge', () => {
     it('adds its lines behind those of the handshake', () => {
       const socket = new Recorder();
       new WsBridge().writeHandshake(
-        requestOn(socket, { headerLines: () => ['Set-Cookie: a=1', 'Set-Cookie: b=2'] }),
+        requestOn(socket, { headerLines: () => '\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2' }),
         () => {},
       );
       assert.ok(socket.text.endsWith(`${ACCEPT}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n`));
@@ -144,13 +144,13 @@ describe('WsBridge', () => {
 
     it('is written byte for byte, as Node writes headers', () => {
       const socket = new Recorder();
-      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => ['X-Name: \u00e9\u00ff'] }), () => {});
+      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => '\r\nX-Name: \u00e9\u00ff' }), () => {});
       assert.ok(Buffer.concat(socket.written).includes(Buffer.from('X-Name: \u00e9\u00ff\r\n', 'latin1')));
     });
 
     it('leaves the socket writing UTF-8', () => {
       const socket = new Recorder();
-      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => ['X-Name: \u00e9'] }), () => {
+      new WsBridge().writeHandshake(requestOn(socket, { headerLines: () => '\r\nX-Name: \u00e9' }), () => {
         socket.written.length = 0;
         socket.write('\u00e9');
       });

@@ -394,7 +394,7 @@ export class Connection
 
   onFault(closeCode: number, error: WebSocketError, description: string): void {
     this.#answerPing();
-    const isClosing = !canSend(this.#state) || this.#ourClose?.isQueued === true;
+    const isClosing = !canSend(this.#state) || this.#ensureOurClose().isQueued;
     this.#receiver.fail(error);
     this.#become('aborted', error);
     // Behind what was sent before, which is not rejected: it goes out, as long as the peer takes it within closeTimeout.
@@ -554,7 +554,9 @@ export class Connection
       this.#ensureOurClose().handshake.complete();
       this.#endWhenWritten();
     } else {
-      this.#ensureOurClose().handshake.fail(error);
+      // What is still on its way has a time limit; otherwise nobody waits for what nobody has begun.
+      const ourClose = this.#sender.isIdle ? this.#ourClose : this.#ensureOurClose();
+      ourClose?.handshake.fail(error);
     }
     this.#receiver.end();
     this.#events.onTerminated();

@@ -286,9 +286,9 @@ const unfit: ReadonlySet<string> = new Set([
  * Lets everyone who waits for the head of the response (`on-headers`: sessions, rate limits, timings) have a last say
  * on it as a 101.
  *
- * @returns the header lines that the 101 takes over from `res`
+ * @returns the header lines that the 101 takes over from `res`, each behind a line break
  */
-export function finishHead(res: ServerResponse): string[] {
+export function finishHead(res: ServerResponse): string {
   const { statusCode } = res;
   res.statusCode = SWITCHING_PROTOCOLS;
   if (isHeadAwaited(res)) {
@@ -303,7 +303,7 @@ export function finishHead(res: ServerResponse): string[] {
     res.statusMessage ||= STATUS_CODES[SWITCHING_PROTOCOLS] as string;
     (res as WithLocals)._header = HEAD;
   }
-  const lines: string[] = [];
+  let lines = '';
   for (const name of (res as ServerResponse & RawHeaderNames).getRawHeaderNames()) {
     const key = name.toLowerCase();
     if (unfit.has(key) || key.startsWith('sec-websocket-')) continue;
@@ -312,10 +312,10 @@ export function finishHead(res: ServerResponse): string[] {
       for (const item of value) {
         // Node has checked it when it was set, but it may have been changed since
         validateHeaderValue(name, item);
-        lines.push(`${name}: ${item}`);
+        lines += `\r\n${name}: ${item}`;
       }
     } else {
-      lines.push(`${name}: ${value}`);
+      lines += `\r\n${name}: ${value}`;
     }
   }
   return lines;

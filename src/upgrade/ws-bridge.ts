@@ -17,8 +17,8 @@ export interface ValidatedRequest {
   /** `Sec-WebSocket-Extensions`, as far as anything of it is to be negotiated. */
   readonly extensions: string | undefined;
   readonly perMessageDeflate: false | PerMessageDeflateOptions;
-  /** Called right before the 101 is written, behind every check. @returns further header lines of it */
-  readonly headerLines: () => readonly string[];
+  /** Called right before the 101 is written, behind every check. @returns further header lines of it, each behind a line break */
+  readonly headerLines: () => string;
 }
 
 /** An accepted WebSocket whose 101 has been written and whose first frame has not been read. */
@@ -61,7 +61,7 @@ class RequestView {
   readonly method = 'GET';
   readonly socket: Duplex;
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly headerLines: () => readonly string[];
+  readonly headerLines: () => string;
 
   constructor(request: ValidatedRequest) {
     this.socket = request.socket;
@@ -138,7 +138,7 @@ export class WsBridge {
       { noServer: true, clientTracking: false, WebSocket: NegotiationResult, perMessageDeflate },
     ]);
     server.on('headers', (lines: string[], view: RequestView) => {
-      lines.push(...view.headerLines());
+      lines[lines.length - 1] += view.headerLines();
       // Values may hold any byte, and Node writes headers as they are
       view.socket.setDefaultEncoding('latin1');
     });
@@ -165,7 +165,7 @@ export function checkBridge(bridge: Pick<WsBridge, 'writeHandshake'>): void {
     subProtocol: undefined,
     extensions: undefined,
     perMessageDeflate: false,
-    headerLines: () => [],
+    headerLines: () => '',
   };
   try {
     bridge.writeHandshake(request, () => {});

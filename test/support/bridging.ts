@@ -49,7 +49,7 @@ export const requestOn = (socket: Duplex, overrides: Partial<ValidatedRequest> =
   subProtocol: undefined,
   extensions: undefined,
   perMessageDeflate: false,
-  headerLines: () => [],
+  headerLines: () => '',
   ...overrides,
 });
 
