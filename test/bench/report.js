@@ -1,5 +1,14 @@
 import { BEST_PEER, scenarios } from './scenarios.js';
-import { BASELINE, contestants, EXPRESS_ALONE, NODE_ALONE, NODE_INFLATING, NODE_READING, OURS } from './servers.js';
+import {
+  BASELINE,
+  contestants,
+  EXPRESS_ALONE,
+  EXPRESS_HANDSHAKE,
+  NODE_ALONE,
+  NODE_INFLATING,
+  NODE_READING,
+  OURS,
+} from './servers.js';
 import { spread } from './statistics.js';
 
 /**
@@ -194,7 +203,7 @@ function goalTable(results) {
     const { median } = measured.ratio;
     const isReached = better === 'higher' ? median >= goal.ratio : median <= goal.ratio;
     const outcomes = results.outcomes[scenario.id] ?? {};
-    const limits = [EXPRESS_ALONE, NODE_INFLATING, NODE_READING, NODE_ALONE].flatMap((id) => {
+    const limits = [EXPRESS_HANDSHAKE, EXPRESS_ALONE, NODE_INFLATING, NODE_READING, NODE_ALONE].flatMap((id) => {
       const ratio = ratioOf(outcomes, id, OURS);
       if (!ratio) return [];
       const byProcessor = processorRatioOf(outcomes, id, OURS);

@@ -84,7 +84,7 @@ const perSecond = ({ ops, seconds, serverCpu, loadCpu }) => ({
 const plainOnes = ({ variant }) => !variant;
 
 /** @param {Contestant} contestant */
-const handshakingOnes = ({ id, variant }) => !variant || id === EXPRESS_ALONE;
+const handshakingOnes = ({ variant }) => !variant || variant === 'express';
 
 /** @param {Contestant} contestant */
 const readingOnes = ({ variant }) => !variant || variant === 'reading';

@@ -34,6 +34,9 @@ export const NODE_INFLATING = 'node-inflating';
 /** What no server can be beyond that brings a WebSocket to Express. */
 export const EXPRESS_ALONE = 'express-only';
 
+/** What no server can be beyond that leaves the handshake to `ws` behind Express. */
+export const EXPRESS_HANDSHAKE = 'express-handshake';
+
 /** @type {readonly Contestant[]} */
 export const contestants = [
   { id: 'ws', title: 'raw `ws` 8.23', file: 'ws.js', dialect: plain },
@@ -64,4 +67,11 @@ export const contestants = [
     variant: 'inflating',
   },
   { id: EXPRESS_ALONE, title: '*Express alone*', file: 'express-only.js', dialect: plain, variant: 'express' },
+  {
+    id: EXPRESS_HANDSHAKE,
+    title: '*Express and the handshake of `ws`*',
+    file: 'express-handshake.js',
+    dialect: plain,
+    variant: 'express',
+  },
 ];
