@@ -394,6 +394,7 @@ export class Connection
 
   onFault(closeCode: number, error: WebSocketError, description: string): void {
     this.#answerPing();
+    // The close frame for the fault has a time limit as well: see #become.
     const isClosing = !canSend(this.#state) || this.#ensureOurClose().isQueued;
     this.#receiver.fail(error);
     this.#become('aborted', error);
