@@ -18,16 +18,24 @@ export class Member implements ConnectionEvents, ContextOwner {
   readonly connection: Connection;
   readonly context: WebSocketContext;
   readonly ends: EndSignals;
-  readonly #parts: MemberParts;
+  readonly host: MemberHost;
+  readonly upgrade: MemberParts['upgrade'];
+  readonly items: MemberParts['items'];
+  readonly subProtocol: MemberParts['subProtocol'];
+  readonly compression: MemberParts['compression'];
   /** An array takes more memory than a membership. */
   #groups: JoinedGroup | readonly JoinedGroup[] = NO_GROUPS;
 
   constructor(parts: MemberParts, { socket, head, settings, keepAlive }: MemberConnection) {
-    const { compression } = parts;
-    this.#parts = parts;
+    const { host, upgrade, items, subProtocol, compression } = parts;
+    this.host = host;
+    this.upgrade = upgrade;
+    this.items = items;
+    this.subProtocol = subProtocol;
+    this.compression = compression;
     this.connection = new Connection({ socket, settings, keepAlive, compression, events: this });
     this.ends = new EndSignals(this.connection);
-    this.context = new WebSocketContext(parts, this.connection, this);
+    this.context = new WebSocketContext(this.connection, this);
     this.connection.open(head);
   }
 
@@ -44,16 +52,16 @@ export class Member implements ConnectionEvents, ContextOwner {
   // ContextOwner
 
   join(group: string): Promise<void> {
-    return this.#parts.host.groups.join(this, group);
+    return this.host.groups.join(this, group);
   }
 
   leave(group: string): void {
-    this.#parts.host.groups.leave(this, group);
+    this.host.groups.leave(this, group);
   }
 
   handOver(): WebSocket {
     const ws = this.connection.handOver((socket, head, owner) =>
-      this.#parts.host.openWs(socket, head, this.#parts, {
+      this.host.openWs(socket, head, this, {
         scope: this.ends,
         onSlowConsumer: (waiting) => owner.slowConsumer(waiting),
       }),
@@ -72,11 +80,11 @@ export class Member implements ConnectionEvents, ContextOwner {
   onTerminated(): void {
     this.#leaveGroupsUnlessSending();
     this.ends.fireClosed();
-    this.ends.runInAsyncScope(() => this.#parts.host.onTerminated(this));
+    this.ends.runInAsyncScope(() => this.host.onTerminated(this));
   }
 
   #leaveGroupsUnlessSending(): void {
-    if (this.#groups !== NO_GROUPS && !this.connection.canSend) this.#parts.host.groups.leaveAll(this);
+    if (this.#groups !== NO_GROUPS && !this.connection.canSend) this.host.groups.leaveAll(this);
   }
 }
 

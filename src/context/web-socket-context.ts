@@ -75,18 +75,6 @@ export interface ContextHost {
   onCallbackError(context: WebSocketContext, error: unknown): void;
 }
 
-/** Who has made a context and its connection, and sees to what is not a matter of this connection alone. @internal */
-export interface ContextOwner {
-  readonly ends: EndSignals;
-  /** The groups that it is in. */
-  readonly groups: ReadonlyArray<{ readonly name: string }>;
-  /** Resolves when messages of all processes come, or the backplane is found interrupted. */
-  join(group: string): Promise<void>;
-  leave(group: string): void;
-  /** Hands the connection over to `ws`. */
-  handOver(): WebSocket;
-}
-
 /** What a context is made of, for as long as it lives. @internal */
 export interface ContextParts {
   readonly host: ContextHost;
@@ -97,6 +85,18 @@ export interface ContextParts {
   };
   readonly items: Record<string, unknown>;
   readonly subProtocol: string | undefined;
+}
+
+/** Who has made a context and its connection, and sees to what is not a matter of this connection alone. @internal */
+export interface ContextOwner extends ContextParts {
+  readonly ends: EndSignals;
+  /** The groups that it is in. */
+  readonly groups: ReadonlyArray<{ readonly name: string }>;
+  /** Resolves when messages of all processes come, or the backplane is found interrupted. */
+  join(group: string): Promise<void>;
+  leave(group: string): void;
+  /** Hands the connection over to `ws`. */
+  handOver(): WebSocket;
 }
 
 const settled: Promise<void> = Promise.resolve();
@@ -126,21 +126,19 @@ const settled: Promise<void> = Promise.resolve();
  */
 export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocketMessage>, AsyncDisposable {
   readonly #connection: LiveConnection;
-  readonly #parts: ContextParts;
   readonly #owner: ContextOwner;
   #readable: ReadableStream<WebSocketMessage> | undefined;
   #writable: WritableStream<WebSocketData> | undefined;
   #json: JsonChannel | undefined;
 
   /** The middleware makes contexts; applications find them on `req.webSocket`. @internal */
-  constructor(parts: ContextParts, connection: LiveConnection, owner: ContextOwner) {
+  constructor(connection: LiveConnection, owner: ContextOwner) {
     super();
-    this.#parts = parts;
     this.#connection = connection;
     this.#owner = owner;
     // While the connection stands: Node forgets the address of a closed socket that nobody has asked for before, and
     // `userHostAddress` is wanted above all when a connection has ended.
-    void parts.upgrade.req.socket.remoteAddress;
+    void owner.upgrade.req.socket.remoteAddress;
   }
 
   /** Holds for the contexts of all copies of the package. @internal */
@@ -167,7 +165,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** The negotiated subprotocol, `undefined` if none. `WebSocket.SubProtocol`. */
   get subProtocol(): string | undefined {
-    return this.#parts.subProtocol;
+    return this.#owner.subProtocol;
   }
 
   /**
@@ -688,7 +686,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** The request of the handshake. */
   get request(): IncomingMessage {
-    return this.#parts.upgrade.req;
+    return this.#owner.upgrade.req;
   }
 
   /** The `Origin` header, `undefined` if the client sent none. */
@@ -703,7 +701,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** The subprotocols that the client requested, in its order. */
   get secWebSocketProtocols(): readonly string[] {
-    return this.#parts.host.requestedProtocols(this.request);
+    return this.#owner.host.requestedProtocols(this.request);
   }
 
   /** The `Sec-WebSocket-Version` header. */
@@ -748,7 +746,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** `res.locals` of the handshake: what middleware has put there for the request. */
   get items(): Record<string, unknown> {
-    return this.#parts.items;
+    return this.#owner.items;
   }
 
   /** `req.user`, as authentication middleware has set it. */
@@ -763,7 +761,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
 
   /** When the upgrade request arrived. */
   get timestamp(): Date {
-    return new Date(this.#parts.upgrade.receivedAt);
+    return new Date(this.#owner.upgrade.receivedAt);
   }
 
   /** Returns a promise, or nothing if there is a callback to be called instead. */
@@ -775,7 +773,7 @@ export class WebSocketContext extends WsHabits implements AsyncIterable<WebSocke
   ): Promise<T> | undefined {
     // What is not callable has been refused, and the refusal is in the promise.
     if (typeof completion !== 'function') return operation;
-    const onError = (error: unknown): void => this.#parts.host.onCallbackError(this, error);
+    const onError = (error: unknown): void => this.#owner.host.onCallbackError(this, error);
     complete(operation, { completion, completionContext, report, onError });
     return undefined;
   }

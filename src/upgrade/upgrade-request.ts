@@ -79,8 +79,6 @@ function isMatchedRoute({ description }: symbol): boolean {
   return description === 'router.tracing.matchedRoute';
 }
 
-const NO_BYTES = Buffer.alloc(0);
-
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
 export function bytesWritten(socket: Duplex & { readonly bytesWritten?: number }): number | undefined {
   return socket.bytesWritten;
@@ -94,16 +92,25 @@ export function isRead(socket: Duplex): boolean {
   return socket.readableFlowing !== null;
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
+/** What matters until there is an answer. */
+interface BeforeAnswer {
+  /** What had arrived behind the request in the same chunk: frames of an eager client. */
+  readonly head: Buffer;
+  readonly bytesWritten: number | undefined;
+  waiting: UpgradeRequestEvents | undefined;
+  /** Rejects the handshake that waits for an asynchronous decision. */
+  interrupt: ((reason: Error) => void) | undefined;
+}
+
 /** One upgrade request from its arrival to its answer. */
 export class UpgradeRequest {
   readonly req: IncomingMessage;
   readonly socket: Duplex;
-  /** What had arrived behind the request in the same chunk: frames of an eager client. */
-  head: Buffer;
   /** Milliseconds since the epoch. */
   readonly receivedAt: number = Date.now();
   events: AcceptedRequestEvents | undefined = undefined;
-  waiting: UpgradeRequestEvents | undefined = undefined;
   /** What became of the end of the response, if somebody had something to do at it. */
   conclusion: Conclusion | undefined = undefined;
   /** What the application has done to the response since that is over. */
@@ -111,16 +118,14 @@ export class UpgradeRequest {
 
   #res: ServerResponse;
   #phase: UpgradePhase = 'waiting';
-  readonly #bytesWrittenBefore: number | undefined;
-  /** Rejects the handshake that waits for an asynchronous decision. */
-  #interrupt: ((reason: Error) => void) | undefined;
+  /** A connection lives long and keeps its request. */
+  #beforeAnswer: BeforeAnswer | undefined;
 
   constructor(req: IncomingMessage, res: ServerResponse, socket: Duplex, head: Buffer) {
     this.req = req;
     this.#res = res;
     this.socket = socket;
-    this.head = head;
-    this.#bytesWrittenBefore = bytesWritten(socket);
+    this.#beforeAnswer = { head, bytesWritten: bytesWritten(socket), waiting: undefined, interrupt: undefined };
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
     carrier.res = res;
@@ -137,20 +142,28 @@ export class UpgradeRequest {
     return carrier[carried];
   }
 
+  /** What had arrived behind the request in the same chunk: frames of an eager client. Nothing once it has been accepted. */
+  get head(): Buffer {
+    return this.#beforeAnswer?.head ?? NO_BYTES;
+  }
+
+  /** Has `waiting` look after it until there is an answer. */
+  lookAfter(waiting: UpgradeRequestEvents): void {
+    if (this.#beforeAnswer !== undefined) this.#beforeAnswer.waiting = waiting;
+  }
+
   /** Its response; once that has been let go of, what stands for it. */
   get res(): ServerResponse {
     return this.#res;
   }
 
   /**
-   * Lets go of what a connection does not need, which lives long and keeps its request; of the response at the end of the
-   * tick, in which somebody may still compare it. A WeakRef would not do: with Node 20 it kept the response until it had
-   * grown old, and the hole that it left was 1 KiB for each connection.
+   * Lets go of the response at the end of the tick, in which somebody may still compare it. A WeakRef would not do: with Node
+   * 20 it kept the response until it had grown old, and the hole that it left was 1 KiB for each connection.
    *
    * @param former stands for it from then on
    */
   dropResponse(former: ServerResponse): void {
-    this.head = NO_BYTES;
     matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
     eventLoop.nextTick(() => {
       const carrier: IncomingMessage & Carrier = this.req;
@@ -175,7 +188,7 @@ export class UpgradeRequest {
 
   /** A handshake waits for an asynchronous decision. */
   get isDeciding(): boolean {
-    return this.#interrupt !== undefined;
+    return this.#beforeAnswer?.interrupt !== undefined;
   }
 
   /**
@@ -189,19 +202,22 @@ export class UpgradeRequest {
       this.enter('gone');
       return false;
     }
-    if (bytesWritten(this.socket) === this.#bytesWrittenBefore && !isRead(this.socket)) return true;
+    if (bytesWritten(this.socket) === this.#beforeAnswer?.bytesWritten && !isRead(this.socket)) return true;
     this.enter('yielded');
     return false;
   }
 
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
+    const before = this.#beforeAnswer;
+    const waiting = before?.waiting;
     this.#phase = phase;
+    // What begins to answer may fail before its head is out, and the request can still be accepted
+    if (phase !== 'answering') this.#beforeAnswer = undefined;
+    else if (before !== undefined) before.waiting = undefined;
     if (phase === 'accepted') webSocketProperty.addTo(this.req);
-    this.waiting?.onPhase(phase);
-    // A connection lives long and keeps its request
-    this.waiting = undefined;
-    this.#interrupt?.(this.notAcceptable());
+    waiting?.onPhase(phase);
+    before?.interrupt?.(this.notAcceptable());
   }
 
   /**
@@ -211,19 +227,20 @@ export class UpgradeRequest {
    * @param timeout milliseconds from the arrival of the request; 0 waits for ever
    */
   async whileWaiting<T>(decision: Promise<T>, timeout: number): Promise<T> {
+    const before = this.#beforeAnswer;
     try {
       return await new Promise<T>((resolve, reject) => {
         decision.then(resolve, reject);
         // Whoever decides may have answered before there was anything to wait for
-        if (this.#phase !== 'waiting') {
+        if (this.#phase !== 'waiting' || before === undefined) {
           reject(this.notAcceptable());
           return;
         }
-        this.#interrupt = reject;
-        this.waiting?.limit(timeout);
+        before.interrupt = reject;
+        before.waiting?.limit(timeout);
       });
     } finally {
-      this.#interrupt = undefined;
+      if (before !== undefined) before.interrupt = undefined;
     }
   }
 

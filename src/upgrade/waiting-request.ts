@@ -90,7 +90,7 @@ export class WaitingRequest implements UpgradeRequestEvents {
     this.#upgrade = upgrade;
     this.#server = server;
     this.#hasCompany = hasCompany;
-    upgrade.waiting = this;
+    upgrade.lookAfter(this);
   }
 
   /** Begins to notice that the client leaves. Not needed for what is answered at once. */

@@ -15,15 +15,14 @@ export interface ReadKind<T> {
 /** A read that waits. Its promise settles exactly once. */
 export class PendingRead<T> implements Reader {
   readonly kind: ReadKind<T>;
-  readonly resolve: (value: T) => void;
-  readonly reject: (reason: unknown) => void;
+  /** Rejects, too, if it is given a promise that does: one function less for an idle connection to keep. */
+  readonly resolve: (value: T | Promise<never>) => void;
   /** Stops listening for cancellation. */
   stopListening: (() => void) | undefined;
 
-  constructor(kind: ReadKind<T>, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+  constructor(kind: ReadKind<T>, resolve: (value: T | Promise<never>) => void) {
     this.kind = kind;
     this.resolve = resolve;
-    this.reject = reject;
   }
 
   wake(pieces: UnreadPieces): void {
@@ -47,6 +46,15 @@ export class PendingRead<T> implements Reader {
 
   fail(reason: unknown): void {
     this.stopListening?.();
-    this.reject(reason);
+    this.resolve(rejectedSoon(reason));
   }
+}
+
+const settled: Promise<void> = Promise.resolve();
+
+/** Rejects once the promise that is resolved with it has adopted it, which takes a turn: before, it would count as unhandled. */
+async function rejectedSoon(reason: unknown): Promise<never> {
+  await settled;
+  await settled;
+  throw reason;
 }

@@ -176,8 +176,8 @@ export class Receiver implements FrameEvents, UnreadPiecesEvents {
     const value = kind.take(this.#pieces);
     if (value !== undefined) return Promise.resolve(value);
     if (this.#end !== undefined) return this.#readEnd(kind, this.#end);
-    return new Promise((resolve, reject) => {
-      const pending = new PendingRead(kind, resolve, reject);
+    return new Promise((resolve) => {
+      const pending = new PendingRead(kind, resolve);
       if (signal !== undefined) {
         pending.stopListening = onAbort(signal, () => this.cancelRead(signal.reason));
       }
