@@ -27,6 +27,16 @@ describe('UpgradeRequest', () => {
       await assertClean(client);
     });
 
+    it('gets no webSocket if it is refused', async (t) => {
+      const refused = new Deferred<IncomingMessage>();
+      const server = await attached(t, (req, res) => {
+        res.writeHead(403).end();
+        refused.resolve(req);
+      });
+      await rawUpgrade(t, server);
+      assert.ok(!Object.hasOwn(await refused.promise, 'webSocket'));
+    });
+
     it('gives the context to nobody who only copies, lists or prints the request', async (t) => {
       const claims: string[] = [];
       class Claimed extends RecordedEvents {
@@ -215,6 +225,15 @@ describe('UpgradeRequest', () => {
       const { error, client } = await failure(t, (_req, res) => void res.writeHead(401).write('no'));
       assertState(error, /the response has begun/);
       assert.equal((await client.readHead()).status, 401);
+    });
+
+    it('is refused once a response has begun, though it failed before its head was out', async (t) => {
+      const { error } = await failure(t, (_req, res) => {
+        res.statusCode = 5;
+        assert.throws(() => res.flushHeaders(), RangeError);
+        res.statusCode = 200;
+      });
+      assertState(error, /the response has begun/);
     });
 
     it('is refused once the head of a response has been made', async (t) => {

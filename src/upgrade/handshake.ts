@@ -203,7 +203,8 @@ function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: Ha
 function assertAcceptable(upgrade: UpgradeRequest): void {
   const { socket } = upgrade;
   if (upgrade.phase === 'waiting' && !(socket.readable && socket.writable)) upgrade.enter('gone');
-  if (upgrade.isDeciding || upgrade.res.headersSent || !upgrade.isOurs()) {
+  // Also what has failed before its head was out has begun to answer, and its end hangs up
+  if (upgrade.isDeciding || upgrade.res.headersSent || upgrade.phase === 'answering' || !upgrade.isOurs()) {
     throw upgrade.notAcceptable();
   }
 }

@@ -104,6 +104,14 @@ interface BeforeAnswer {
   interrupt: ((reason: Error) => void) | undefined;
 }
 
+/** What is left of it when there is one: a connection lives long and keeps its request. */
+const ANSWERED: BeforeAnswer = {
+  head: NO_BYTES,
+  bytesWritten: undefined,
+  waiting: undefined,
+  interrupt: undefined,
+};
+
 /** One upgrade request from its arrival to its answer. */
 export class UpgradeRequest {
   readonly req: IncomingMessage;
@@ -118,8 +126,7 @@ export class UpgradeRequest {
 
   #res: ServerResponse;
   #phase: UpgradePhase = 'waiting';
-  /** A connection lives long and keeps its request. */
-  #beforeAnswer: BeforeAnswer | undefined;
+  #beforeAnswer: BeforeAnswer;
 
   constructor(req: IncomingMessage, res: ServerResponse, socket: Duplex, head: Buffer) {
     this.req = req;
@@ -142,14 +149,14 @@ export class UpgradeRequest {
     return carrier[carried];
   }
 
-  /** What had arrived behind the request in the same chunk: frames of an eager client. Nothing once it has been accepted. */
+  /** What had arrived behind the request in the same chunk: frames of an eager client. Nothing once there is an answer. */
   get head(): Buffer {
-    return this.#beforeAnswer?.head ?? NO_BYTES;
+    return this.#beforeAnswer.head;
   }
 
   /** Has `waiting` look after it until there is an answer. */
   lookAfter(waiting: UpgradeRequestEvents): void {
-    if (this.#beforeAnswer !== undefined) this.#beforeAnswer.waiting = waiting;
+    this.#beforeAnswer.waiting = waiting;
   }
 
   /** Its response; once that has been let go of, what stands for it. */
@@ -188,7 +195,7 @@ export class UpgradeRequest {
 
   /** A handshake waits for an asynchronous decision. */
   get isDeciding(): boolean {
-    return this.#beforeAnswer?.interrupt !== undefined;
+    return this.#beforeAnswer.interrupt !== undefined;
   }
 
   /**
@@ -202,7 +209,7 @@ export class UpgradeRequest {
       this.enter('gone');
       return false;
     }
-    if (bytesWritten(this.socket) === this.#beforeAnswer?.bytesWritten && !isRead(this.socket)) return true;
+    if (bytesWritten(this.socket) === this.#beforeAnswer.bytesWritten && !isRead(this.socket)) return true;
     this.enter('yielded');
     return false;
   }
@@ -210,14 +217,11 @@ export class UpgradeRequest {
   /** Leaves the phase `waiting`; a handshake that still waits for its decision is rejected. */
   enter(phase: Exclude<UpgradePhase, 'waiting'>): void {
     const before = this.#beforeAnswer;
-    const waiting = before?.waiting;
     this.#phase = phase;
-    // What begins to answer may fail before its head is out, and the request can still be accepted
-    if (phase !== 'answering') this.#beforeAnswer = undefined;
-    else if (before !== undefined) before.waiting = undefined;
+    this.#beforeAnswer = ANSWERED;
     if (phase === 'accepted') webSocketProperty.addTo(this.req);
-    waiting?.onPhase(phase);
-    before?.interrupt?.(this.notAcceptable());
+    before.waiting?.onPhase(phase);
+    before.interrupt?.(this.notAcceptable());
   }
 
   /**
@@ -232,7 +236,7 @@ export class UpgradeRequest {
       return await new Promise<T>((resolve, reject) => {
         decision.then(resolve, reject);
         // Whoever decides may have answered before there was anything to wait for
-        if (this.#phase !== 'waiting' || before === undefined) {
+        if (this.#phase !== 'waiting') {
           reject(this.notAcceptable());
           return;
         }
@@ -240,7 +244,7 @@ export class UpgradeRequest {
         before.waiting?.limit(timeout);
       });
     } finally {
-      if (before !== undefined) before.interrupt = undefined;
+      before.interrupt = undefined;
     }
   }
 

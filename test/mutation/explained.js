@@ -512,13 +512,13 @@ const explained = [
       },
       {
         file: 'src/upgrade/upgrade-request.ts',
-        line: 'this.waiting?.onPhase(phase);',
-        changes: [['this.waiting?.onPhase', 'this.waiting.onPhase']],
+        line: 'before.waiting?.onPhase(phase);',
+        changes: [['before.waiting?.onPhase', 'before.waiting.onPhase']],
       },
       {
         file: 'src/upgrade/upgrade-request.ts',
-        line: 'this.waiting?.limit(timeout);',
-        changes: [['this.waiting?.limit', 'this.waiting.limit']],
+        line: 'before.waiting?.limit(timeout);',
+        changes: [['before.waiting?.limit', 'before.waiting.limit']],
       },
       {
         file: 'src/framing/deflate-pool.ts',
