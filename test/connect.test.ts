@@ -53,7 +53,24 @@ describe('Connect', { timeout: 120_000 }, () => {
     assert.equal(await nextMessage(await connectWs(t, `${url}/a/b`)), '/a/b');
   });
 
-  it('has no res.locals: items are empty, and keep what is put there', async (t) => {
+  it('has items that are empty, and keep what is put there, though somebody has taken res.locals away', async (t) => {
+    const { url } = await site(t, (app, sockets) => {
+      app.use((_req, res, next) => {
+        Object.assign(res, { locals: undefined });
+        next();
+      });
+      app.use(
+        sockets.handler((socket) => {
+          assert.deepEqual({ ...socket.items }, {});
+          socket.items['kept'] = 'yes';
+          return socket.sendAsync(String(socket.items['kept']));
+        }),
+      );
+    });
+    assert.equal(await nextMessage(await connectWs(t, url)), 'yes');
+  });
+
+  it('has items that are empty, and keep what is put there', async (t) => {
     const { url } = await site(t, (app, sockets) => {
       app.use(sockets);
       app.use(
