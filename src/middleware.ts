@@ -34,11 +34,11 @@ import {
   type WebSocketRouteOptions,
 } from './options.js';
 import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
-import { bareObject } from './upgrade/bare-object.js';
 import type { AppFunction } from './upgrade/chain.js';
+import { type ExpressTraces, leaveChain } from './upgrade/express-traces.js';
 import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { type HandshakeTerms, isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
-import { type ExpressTraces, UpgradeRequest } from './upgrade/upgrade-request.js';
+import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { checkBridge, type Handshake, openAsWs, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
 
@@ -246,16 +246,6 @@ export interface WebSockets {
    * ```
    */
   close(options?: DrainOptions): Promise<DrainResult>;
-}
-
-/**
- * The chain ends here: Express would keep the rest of it, and the parts of the URL, for as long as the connection lives,
- * and the parameters in a hash table.
- */
-function leaveChain(req: ExpressTraces): void {
-  req.next = undefined;
-  req._parsedUrl = undefined;
-  if (Object.getPrototypeOf(Object(req.params)) === null) req.params = bareObject(req.params);
 }
 
 /** The options of a route, and what the members made there have in common. */

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import finalhandler from 'finalhandler';
+import { clearTraces } from './express-traces.js';
 import { bidFarewell, isFarewell } from './farewell.js';
-import type { ExpressTraces, UpgradeRequest } from './upgrade-request.js';
+import type { UpgradeRequest } from './upgrade-request.js';
 import type { WaitingRequest } from './waiting-request.js';
 
 /** An Express or Connect application, or any function that handles a request. May return a promise. */
@@ -93,9 +94,9 @@ export class Chain {
   }
 
   #rewind(): void {
-    const req: IncomingMessage & ExpressTraces = this.#upgrade.req;
+    const { req } = this.#upgrade;
     req.url = this.#url;
-    req.baseUrl = req.originalUrl = req.params = req.next = req.route = req._parsedUrl = undefined;
+    clearTraces(req);
   }
 
   #ended(error: unknown): void {

@@ -4,6 +4,7 @@ import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import { eventLoop } from '../event-loop.js';
 import type { Conclusion } from './conclusion.js';
+import { learnTraces, makeRoomForTraces } from './express-traces.js';
 import { RequestProperty } from './request-property.js';
 
 /** How the HTTP side goes on after the 101; the middleware sets it when it opens the connection. */
@@ -43,17 +44,7 @@ export interface UpgradeRequestEvents {
 // server, the middleware of the other has to find its request.
 const carried: unique symbol = Symbol.for('websocket-context.upgradeRequest');
 
-/** What Express and Connect leave on a request on its way through them. */
-export interface ExpressTraces {
-  baseUrl?: string | undefined;
-  originalUrl?: string | undefined;
-  params?: object | undefined;
-  next?: unknown;
-  route?: unknown;
-  _parsedUrl?: unknown;
-}
-
-interface Carrier extends ExpressTraces {
+interface Carrier {
   [carried]?: UpgradeRequest;
   res?: unknown;
 }
@@ -71,13 +62,6 @@ const webSocketAccessor: PropertyDescriptor & ThisType<IncomingMessage & Carrier
 };
 
 const webSocketProperty = new RequestProperty('webSocket', webSocketAccessor);
-
-/** A symbol of its own that the router of Express 5 adds to requests, once it has been seen. */
-let matchedRoute: symbol | undefined;
-
-function isMatchedRoute({ description }: symbol): boolean {
-  return description === 'router.tracing.matchedRoute';
-}
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
 export function bytesWritten(socket: Duplex & { readonly bytesWritten?: number }): number | undefined {
@@ -136,11 +120,7 @@ export class UpgradeRequest {
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
     carrier.res = res;
-    // Express changes the prototype of the request. What is added to it after that gives it a layout that no other
-    // object shares: 1 KiB for as long as the connection lives, and 5 µs. So what it is about to set is there before.
-    carrier.baseUrl = carrier.originalUrl = carrier.params = carrier.next = undefined;
-    carrier.route = carrier._parsedUrl = undefined;
-    if (matchedRoute !== undefined) (req as object as Record<symbol, unknown>)[matchedRoute] = undefined;
+    makeRoomForTraces(req);
   }
 
   /** The upgrade request behind `req`; `undefined` if `req` did not come through `attach`. */
@@ -171,7 +151,7 @@ export class UpgradeRequest {
    * @param former stands for it from then on
    */
   dropResponse(former: ServerResponse): void {
-    matchedRoute ??= Object.getOwnPropertySymbols(this.req).find(isMatchedRoute);
+    learnTraces(this.req);
     eventLoop.nextTick(() => {
       const carrier: IncomingMessage & Carrier = this.req;
       if (carrier.res === this.#res) carrier.res = former;
