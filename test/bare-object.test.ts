@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import express from 'express';
@@ -10,6 +10,14 @@ import { serve } from './support/servers.js';
 
 setFlagsFromString('--allow-natives-syntax');
 const isHashTable: (value: object) => boolean = Function('value', 'return !%HasFastProperties(value)') as never;
+
+async function site(t: TestContext) {
+  const app = express();
+  const server = await serve(t, app);
+  const sockets = webSockets({ onError: assert.ifError });
+  sockets.attach(server, app);
+  return { app, sockets, server };
+}
 
 describe('an object without a prototype', () => {
   it('is to everybody what Object.create(null) is', () => {
@@ -25,10 +33,7 @@ describe('an object without a prototype', () => {
   });
 
   it('is what a handler gets for res.locals and req.params, with all that is in them', async (t) => {
-    const app = express();
-    const server = await serve(t, app);
-    const sockets = webSockets({ onError: assert.ifError });
-    sockets.attach(server, app);
+    const { app, sockets, server } = await site(t);
     const seen: object[] = [];
     app.use((_req, res, next) => {
       res.locals['user'] = 'Ada';
@@ -48,10 +53,7 @@ describe('an object without a prototype', () => {
   });
 
   it('does not become of parameters that are something else', async (t) => {
-    const app = express();
-    const server = await serve(t, app);
-    const sockets = webSockets({ onError: assert.ifError });
-    sockets.attach(server, app);
+    const { app, sockets, server } = await site(t);
     const seen: unknown[] = [];
     const others = [null, undefined, { id: 1 }, 'text'];
     const handler = sockets.handler((_socket, { params }) => void seen.push(params));
