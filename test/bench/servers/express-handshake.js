@@ -1,8 +1,8 @@
 // Express 5 and the handshake of `ws`: the request travels through the application, and `ws` checks and answers it. Nobody reads
 // from the connection, which keeps its request. That much everybody has to do who leaves the handshake to `ws`.
-import { createServer, ServerResponse } from 'node:http';
 import express from 'express';
 import { WebSocketServer } from 'ws';
+import { serverOf } from './by-hand.js';
 import { serve } from './serve.js';
 
 /** What `ws` gives the connection to. */
@@ -14,7 +14,6 @@ class Nobody {
 }
 
 const app = express();
-const server = createServer(app);
 const handshakes = new WebSocketServer({
   noServer: true,
   clientTracking: false,
@@ -39,11 +38,4 @@ function end() {
 
 function ignore() {}
 
-server.on('upgrade', (req, socket, head) => {
-  const res = new ServerResponse(req);
-  res.assignSocket(/** @type {import('node:net').Socket} */ (socket));
-  Object.assign(res, { locals: { socket, head } });
-  app(req, res);
-});
-
-await serve(server);
+await serve(serverOf(app));
