@@ -73,6 +73,7 @@ export class Member implements ConnectionEvents, ContextOwner {
   // ConnectionEvents
 
   onClosing(): void {
+    this.host.groups.closing();
     this.#leaveGroupsUnlessSending();
     this.ends.fireClosing();
   }
@@ -102,6 +103,8 @@ export interface GroupMemberships {
   join(member: Member, name: string): Promise<void>;
   leave(member: Member, name: string): void;
   leaveAll(member: Member): void;
+  /** Somebody has begun to close, or is gone. */
+  closing(): void;
 }
 
 /** A group that a member is in. */

@@ -47,6 +47,32 @@ describe('FrameRun', () => {
     assert.equal(run('a').followedBy(run('b')).batch.chunks.length, 1);
   });
 
+  it('grows for all that hold it, until one of them looks at its frames, or goes on alone', () => {
+    const first = run('a');
+    for (const look of [
+      (growing: FrameRun) => growing.frames,
+      (growing: FrameRun) => growing.batch,
+      (growing: FrameRun) => growing.followedBy(run('d')),
+      (growing: FrameRun) => growing.seal(),
+    ]) {
+      const growing = first.growing();
+      assert.equal(growing.tryAppend(run('b')), true);
+      assert.equal(growing.tryAppend(run('c')), true);
+      look(growing);
+      assert.equal(growing.tryAppend(run('e')), false);
+      assert.deepEqual([growing.byteLength, growing.count], [9, 3]);
+      assert.deepEqual(texts(growing.batch.chunks), ['a', 'b', 'c']);
+    }
+    assert.equal(first.count, 1);
+    assert.equal(first.tryAppend(run('b')), false);
+  });
+
+  it('is joined where it has grown for many, as one that many have arrived at', () => {
+    const growing = large(60_000).growing();
+    assert.equal(growing.tryAppend(large(60_000)), true);
+    assert.equal(growing.batch.chunks.length, 1);
+  });
+
   it('tells whether its last frame is compressed', () => {
     assert.equal(run('a').isCompressed, false);
     assert.equal(new FrameRun(makeFrame(FIN | RSV1 | TEXT_FRAME, Buffer.from('a'))).isCompressed, true);

@@ -20,6 +20,7 @@ function enter(socket: FakeSocket, onTerminated: (member: Member) => void = () =
       leaveAll: (member) => {
         member.groups = [];
       },
+      closing: () => {},
     },
     onTerminated,
   });

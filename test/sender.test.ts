@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Cohort } from '../src/connection/sending/cohort.js';
 import { type Outgoing, Sender, type SendTicket } from '../src/connection/sending/sender.js';
+import { SharedMessage } from '../src/connection/sending/shared-message.js';
 import type { Batch } from '../src/framing/batch.js';
 import { failure, observe, rejectsWith } from './support/connections.js';
 import { passTurns } from './support/fake-socket.js';
@@ -103,6 +105,24 @@ describe('Sender', () => {
     await first;
     assert.equal(sender.trySend('a', true, true, undefined), true);
     assert.equal(sender.trySend('x'.repeat(20_000), true, true, undefined), false);
+  });
+
+  it('counts messages that go to many, those that wait in a run and those among its own', async () => {
+    const { sender } = start();
+    const shared = new SharedMessage('s', { text: true });
+    const cohort = new Cohort(shared);
+    sender.sendShared(shared, cohort);
+    assert.equal(cohort.trySend(new SharedMessage('t', { text: true })), true);
+    assert.deepEqual([sender.messages, sender.bytes, sender.bufferedAmount], [2, 6, 6]);
+    sender.trySend('a', true, true, undefined);
+    assert.deepEqual([sender.messages, sender.bytes], [3, 9]);
+    sender.sendShared(shared);
+    assert.equal(sender.messages, 4);
+    await passTurns();
+    sender.sendShared(shared);
+    assert.equal(sender.messages, 5);
+    await passTurns();
+    assert.deepEqual([sender.messages, sender.bytes], [5, 15]);
   });
 
   it('counts the bytes of text, not its characters', async () => {

@@ -15,6 +15,7 @@ import type { KeepAlive, KeepAlivePeer, KeepAliveTicket } from './keep-alive.js'
 import { Pings } from './pings.js';
 import type { ReadKind } from './receiving/reads.js';
 import { type Compression, Receiver, type ReceiverEvents } from './receiving/receiver.js';
+import type { Cohort } from './sending/cohort.js';
 import { type Outgoing, Sender, type SenderEvents, type SendTicket } from './sending/sender.js';
 import type { SharedMessage } from './sending/shared-message.js';
 import { canSend, isTerminal, nextState, type StateEvent, stateName, WebSocketState } from './state.js';
@@ -230,10 +231,11 @@ export class Connection
   /**
    * Sends a message that goes to many, in its turn. It does not count as a sign of life of the application.
    *
+   * @param cohort see {@link Sender.sendShared}
    * @returns false if it is volatile, and the peer is slow
    */
-  sendShared(message: SharedMessage): boolean {
-    return this.#sender.sendShared(message);
+  sendShared(message: SharedMessage, cohort?: Cohort): boolean {
+    return this.#sender.sendShared(message, cohort);
   }
 
   /**

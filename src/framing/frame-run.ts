@@ -15,21 +15,32 @@ const NO_BLOCKS: readonly Buffer[] = Object.freeze<Buffer[]>([]);
  * same run, so that its frames are joined once for all of them.
  */
 export class FrameRun {
-  readonly byteLength: number;
-  readonly #count: number;
-  readonly #frame: Buffer;
-  readonly #before: FrameRun | undefined;
+  #byteLength: number;
+  #count: number;
+  #frame: Buffer;
+  #before: FrameRun | undefined;
   /** The runs that begin with this one and have been asked for in this turn of the event loop. */
   #longer: FrameRun[] | undefined;
   /** More than one connection has arrived here. */
   #isCommon = false;
+  /** Frames may still be appended: whoever holds it has not looked at it yet, or put anything behind it. */
+  #isGrowing = false;
   #batch: Batch | undefined;
 
   constructor(frame: Buffer, before?: FrameRun) {
     this.#frame = frame;
     this.#before = before;
-    this.byteLength = frame.length + (before === undefined ? 0 : before.byteLength);
+    this.#byteLength = frame.length + (before === undefined ? 0 : before.#byteLength);
     this.#count = 1 + (before === undefined ? 0 : before.#count);
+  }
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** How many frames it has. */
+  get count(): number {
+    return this.#count;
   }
 
   /** Whether its frame, the last one of the run, is compressed. */
@@ -38,12 +49,40 @@ export class FrameRun {
   }
 
   get frames(): readonly Buffer[] {
+    this.seal();
     const frames: Buffer[] = [];
     for (let run: FrameRun | undefined = this; run !== undefined; run = run.#before) frames.push(run.#frame);
     return frames.reverse();
   }
 
+  /** The same frames for many, as a run that further ones can be appended to until it is sealed. */
+  growing(): FrameRun {
+    const run = new FrameRun(this.#frame, this.#before);
+    run.#isCommon = run.#isGrowing = true;
+    return run;
+  }
+
+  /**
+   * Appends the frame of a run for everybody who holds this one.
+   *
+   * @returns false if somebody has sealed it
+   */
+  tryAppend(next: FrameRun): boolean {
+    if (!this.#isGrowing) return false;
+    this.#before = new FrameRun(this.#frame, this.#before);
+    this.#frame = next.#frame;
+    this.#byteLength += next.#frame.length;
+    this.#count++;
+    return true;
+  }
+
+  /** What one of those who hold it does from now on does not go for the others. */
+  seal(): void {
+    this.#isGrowing = false;
+  }
+
   followedBy(next: FrameRun): FrameRun {
+    this.seal();
     if (this.#longer === undefined) {
       this.#longer = [];
       rememberForThisTurn(this);
@@ -61,9 +100,11 @@ export class FrameRun {
   /** Its frames as a batch. What waits for a single slow connection is not copied, unless it is as small as a reference. */
   get batch(): Batch {
     if (this.#batch !== undefined) return this.#batch;
-    const isJoined = this.byteLength <= JOIN_LIMIT && (this.#isCommon || this.byteLength <= this.#count * SMALL_FRAME);
+    this.seal();
+    const { byteLength } = this;
+    const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.#count * SMALL_FRAME);
     if (this.#count > 1 && !isJoined) return this.#batchOf(this.frames);
-    this.#batch = this.#batchOf(this.#count === 1 ? [this.#frame] : [Buffer.concat(this.frames, this.byteLength)]);
+    this.#batch = this.#batchOf(this.#count === 1 ? [this.#frame] : [Buffer.concat(this.frames, byteLength)]);
     return this.#batch;
   }
 

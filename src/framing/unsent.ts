@@ -30,6 +30,16 @@ export function withShared(unsent: Unsent | undefined, frame: FrameRun): Unsent 
   return unsent;
 }
 
+/** How many messages of it go to others as well; those among frames of its own are not counted. */
+export function sharedMessages(unsent: Unsent | undefined): number {
+  return unsent instanceof FrameRun ? unsent.count : 0;
+}
+
+/** Nothing more is to come behind it for a number of connections at once. */
+export function sealShared(unsent: Unsent | undefined): void {
+  if (unsent instanceof FrameRun) unsent.seal();
+}
+
 /** All of it, to be given to the system; a writer is somebody else's from now on. */
 export function batchOf(unsent: Unsent): Batch {
   if (unsent instanceof FrameRun) return unsent.batch;

@@ -1,7 +1,9 @@
 import { closePayload } from '../connection/closing/close-status.js';
+import { Cohort } from '../connection/sending/cohort.js';
 import { SharedMessage } from '../connection/sending/shared-message.js';
 import { whenSlicesAreDone } from '../connection/sending/slices.js';
 import type { WebSocketContext } from '../context/web-socket-context.js';
+import { eventLoop } from '../event-loop.js';
 import type { GroupMemberships, Member } from '../member.js';
 import { Group } from './group.js';
 import {
@@ -38,12 +40,21 @@ interface Given {
   readonly skipped: number;
 }
 
+/** The members of a group as the last message to all of them has left them. */
+interface KnownMembers {
+  /** Those who stand alike. */
+  readonly cohort: Cohort;
+  readonly others: readonly Member[];
+}
+
 /** The groups of an instance: who is in them, and how messages reach them. */
 export class Groups implements GroupMemberships, GroupBackplaneEvents {
   readonly #members: ReadonlyMap<WebSocketContext, Member>;
   readonly #backplane: GroupBackplane;
   readonly #groups: Map<GroupKey, Group> = new Map();
   #hasConnections = false;
+  /** What is known of groups in this turn of the event loop, until somebody comes or goes. */
+  readonly #known: Map<GroupKey, KnownMembers> = new Map();
   /** Resolves when all that has been given to members so far is compressed: what is not waits behind what is. */
   #compressed: Promise<void> = Promise.resolve();
 
@@ -62,6 +73,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     if (!joined.includes(group)) {
       known?.add(member);
       member.groups = joined.concat(group);
+      this.#forgetMembers();
     }
     return group.joining ?? Promise.resolve();
   }
@@ -80,8 +92,13 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     for (const { name } of joined) this.#remove(member, name);
   }
 
+  closing(): void {
+    this.#forgetMembers();
+  }
+
   /** Tells the backplane of the first connection of the instance, and of the end of the last one. */
   connectionsChanged(): void {
+    this.#forgetMembers();
     const hasConnections = this.#members.size > 0;
     if (hasConnections === this.#hasConnections) return;
     this.#hasConnections = hasConnections;
@@ -153,26 +170,45 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   }
 
   #give(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Given {
-    let members = 0;
+    const known = except.size === 0 ? this.#known.get(key) : undefined;
+    const isKnown = known?.cohort.trySend(message) === true;
+    const cohort = new Cohort(message);
+    const others: Member[] = [];
+    let members = isKnown ? known.cohort.size : 0;
     let skipped = 0;
     let overloaded: Member[] | undefined;
-    for (const member of this.#recipients(key)) {
+    for (const member of isKnown ? known.others : this.#recipients(key)) {
       if (except.size > 0 && except.has(member.context)) continue;
       const { connection } = member;
-      if (!connection.canSend || (key === ALL && !connection.isOpen)) continue;
-      if (connection.isOverloaded) {
-        overloaded ??= [];
-        overloaded.push(member);
+      const before = cohort.size;
+      if (connection.canSend && (key !== ALL || connection.isOpen)) {
+        if (connection.isOverloaded) {
+          overloaded ??= [];
+          overloaded.push(member);
+        }
+        if (connection.sendShared(message, cohort)) members++;
+        else skipped++;
       }
-      if (connection.sendShared(message)) members++;
-      else skipped++;
+      if (cohort.size === before) others.push(member);
     }
+    if (!isKnown && except.size === 0 && cohort.size > 1) this.#remember(key, cohort, others);
     // When all have their place in the order: an abort tells the application, which may send at once.
     for (const { connection } of overloaded ?? NOBODY) {
       if (connection.abortIfOverloaded(message.size)) members--;
     }
     this.#compressed = this.#compressed.then(() => message.whenReady());
     return { members, skipped };
+  }
+
+  /** Keeps for further messages of this turn what one to all members has found. */
+  #remember(key: GroupKey, cohort: Cohort, others: readonly Member[]): void {
+    if (this.#known.size === 0) eventLoop.setImmediate(() => this.#forgetMembers());
+    this.#known.set(key, { cohort, others });
+  }
+
+  #forgetMembers(): void {
+    // V8 makes a new table of an empty one.
+    if (this.#known.size > 0) this.#known.clear();
   }
 
   #close(key: GroupKey, status: number, description: string, except: ReadonlySet<WebSocketContext>): number {
@@ -208,6 +244,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
 
   /** A member has left a group that it was in. */
   #remove(member: Member, name: string): void {
+    this.#forgetMembers();
     const group = this.#groups.get(name) as Group;
     if (group.size > 1) {
       group.remove(member);

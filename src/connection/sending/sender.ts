@@ -3,10 +3,11 @@ import { eventLoop } from '../../event-loop.js';
 import { type Batch, recycle } from '../../framing/batch.js';
 import { MessageDeflater } from '../../framing/deflater.js';
 import type { FrameRun } from '../../framing/frame-run.js';
-import { COPY_LIMIT } from '../../framing/frame-writer.js';
+import { COPY_LIMIT, type FrameWriter } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
-import { batchOf, ownFrames, type Unsent, withShared } from '../../framing/unsent.js';
+import { batchOf, ownFrames, sealShared, sharedMessages, type Unsent, withShared } from '../../framing/unsent.js';
 import type { Compression } from '../receiving/receiver.js';
+import type { Cohort } from './cohort.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 import { encodedIfRepeated } from './repeated-text.js';
@@ -84,8 +85,8 @@ export class Sender implements SliceTarget {
   #insideMessage = false;
   #flushScheduled = false;
   readonly #highWaterMark: number;
-  /** Messages that have been put on their way completely. */
-  messages = 0;
+  /** Messages that have been put on their way completely, without those of {@link #unsent} that others get too. */
+  #messages = 0;
   /** Bytes given to the system, headers included. */
   #written = 0;
   /** What waits and may be replaced, by its slot. */
@@ -116,6 +117,11 @@ export class Sender implements SliceTarget {
   /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
   get bytes(): number {
     return this.#written + this.#unsentBytes();
+  }
+
+  /** Messages that have been put on their way completely. */
+  get messages(): number {
+    return this.#messages + sharedMessages(this.#unsent);
   }
 
   /** Whether the system has not taken all of the last batch yet. */
@@ -173,20 +179,26 @@ export class Sender implements SliceTarget {
    * Sends a message that goes to many, in its turn. It is written by a slice of the time of the process, and cannot be
    * withdrawn.
    *
+   * @param cohort what all those join that can take this message at once, and have nothing else to send
    * @returns false if it is volatile, and the system has not taken the last batch
    */
-  sendShared(message: SharedMessage): boolean {
+  sendShared(message: SharedMessage, cohort?: Cohort): boolean {
     const isSlow = this.#inFlight !== undefined;
     if (isSlow && message.volatile) return false;
     const isNext = this.#first === this.#queue.length && !this.#insideMessage;
     if (!isSlow && isNext && this.#unsentBytes() <= this.#highWaterMark) {
-      const frame = message.frameFor(this.#deflater?.setting);
+      const setting = this.#deflater?.setting;
+      const frame = message.frameFor(setting);
       if (frame instanceof SharedCompression) {
         this.#enqueueShared(message);
         this.#awaitFrame(frame);
         return true;
       }
-      this.#commitShared(frame);
+      if (cohort !== undefined && this.#unsent === undefined && frame === message.plainFrame) {
+        this.#unsent = cohort.join(this.#highWaterMark, setting);
+      } else {
+        this.#commitShared(frame);
+      }
     } else {
       this.#enqueueShared(message);
     }
@@ -335,6 +347,7 @@ export class Sender implements SliceTarget {
   /** Gives the batch to the system; false if it has not taken all of it at once. */
   #write(unsent: Unsent): boolean {
     this.#unsent = undefined;
+    this.#messages += sharedMessages(unsent);
     const batch = batchOf(unsent);
     this.#written += batch.byteLength;
     // Only what has to wait is remembered: V8 keeps account of each young object that an old one refers to.
@@ -352,11 +365,18 @@ export class Sender implements SliceTarget {
 
   /** Puts a frame of its own into the batch. */
   #put(firstByte: number, data: string | Uint8Array): void {
-    const writer = ownFrames(this.#unsent);
+    const unsent = this.#unsent;
+    const writer = ownFrames(unsent);
     if (typeof data === 'string') writer.appendText(firstByte, data);
     else writer.append(firstByte, data);
     // Not before: a text may be too long for any memory.
-    if (this.#unsent !== writer) this.#unsent = writer;
+    if (unsent !== writer) this.#mix(writer);
+  }
+
+  /** The frames that others get too stand among those of its own now. */
+  #mix(writer: FrameWriter): void {
+    this.#messages += sharedMessages(this.#unsent);
+    this.#unsent = writer;
   }
 
   #scheduleFlush(): void {
@@ -431,8 +451,9 @@ export class Sender implements SliceTarget {
 
   #commitShared(frame: FrameRun): void {
     if (this.#deflater !== undefined && frame.isCompressed) this.#deflater.startAnew();
-    this.#unsent = withShared(this.#unsent, frame);
-    this.messages++;
+    const unsent = withShared(this.#unsent, frame);
+    if (unsent === this.#unsent) this.#messages++;
+    else this.#unsent = unsent;
   }
 
   #commit(pending: PendingSend): void {
@@ -460,7 +481,7 @@ export class Sender implements SliceTarget {
   }
 
   #messageEnded(): void {
-    this.messages++;
+    this.#messages++;
     this.#insideMessage = this.#messageCompressed = false;
     if (this.#postponed === undefined) return;
     // Those who waited for this message to end are next.
@@ -546,6 +567,7 @@ export class Sender implements SliceTarget {
 
   /** @returns whether it is in the queue, and not behind the end of a message that is not finished */
   #append(pending: Waiting): boolean {
+    sealShared(this.#unsent);
     this.#queuedBytes += pending.size;
     if (this.#insideMessage && isMessageOfItsOwn(pending) && this.#first === this.#queue.length) {
       this.#postpone(pending);

@@ -18,7 +18,8 @@ export class SharedMessage {
   /** Where it has to wait, it takes the place of a waiting message with the same slot. */
   readonly slot: string | undefined;
   readonly #compress: boolean | undefined;
-  readonly #frame: FrameRun;
+  /** Its frame as it is, uncompressed. */
+  readonly plainFrame: FrameRun;
   #compressions: SharedCompression[] | undefined;
 
   constructor(data: string | Uint8Array, options: SharedMessageOptions) {
@@ -29,12 +30,12 @@ export class SharedMessage {
     this.volatile = volatile;
     this.slot = slot;
     this.#compress = compress;
-    this.#frame = new FrameRun(frame);
+    this.plainFrame = new FrameRun(frame);
   }
 
   /** Bytes of the frame as it is. */
   get size(): number {
-    return this.#frame.byteLength;
+    return this.plainFrame.byteLength;
   }
 
   /** Itself: what waits at a sender is either shared by many, or not. */
@@ -44,7 +45,7 @@ export class SharedMessage {
 
   /** The frame for connections with a deflate setting, or without one; or its compression, as long as that takes. */
   frameFor(setting: DeflateSetting | undefined): FrameRun | SharedCompression {
-    if (setting === undefined || !(this.#compress ?? this.data.length >= setting.threshold)) return this.#frame;
+    if (setting === undefined || !(this.#compress ?? this.data.length >= setting.threshold)) return this.plainFrame;
     const compression = this.#compressionFor(setting);
     return compression.frame ?? compression;
   }
@@ -57,7 +58,7 @@ export class SharedMessage {
   #compressionFor(setting: DeflateSetting): SharedCompression {
     this.#compressions ??= [];
     for (const known of this.#compressions) if (known.setting === setting) return known;
-    const compression = new SharedCompression(setting, this, this.#frame);
+    const compression = new SharedCompression(setting, this);
     this.#compressions.push(compression);
     return compression;
   }
@@ -80,13 +81,13 @@ export class SharedCompression {
   readonly done: Promise<void>;
   frame: FrameRun | undefined;
 
-  constructor(setting: DeflateSetting, { text, data }: SharedMessage, uncompressed: FrameRun) {
+  constructor(setting: DeflateSetting, { text, data, plainFrame }: SharedMessage) {
     this.setting = setting;
     this.done = new Promise((resolve) => {
       compressForMany(setting, data, (error, out) => {
         // Nobody is hurt by a message that is not compressed after all.
         const firstByte = FIN | RSV1 | (text ? TEXT_FRAME : BINARY_FRAME);
-        this.frame = error === null ? new FrameRun(makeFrame(firstByte, out)) : uncompressed;
+        this.frame = error === null ? new FrameRun(makeFrame(firstByte, out)) : plainFrame;
         flushAllInSlices(this.waiters);
         resolve();
       });
