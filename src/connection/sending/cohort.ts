@@ -10,8 +10,8 @@ import type { SharedMessage } from './shared-message.js';
 export class Cohort {
   /** What goes to all of them. */
   readonly #frames: FrameRun;
-  /** Those of the connections, in so far as they compress. */
-  readonly #settings: DeflateSetting[] = [];
+  /** Those of the connections; `undefined` for those that do not compress. */
+  readonly #settings: (DeflateSetting | undefined)[] = [];
   /** How many bytes may wait before one of them makes messages wait in its queue. */
   #highWaterMark: number = Number.POSITIVE_INFINITY;
   #size = 0;
@@ -34,7 +34,7 @@ export class Cohort {
   join(highWaterMark: number, setting: DeflateSetting | undefined): FrameRun {
     this.#size++;
     this.#highWaterMark = Math.min(this.#highWaterMark, highWaterMark);
-    if (setting !== undefined && !this.#settings.includes(setting)) this.#settings.push(setting);
+    if (!this.#settings.includes(setting)) this.#settings.push(setting);
     return this.#frames;
   }
 
