@@ -242,6 +242,31 @@ describe('Groups', () => {
     );
   });
 
+  it('give to all but those who are excepted, behind and before messages to all, and when slow ones have caught up', async (t) => {
+    const hall = new Hall(t);
+    const members = hall.enterGroup('room', 5) as [FakeMember, FakeMember, FakeMember, FakeMember, FakeMember];
+    const slow = members.slice(3);
+    for (const { context, socket } of slow) {
+      socket.stall();
+      void context.sendAsync('.');
+    }
+    await passTurns();
+    const room = hall.group('room');
+    void room.sendAsync('a', { except: members[0].context });
+    void room.sendAsync('b');
+    await new Promise((resolve) => process.nextTick(resolve));
+    void room.sendAsync('c');
+    for (const { socket } of slow) socket.unstall();
+    void room.sendAsync('d');
+    void room.sendAsync('e');
+    void room.sendAsync('f', { except: members[1].context });
+    await passTurns();
+    assert.deepEqual(
+      members.map(({ socket }) => socket.sent.map(({ payload }) => payload).join('')),
+      ['bcdef', 'abcde', 'abcdef', '.abcdef', '.abcdef'],
+    );
+  });
+
   it('give to who has come in the same tick, as one of all, and not to who is gone', async (t) => {
     const hall = new Hall(t);
     const [first, gone] = [hall.enter(), hall.enter()];

@@ -17,11 +17,22 @@ describe('FrameRun', () => {
     const [a, b, c] = [run('a'), run('b'), run('c')];
     const first = a.followedBy(b).followedBy(c);
     assert.equal(a.followedBy(b).followedBy(c), first);
-    assert.notEqual(a.followedBy(c), first);
+    assert.deepEqual(texts(a.followedBy(c).frames), ['a', 'c']);
     assert.deepEqual(texts(first.frames), ['a', 'b', 'c']);
     assert.equal(first.byteLength, 9);
     await passTurns();
     assert.notEqual(a.followedBy(b).followedBy(c), first);
+  });
+
+  it('is forgotten with the turn, in every turn', async () => {
+    const [a, b] = [run('a'), run('b')];
+    for (let turn = 0; turn < 3; turn++) {
+      const longer = a.followedBy(b);
+      assert.equal(a.followedBy(b), longer);
+      await passTurns(1);
+      assert.notEqual(a.followedBy(b), longer);
+      await passTurns(1);
+    }
   });
 
   it('is joined once, and the batch is the same for all', () => {

@@ -225,6 +225,40 @@ const explained = [
     why: 'Only decides how fast something is, or how much memory it takes for a while',
     mutants: [
       {
+        file: 'src/groups/groups.ts',
+        line: 'if (this.#known.size === 0) eventLoop.setImmediate(() => this.#forgetMembers());',
+        changes: [['this.#known.size === 0', 'true']],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (this.#known.size > 0) this.#known.clear();',
+        changes: [
+          ['this.#known.size > 0', 'true'],
+          ['this.#known.size > 0', 'this.#known.size >= 0'],
+        ],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'if (!this.#settings.includes(setting)) this.#settings.push(setting);',
+        changes: [['!this.#settings.includes(setting)', 'true']],
+      },
+      {
+        file: 'src/framing/frame-run.ts',
+        line: 'const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.#count * SMALL_FRAME);',
+        changes: [
+          ['byteLength <= JOIN_LIMIT', 'byteLength < JOIN_LIMIT'],
+          ['byteLength <= this.#count * SMALL_FRAME', 'byteLength < this.#count * SMALL_FRAME'],
+        ],
+      },
+      {
+        file: 'src/framing/frame-run.ts',
+        line: 'if (this.#count > 1 && !isJoined) return this.#batchOf(this.frames);',
+        changes: [
+          ['this.#count > 1', 'true'],
+          ['this.#count > 1', 'this.#count >= 1'],
+        ],
+      },
+      {
         file: 'src/upgrade/node-method.ts',
         line: 'if (method !== this.#last) {',
         changes: [['method !== this.#last', 'true']],
@@ -550,6 +584,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'readonly #settings: (DeflateSetting | undefined)[] = [];',
+        changes: [['[]', '["Stryker was here"]']],
+      },
       {
         file: 'src/upgrade/upgrade-response.ts',
         line: 'let tellingOfEnd = false;',
