@@ -10,7 +10,7 @@ import type { GroupSendResult } from '../src/groups/groups.js';
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { negotiated, noise } from './support/deflate.js';
 import { passTurns } from './support/fake-socket.js';
-import { clientClose, parseFrames } from './support/frames.js';
+import { clientClose, clientFrame, parseFrames } from './support/frames.js';
 import { type FakeMember, Hall } from './support/members.js';
 import { Random } from './support/random.js';
 
@@ -68,6 +68,16 @@ describe('Cohort', () => {
     assert.equal(cohort.trySend(text('1234567890')), false);
     assert.equal(cohort.trySend(text('1234567890', false)), true);
   });
+
+  it('has nothing compressed when it is over', (t) => {
+    const setting = new DeflateSetting({ ...DEFLATE_DEFAULTS, threshold: 10 }, 15);
+    const cohort = new Cohort(text('a'));
+    cohort.join(1000, setting).seal();
+    const message = text('1234567890');
+    const asked = t.mock.method(message, 'frameFor');
+    assert.equal(cohort.trySend(message), false);
+    assert.equal(asked.mock.callCount(), 0);
+  });
 });
 
 /** A connection of each of two halls in which the same happens. */
@@ -112,7 +122,7 @@ class Scene {
     const random = this.#random;
     const twins = random.pick(this.#members);
     const data = this.#data();
-    switch (random.below(14)) {
+    switch (random.below(17)) {
       case 0:
         return this.#enter();
       case 1:
@@ -148,6 +158,12 @@ class Scene {
         this.#story.push('close b');
         for (const hall of this.#halls) void hall.group('b').closeAsync();
         return;
+      case 13:
+        return this.#each('cancel', [twins], ({ context }) => context.cancelOutstandingIO());
+      case 14:
+        return this.#each('end TCP', [twins], ({ context }) => context.closeTcpConnection());
+      case 15:
+        return this.#each('break the protocol', [twins], ({ socket }) => socket.arrive(clientFrame({ opcode: 3 })));
       default:
         this.#story.push('tick');
         return random.chance(50) ? passTurns(1) : new Promise((resolve) => process.nextTick(resolve));
@@ -181,9 +197,14 @@ class Scene {
     const options = isLong
       ? { compress: false }
       : random.pick([{}, {}, {}, { volatile: true }, { latest: 'key' }, { compress: true }]);
-    this.#story.push(`to '${key}' ${JSON.stringify(options)} ${data.length}`);
-    const [all, butAStranger] = [options, { ...options, except: this.#stranger }];
-    this.#results.push(this.#halls.map((hall, at) => hall.group(key).sendAsync(data, at === 0 ? all : butAStranger)));
+    const excepted = random.chance(10) ? random.pick(this.#members) : undefined;
+    this.#story.push(`to '${key}' ${JSON.stringify(options)} ${data.length} ${excepted ? 'but one' : ''}`);
+    this.#results.push(
+      this.#halls.map((hall, at) => {
+        const except = [...(excepted ? [excepted[at as 0 | 1].context] : []), ...(at === 0 ? [] : [this.#stranger])];
+        return hall.group(key).sendAsync(data, { ...options, except });
+      }),
+    );
   }
 
   #data(): string {
@@ -197,7 +218,8 @@ class Scene {
 
   #assertAlike(): void {
     for (const twins of this.#members) {
-      const [one, other] = twins.map(({ context, socket }) => ({
+      const [one, other] = twins.map(({ context, socket, traffic }) => ({
+        ...traffic(),
         state: context.state,
         bufferedAmount: context.bufferedAmount,
         sent: socket.sentText,

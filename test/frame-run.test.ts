@@ -67,20 +67,21 @@ describe('FrameRun', () => {
       (growing: FrameRun) => growing.seal(),
     ]) {
       const growing = first.growing();
-      assert.equal(growing.tryAppend(run('b')), true);
-      assert.equal(growing.tryAppend(run('c')), true);
+      growing.append(run('b'));
+      growing.append(run('c'));
+      assert.equal(growing.isGrowing, true);
       look(growing);
-      assert.equal(growing.tryAppend(run('e')), false);
+      assert.equal(growing.isGrowing, false);
       assert.deepEqual([growing.byteLength, growing.count], [9, 3]);
       assert.deepEqual(texts(growing.batch.chunks), ['a', 'b', 'c']);
     }
     assert.equal(first.count, 1);
-    assert.equal(first.tryAppend(run('b')), false);
+    assert.equal(first.isGrowing, false);
   });
 
   it('is joined where it has grown for many, as one that many have arrived at', () => {
     const growing = large(60_000).growing();
-    assert.equal(growing.tryAppend(large(60_000)), true);
+    growing.append(large(60_000));
     assert.equal(growing.batch.chunks.length, 1);
   });
 

@@ -21,9 +21,9 @@ export class FrameRun {
   #before: FrameRun | undefined;
   /** The runs that begin with this one and have been asked for in this turn of the event loop. */
   #longer: FrameRun[] | undefined;
-  /** More than one connection has arrived here. */
+  /** More than one connection has arrived here, or may have. */
   #isCommon = false;
-  /** Frames may still be appended: whoever holds it has not looked at it yet, or put anything behind it. */
+  /** Frames may still be appended: nobody has taken those that are there, or put anything behind them. */
   #isGrowing = false;
   #batch: Batch | undefined;
 
@@ -48,6 +48,7 @@ export class FrameRun {
     return ((this.#frame[0] as number) & RSV1) !== 0;
   }
 
+  /** Its frames; seals it. */
   get frames(): readonly Buffer[] {
     this.seal();
     const frames: Buffer[] = [];
@@ -62,21 +63,20 @@ export class FrameRun {
     return run;
   }
 
-  /**
-   * Appends the frame of a run for everybody who holds this one.
-   *
-   * @returns false if somebody has sealed it
-   */
-  tryAppend(next: FrameRun): boolean {
-    if (!this.#isGrowing) return false;
+  /** Whether further frames may be appended. */
+  get isGrowing(): boolean {
+    return this.#isGrowing;
+  }
+
+  /** Appends the frame of another run for everybody who holds this one, as long as it is growing. */
+  append(next: FrameRun): void {
     this.#before = new FrameRun(this.#frame, this.#before);
     this.#frame = next.#frame;
     this.#byteLength += next.#frame.length;
     this.#count++;
-    return true;
   }
 
-  /** What one of those who hold it does from now on does not go for the others. */
+  /** Ends its growing: what comes next is not the same for all who hold it. */
   seal(): void {
     this.#isGrowing = false;
   }
@@ -97,7 +97,7 @@ export class FrameRun {
     return longer;
   }
 
-  /** Its frames as a batch. What waits for a single slow connection is not copied, unless it is as small as a reference. */
+  /** Its frames as a batch; seals it. What waits for a single slow connection is not copied, unless it is as small as a reference. */
   get batch(): Batch {
     if (this.#batch !== undefined) return this.#batch;
     this.seal();

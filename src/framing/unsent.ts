@@ -14,7 +14,7 @@ const SPARE = 1024;
 /** Writers are borrowed for the time of a batch, so that an idle connection has none. */
 const spare: FrameWriter[] = [];
 
-/** The writer for a further frame that goes to nobody else. */
+/** The writer for a further frame that goes to nobody else; a run is sealed by that. */
 export function ownFrames(unsent: Unsent | undefined): FrameWriter {
   if (unsent instanceof FrameWriter) return unsent;
   const writer = spare.pop() ?? new FrameWriter();
@@ -35,7 +35,7 @@ export function sharedMessages(unsent: Unsent | undefined): number {
   return unsent instanceof FrameRun ? unsent.count : 0;
 }
 
-/** Nothing more is to come behind it for a number of connections at once. */
+/** Nothing is appended any more to what others have not sent either. */
 export function sealShared(unsent: Unsent | undefined): void {
   if (unsent instanceof FrameRun) unsent.seal();
 }

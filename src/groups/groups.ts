@@ -53,7 +53,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   readonly #backplane: GroupBackplane;
   readonly #groups: Map<GroupKey, Group> = new Map();
   #hasConnections = false;
-  /** What is known of groups in this turn of the event loop, until somebody comes or goes. */
+  /** What is known of groups in this turn of the event loop, until somebody joins, leaves or begins to close. */
   readonly #known: Map<GroupKey, KnownMembers> = new Map();
   /** Resolves when all that has been given to members so far is compressed: what is not waits behind what is. */
   #compressed: Promise<void> = Promise.resolve();
@@ -172,7 +172,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   #give(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Given {
     const known = except.size === 0 ? this.#known.get(key) : undefined;
     const isKnown = known?.cohort.trySend(message) === true;
-    const cohort = new Cohort(message);
+    const cohort = isKnown || except.size > 0 ? undefined : new Cohort(message);
     const others: Member[] = [];
     let members = isKnown ? known.cohort.size : 0;
     let skipped = 0;
@@ -180,7 +180,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     for (const member of isKnown ? known.others : this.#recipients(key)) {
       if (except.size > 0 && except.has(member.context)) continue;
       const { connection } = member;
-      const before = cohort.size;
+      const before = cohort?.size;
       if (connection.canSend && (key !== ALL || connection.isOpen)) {
         if (connection.isOverloaded) {
           overloaded ??= [];
@@ -189,9 +189,9 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
         if (connection.sendShared(message, cohort)) members++;
         else skipped++;
       }
-      if (cohort.size === before) others.push(member);
+      if (cohort !== undefined && cohort.size === before) others.push(member);
     }
-    if (!isKnown && except.size === 0 && cohort.size > 1) this.#remember(key, cohort, others);
+    if (cohort !== undefined && cohort.size > 1) this.#remember(key, { cohort, others });
     // When all have their place in the order: an abort tells the application, which may send at once.
     for (const { connection } of overloaded ?? NOBODY) {
       if (connection.abortIfOverloaded(message.size)) members--;
@@ -201,9 +201,9 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   }
 
   /** Keeps for further messages of this turn what one to all members has found. */
-  #remember(key: GroupKey, cohort: Cohort, others: readonly Member[]): void {
+  #remember(key: GroupKey, members: KnownMembers): void {
     if (this.#known.size === 0) eventLoop.setImmediate(() => this.#forgetMembers());
-    this.#known.set(key, { cohort, others });
+    this.#known.set(key, members);
   }
 
   #forgetMembers(): void {

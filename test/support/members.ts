@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ConnectionSettings } from '../../src/connection/connection.js';
+import type { ConnectionSettings, Traffic } from '../../src/connection/connection.js';
 import { KeepAlive } from '../../src/connection/keep-alive.js';
 import type { Compression } from '../../src/connection/receiving/receiver.js';
 import type { WebSocketContext } from '../../src/context/web-socket-context.js';
@@ -15,6 +15,8 @@ import type { TestContext } from './servers.js';
 export interface FakeMember {
   readonly context: WebSocketContext;
   readonly socket: FakeSocket;
+  /** What has gone through it so far. */
+  traffic(): Traffic;
 }
 
 /** An instance of the library without servers: groups, and connections over fake sockets. */
@@ -56,7 +58,7 @@ export class Hall {
       context.abort();
       socket.destroy();
     });
-    return { context, socket };
+    return { context, socket, traffic: () => member.connection.traffic };
   }
 
   /** So many connections that are in a group. */

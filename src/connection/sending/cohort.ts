@@ -3,9 +3,9 @@ import type { FrameRun } from '../../framing/frame-run.js';
 import type { SharedMessage } from './shared-message.js';
 
 /**
- * Connections that had nothing to send when they were given a message, and have been given nothing else since: what they
- * have not sent yet is one run, which all of them hold. A further message to all of them is one more frame of that run,
- * however many they are. It lasts until one of them has something of its own to send, or is given to the system.
+ * Connections that had nothing to send when they were given a message: what they have not sent yet is one run, which all
+ * of them hold. A further message to all of them is one more frame of that run, however many they are. That ends when one of
+ * them is given anything else to send, or its frames are given to the system.
  */
 export class Cohort {
   /** What goes to all of them. */
@@ -44,8 +44,11 @@ export class Cohort {
    * @returns false if they have to be looked at one by one, and none of them has got anything
    */
   trySend(message: SharedMessage): boolean {
-    if (this.#frames.byteLength > this.#highWaterMark) return false;
+    // First: what would be compressed for nobody is not to be compressed.
+    if (!this.#frames.isGrowing || this.#frames.byteLength > this.#highWaterMark) return false;
     const frame = message.plainFrame;
-    return this.#settings.every((setting) => message.frameFor(setting) === frame) && this.#frames.tryAppend(frame);
+    if (!this.#settings.every((setting) => message.frameFor(setting) === frame)) return false;
+    this.#frames.append(frame);
+    return true;
   }
 }

@@ -85,7 +85,7 @@ export class Sender implements SliceTarget {
   #insideMessage = false;
   #flushScheduled = false;
   readonly #highWaterMark: number;
-  /** Messages that have been put on their way completely, without those of {@link #unsent} that others get too. */
+  /** Messages that have been put on their way completely, without those of {@link #unsent} as long as it is a run. */
   #messages = 0;
   /** Bytes given to the system, headers included. */
   #written = 0;
@@ -567,6 +567,7 @@ export class Sender implements SliceTarget {
 
   /** @returns whether it is in the queue, and not behind the end of a message that is not finished */
   #append(pending: Waiting): boolean {
+    // What comes for many would overtake what waits here.
     sealShared(this.#unsent);
     this.#queuedBytes += pending.size;
     if (this.#insideMessage && isMessageOfItsOwn(pending) && this.#first === this.#queue.length) {
