@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
 import express from 'express';
+import { hasFastProperties } from './support/layouts.js';
 import { collectGarbage } from './support/memory.js';
 import { rawUpgrade } from './support/raw-client.js';
 import { accept, attached } from './support/upgrades.js';
-
-setFlagsFromString('--allow-natives-syntax');
-/** Whether an object is no hash table, which takes 1.6 KiB and is slow. */
-const hasFastProperties: (object: object) => boolean = Object.getPrototypeOf(accept).constructor(
-  'object',
-  'return %HasFastProperties(object)',
-);
-setFlagsFromString('--no-allow-natives-syntax');
 
 describe('requests and responses whose prototypes Express changes', () => {
   it('have a layout that V8 is fast with, before and behind the handshake and a collection of garbage', async (t) => {

@@ -20,6 +20,11 @@ const FIRST_SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 const text = (data: string, compress?: boolean): SharedMessage => new SharedMessage(data, { text: true, compress });
 
+/** What members have got, one behind the other. */
+function received(...members: FakeMember[]): string[] {
+  return members.map(({ socket }) => socket.sent.map(({ payload }) => payload).join(''));
+}
+
 describe('Cohort', () => {
   it('adds a message for all of them at once, to what each holds', () => {
     const cohort = new Cohort(text('a'));
@@ -258,10 +263,7 @@ describe('Groups', () => {
     void room.sendAsync('c');
     void leaver.context.removeFromGroupAsync('room');
     assert.equal((await room.sendAsync('d')).members, 3);
-    assert.deepEqual(
-      [first, leaver, other, newcomer].map(({ socket }) => socket.sent.map(({ payload }) => payload).join('')),
-      ['abcd', 'abc', 'abcd', 'bcd'],
-    );
+    assert.deepEqual(received(first, leaver, other, newcomer), ['abcd', 'abc', 'abcd', 'bcd']);
   });
 
   it('give to all but those who are excepted, behind and before messages to all, and when slow ones have caught up', async (t) => {
@@ -283,10 +285,7 @@ describe('Groups', () => {
     void room.sendAsync('e');
     void room.sendAsync('f', { except: members[1].context });
     await passTurns();
-    assert.deepEqual(
-      members.map(({ socket }) => socket.sent.map(({ payload }) => payload).join('')),
-      ['bcdef', 'abcde', 'abcdef', '.abcdef', '.abcdef'],
-    );
+    assert.deepEqual(received(...members), ['bcdef', 'abcde', 'abcdef', '.abcdef', '.abcdef']);
   });
 
   it('give to who has come in the same tick, as one of all, and not to who is gone', async (t) => {
@@ -299,10 +298,7 @@ describe('Groups', () => {
     void hall.all.sendAsync('c');
     gone.context.abort();
     assert.equal((await hall.all.sendAsync('d')).members, 2);
-    assert.deepEqual(
-      [first, gone, newcomer].map(({ socket }) => socket.sent.map(({ payload }) => payload).join('')),
-      ['abcd', 'ab', 'bcd'],
-    );
+    assert.deepEqual(received(first, gone, newcomer), ['abcd', 'ab', 'bcd']);
   });
 
   it('give nothing to who has begun to close in the same tick, as one of all', async (t) => {

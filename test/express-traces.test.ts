@@ -1,19 +1,12 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
 import express from 'express';
 import { webSockets } from '../src/index.js';
 import { clearTraces, type ExpressTraces } from '../src/upgrade/express-traces.js';
+import { haveSameLayout } from './support/layouts.js';
 import { rawUpgrade } from './support/raw-client.js';
 import { serve, type TestContext } from './support/servers.js';
-
-setFlagsFromString('--allow-natives-syntax');
-const haveSameLayout: (one: object, other: object) => boolean = Function(
-  'one',
-  'other',
-  'return %HaveSameMap(one, other)',
-) as never;
 
 /** So many requests as a handler has them, one after the other. */
 async function requests(t: TestContext, count: number): Promise<(IncomingMessage & ExpressTraces)[]> {
