@@ -14,6 +14,7 @@ import { isWebSocketStream, upgradeRequestOf } from './http2-request.js';
 import { Http2Sessions } from './http2-sessions.js';
 import { serveAsPlainHttp, type UpgradeArrival } from './plain-http.js';
 import { emitRequest } from './request-event.js';
+import { responsePrototypeOf } from './response-prototype.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
 import { answerWithError, ignoreError, WaitingRequest } from './waiting-request.js';
@@ -249,7 +250,7 @@ class Attachments implements Claims {
       );
       return;
     }
-    const res = createUpgradeResponse(req);
+    const res = createUpgradeResponse(req, responsePrototypeOf((applications[0] as Application).app));
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
     const chain = new Chain(applications, upgrade, new WaitingRequest(upgrade, this.#server, hasCompany), hasCompany);

@@ -77,7 +77,7 @@ class FormerResponse {
   /** A response that is over, in its place. */
   get again(): ServerResponse {
     if (this.#again !== undefined) return this.#again;
-    const res: WithLocals = Object.setPrototypeOf(createUpgradeResponse(this.#req), this.#prototype);
+    const res: WithLocals = createUpgradeResponse(this.#req, this.#prototype);
     this.#again = res;
     res.locals = this.#locals;
     res.writeHead(SWITCHING_PROTOCOLS);

@@ -1,8 +1,9 @@
-import { type IncomingMessage, ServerResponse, STATUS_CODES, validateHeaderValue } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES, validateHeaderValue } from 'node:http';
 import { eventLoop } from '../event-loop.js';
 import { addEarly, addLate } from './accessors.js';
 import { bareObject } from './bare-object.js';
 import { NodeMethod } from './node-method.js';
+import { responseWith } from './response-prototype.js';
 import { UpgradeRequest } from './upgrade-request.js';
 
 export const SWITCHING_PROTOCOLS = 101;
@@ -192,7 +193,8 @@ function takesHeaders(res: ServerResponse): boolean {
 }
 
 function setHeader(this: ServerResponse, ...args: unknown[]): ServerResponse {
-  if (takesHeaders(this)) inherited(this, 'setHeader', args);
+  // Not by its name: this is called for each request, by Express
+  if (takesHeaders(this)) Reflect.apply(Object.getPrototypeOf(this).setHeader, this, args);
   return this;
 }
 
@@ -222,9 +224,11 @@ function ignoreAndCallBack(this: ServerResponse, ...args: unknown[]): boolean {
 /**
  * The response of an upgrade request: a real `ServerResponse`, guarded so that no byte of it reaches a socket that is
  * not, or no longer, an HTTP one. It still has to be assigned to the socket.
+ *
+ * @param prototype that of the responses of the application that gets it
  */
-export function createUpgradeResponse(req: IncomingMessage): ServerResponse {
-  const res: WithLocals = new ServerResponse(req);
+export function createUpgradeResponse(req: IncomingMessage, prototype: object): ServerResponse {
+  const res: WithLocals = responseWith(prototype, req);
   // Nobody parses a further request from an upgraded socket
   res.shouldKeepAlive = false;
   res.setHeader = setHeader;
@@ -242,9 +246,8 @@ export function createUpgradeResponse(req: IncomingMessage): ServerResponse {
   res.writeProcessing = ignoreAndCallBack;
   res.writeEarlyHints = ignoreAndCallBack;
   res.writeInformation = ignoreAndCallBack;
-  // Express changes the prototype of the response. What is added to an object after that takes the V8 of Node 20 some
-  // 5 µs, and lets it share no layout with any other: each access is slow from then on. A handshake behind Express takes
-  // 150 µs instead of 230 µs if what Express (locals) and Node (the others) are about to set is there before.
+  // What Express (locals) and Node (the others) are about to set is there before a mounted application changes the
+  // prototype, see layout.ts.
   addEarly(res, examinedProperties);
   res.locals = bareObject();
   res.statusCode = 200;

@@ -66,6 +66,11 @@ function hasReader(socket: Duplex): boolean {
   return socket.listenerCount('data') + socket.listenerCount('readable') > 0;
 }
 
+/** There is no listener where there was nothing to wait for. */
+function stopListening(socket: Duplex, event: string, listener: (() => void) | undefined): void {
+  if (listener !== undefined) socket.removeListener(event, listener);
+}
+
 /** What an application sees on `req` when its client left: the error of every other aborted request. */
 function aborted(): Error {
   return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
@@ -81,9 +86,9 @@ export class WaitingRequest implements UpgradeRequestEvents {
   #timer: Deadline | undefined;
   #limited = false;
   // Made when they are needed, which is not for what is answered at once
-  #onEnd: () => void = ignoreError;
-  #onClose: () => void = ignoreError;
-  #onTimeout: () => void = ignoreError;
+  #onEnd: (() => void) | undefined;
+  #onClose: (() => void) | undefined;
+  #onTimeout: (() => void) | undefined;
 
   /** @param hasCompany whether the request may be the business of other upgrade listeners */
   constructor(upgrade: UpgradeRequest, server: Server, hasCompany: () => boolean) {
@@ -127,20 +132,20 @@ export class WaitingRequest implements UpgradeRequestEvents {
 
   onPhase(phase: UpgradePhase): void {
     const { res, socket } = this.#upgrade;
-    socket.removeListener('end', this.#onEnd);
+    stopListening(socket, 'end', this.#onEnd);
     // Otherwise what somebody else has begun has the rest of the time, see #expired()
     if (phase !== 'yielded') this.#timer?.clear();
     if (phase === 'answering') {
       // Node has taken its own away; without one a body that is piped would stop for ever
       socket.on('drain', () => res.writableNeedDrain && res.emit('drain'));
       res.once('prefinish', () => {
-        socket.removeListener('timeout', this.#onTimeout);
+        stopListening(socket, 'timeout', this.#onTimeout);
         limitDelivery(socket as Socket);
       });
       res.once('finish', () => this.#answered());
       return;
     }
-    socket.removeListener('timeout', this.#onTimeout);
+    stopListening(socket, 'timeout', this.#onTimeout);
     if (phase === 'gone') return;
     res.detachSocket(socket as Socket);
     // What comes now does not end the response, which would have undone all corks of it
@@ -149,7 +154,7 @@ export class WaitingRequest implements UpgradeRequestEvents {
       silenceResponse(res);
       return;
     }
-    socket.removeListener('close', this.#onClose);
+    stopListening(socket, 'close', this.#onClose);
     socket.removeListener('error', ignoreError);
   }
 

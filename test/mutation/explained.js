@@ -264,7 +264,7 @@ const explained = [
         changes: [['method !== this.#last', 'true']],
       },
       {
-        file: 'src/upgrade/accessors.ts',
+        file: 'src/upgrade/layout.ts',
         line: 'const isAddedLast = Number.parseInt(process.versions.v8, 10) >= 13;',
         changes: [
           ['Number.parseInt(process.versions.v8, 10) >= 13', 'true'],

@@ -59,6 +59,12 @@ export const modules = [
     tests: ['silenced-response', 'upgrade-response.after', 'after-accept'],
   },
   { room: 'upgrade', name: 'accessors', tests: ['accessors', 'upgrade-request', 'after-accept'] },
+  {
+    room: 'upgrade',
+    name: 'layout',
+    tests: ['layout', 'accessors', 'express-traces', 'upgrade-request', 'after-accept'],
+  },
+  { room: 'upgrade', name: 'response-prototype', tests: ['response-prototype', 'upgrade-response', 'accessors'] },
   { room: 'upgrade', name: 'request-property', tests: ['request-property', 'upgrade-request', 'accessors'] },
   { room: 'upgrade', name: 'express-traces', tests: ['express-traces', 'bare-object', 'chain'] },
   { room: 'upgrade', name: 'bare-object', tests: ['bare-object'] },
