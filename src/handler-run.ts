@@ -156,15 +156,20 @@ export class HandlerRun implements AcceptedRequestEvents {
 
   // Apart from `run`, so that what is kept until the handler has returned holds neither the response nor the chain.
   #follow(outcome: unknown): void {
-    whenDone(
-      () => outcome,
-      () => this.#ended(),
-      (error) => {
-        // Whoever waits with `signal: socket.closing` has got what was waited for.
-        if (this.#member.ends.cancelledBy(error) === 'closing') this.#ended();
-        else this.fail(error);
-      },
-    );
+    if (isThenable(outcome)) {
+      outcome.then(
+        () => this.#ended(),
+        (error) => this.#failed(error),
+      );
+    } else {
+      this.#ended();
+    }
+  }
+
+  #failed(error: unknown): void {
+    // Whoever waits with `signal: socket.closing` has got what was waited for.
+    if (this.#member.ends.cancelledBy(error) === 'closing') this.#ended();
+    else this.fail(error);
   }
 
   /** The handler has returned: the connection is closed, or the peer's close acknowledged. */

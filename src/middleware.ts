@@ -21,7 +21,7 @@ import type { ExpressRequestOr, ExpressResponseOr } from './express-request.js';
 import { ALL, NO_BACKPLANE } from './groups/group-backplane.js';
 import { Groups } from './groups/groups.js';
 import { WebSocketGroup } from './groups/web-socket-group.js';
-import { HandlerRun, whenDone } from './handler-run.js';
+import { HandlerRun } from './handler-run.js';
 import { Member, type MemberHost } from './member.js';
 import {
   type AttachOptions,
@@ -360,7 +360,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
   }
 
   /** How handshakes of a route are performed, at once if nothing asynchronous is to be asked. */
-  function handshakesOf(route: Route): (req: IncomingMessage) => HandlerRun | Promise<HandlerRun> {
+  function handshakesOf(route: Route): PerformHandshake {
     const terms: HandshakeTerms<HandlerRun> = {
       options: route.settings,
       bridge,
@@ -385,11 +385,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
       next();
       return;
     }
-    whenDone(
-      () => handshakeEverywhere(req),
-      (run) => run.proceed(next),
-      (error) => passOn(error, req, res, next),
-    );
+    whenOpened(handshakeEverywhere, proceed, req, res, next);
   }
 
   function handler<Req extends IncomingMessage, Res extends ServerResponse>(
@@ -409,11 +405,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         run.onError = route.settings.onError;
         begin(run, req, res);
       } else if (isWebSocketRequest(req)) {
-        whenDone(
-          () => handshake(req),
-          (opened) => begin(opened, req, res),
-          (error) => passOn(error, req, res, next),
-        );
+        whenOpened(handshake, begin, req, res, next);
       } else {
         upgradeRequired(res, next);
       }
@@ -510,6 +502,48 @@ function compressionOf(
 ): Compression | undefined {
   const options = route.perMessageDeflate;
   return negotiated === undefined || options === false ? undefined : { negotiated, options };
+}
+
+/** Performs a handshake, synchronously if it can. */
+type PerformHandshake = (req: IncomingMessage) => HandlerRun | Promise<HandlerRun>;
+
+/** What goes on behind a handshake. */
+type BehindHandshake<Req, Res> = (run: HandlerRun, req: Req, res: Res, next: NextFunction) => void;
+
+function proceed(run: HandlerRun, _req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
+  run.proceed(next);
+}
+
+/** Performs a handshake and goes on, synchronously if it was. Makes no function for one that was. */
+function whenOpened<Req extends IncomingMessage, Res extends ServerResponse>(
+  handshake: PerformHandshake,
+  goOn: BehindHandshake<Req, Res>,
+  req: Req,
+  res: Res,
+  next: NextFunction,
+): void {
+  let run: HandlerRun | Promise<HandlerRun>;
+  try {
+    run = handshake(req);
+  } catch (error) {
+    passOn(error, req, res, next);
+    return;
+  }
+  if (run instanceof HandlerRun) goOn(run, req, res, next);
+  else goOnLater(run, goOn, req, res, next);
+}
+
+function goOnLater<Req extends IncomingMessage, Res extends ServerResponse>(
+  opened: Promise<HandlerRun>,
+  goOn: BehindHandshake<Req, Res>,
+  req: Req,
+  res: Res,
+  next: NextFunction,
+): void {
+  opened.then(
+    (run) => goOn(run, req, res, next),
+    (error) => passOn(error, req, res, next),
+  );
 }
 
 /** Hands a refusal to the application, unless it is one that nobody is to be bothered with. */

@@ -13,7 +13,6 @@ import { isWebSocketRequest } from './handshake.js';
 import { isWebSocketStream, upgradeRequestOf } from './http2-request.js';
 import { Http2Sessions } from './http2-sessions.js';
 import { serveAsPlainHttp, type UpgradeArrival } from './plain-http.js';
-import { emitRequest } from './request-event.js';
 import { responsePrototypeOf } from './response-prototype.js';
 import { bytesWritten, isRead, UpgradeRequest } from './upgrade-request.js';
 import { createUpgradeResponse } from './upgrade-response.js';
@@ -99,7 +98,8 @@ class Gate {
 /** The applications that are attached to one server, behind a single upgrade listener. */
 class Attachments implements Claims {
   readonly #server: Target;
-  readonly #list: Attachment[] = [];
+  /** Copied when it changes: requests that go through it keep it. */
+  #list: readonly Attachment[] = [];
   readonly #replays = new WeakMap<Duplex, number>();
   readonly #listener = (req: IncomingMessage, socket: Duplex, head: Buffer): void => this.#receive(req, socket, head);
   /** What the server had before; defined for as long as ours is in its place. */
@@ -118,7 +118,7 @@ class Attachments implements Claims {
   add(app: AppFunction, { filter, exclusive = false, handshakeTimeout }: AttachSettings): () => void {
     if (this.#list.length === 0) this.#listen();
     const attachment: Attachment = { app, filter, exclusive, handshakeTimeout };
-    this.#list.push(attachment);
+    this.#list = [...this.#list, attachment];
     this.#guard();
     let detached = false;
     return () => {
@@ -133,7 +133,7 @@ class Attachments implements Claims {
   }
 
   #remove(attachment: Attachment): void {
-    this.#list.splice(this.#list.indexOf(attachment), 1);
+    this.#list = this.#list.filter((one) => one !== attachment);
     this.#guard();
     if (this.#list.length > 0) return;
     const server = this.#server;
@@ -179,7 +179,8 @@ class Attachments implements Claims {
 
   /** The applications that want the request, in the order of their attachment. */
   #wanting(req: IncomingMessage): readonly Attachment[] {
-    return isWebSocketRequest(req) ? this.#list.filter(({ filter }) => accepts(filter, req)) : [];
+    if (!isWebSocketRequest(req)) return [];
+    return this.#list.some(hasFilter) ? this.#list.filter(({ filter }) => accepts(filter, req)) : this.#list;
   }
 
   /** Takes a request that somebody wants for himself. @returns whether it is one */
@@ -221,11 +222,21 @@ class Attachments implements Claims {
     // Node has taken its own away, and the application may take its time
     socket.on('error', ignoreError);
     const arrival = { req, socket, head };
-    if (hasCompany) unlessTaken(socket, () => this.#serveInTurn(wanting, arrival, this.#hasCompany));
+    if (hasCompany) this.#serveUnlessTaken(wanting, arrival);
     else this.#serveInTurn(wanting, arrival, this.#hasCompany);
   }
 
+  #serveUnlessTaken(applications: readonly Application[], arrival: UpgradeArrival): void {
+    unlessTaken(arrival.socket, () => this.#serveInTurn(applications, arrival, this.#hasCompany));
+  }
+
   #serveInTurn(applications: readonly Application[], arrival: UpgradeArrival, hasCompany: () => boolean): void {
+    // Nearly always there is nothing to wait for
+    if (isNext(arrival.socket)) this.#serve(applications, arrival, hasCompany);
+    else this.#serveLater(applications, arrival, hasCompany);
+  }
+
+  #serveLater(applications: readonly Application[], arrival: UpgradeArrival, hasCompany: () => boolean): void {
     inTurn(this.#server, arrival.socket, () => this.#serve(applications, arrival, hasCompany));
   }
 
@@ -254,7 +265,7 @@ class Attachments implements Claims {
     res.assignSocket(socket as Socket);
     const upgrade = new UpgradeRequest(req, res, socket, head);
     const chain = new Chain(applications, upgrade, new WaitingRequest(upgrade, this.#server, hasCompany), hasCompany);
-    chain.run(() => emitRequest(this.#server, req, res, () => chain.begin()));
+    chain.run(this.#server);
   }
 }
 
@@ -263,6 +274,10 @@ const NO_BYTES = Buffer.alloc(0);
 /** What an exclusive application wants nobody else sees. */
 function hasNone(): boolean {
   return false;
+}
+
+function hasFilter({ filter }: Attachment): boolean {
+  return filter !== undefined;
 }
 
 /** A filter that fails has not accepted: an exception here would end the process. */
@@ -279,11 +294,16 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
 }
 
-/**
- * Calls `proceed` when all earlier requests of the connection have their responses, which is at once unless the client
- * pipelines. `_httpMessage`, the response that has the socket, is the only sign of them.
- */
-function inTurn(server: Target, socket: Duplex & { _httpMessage?: ServerResponse | null }, proceed: () => void): void {
+/** A socket of Node, with the response that has it: the only sign of earlier requests of its connection. */
+type HttpSocket = Duplex & { _httpMessage?: ServerResponse | null };
+
+/** Whether it is a request's turn: the client does not pipeline, and is there. */
+function isNext(socket: HttpSocket): boolean {
+  return !socket._httpMessage && socket.readable && socket.writable;
+}
+
+/** Calls `proceed` when all earlier requests of the connection have their responses. */
+function inTurn(server: Target, socket: HttpSocket, proceed: () => void): void {
   const earlier = socket._httpMessage;
   if (earlier && !socket.destroyed) {
     // Node has taken its own 'drain' listener away with the others
@@ -300,7 +320,7 @@ function inTurn(server: Target, socket: Duplex & { _httpMessage?: ServerResponse
     earlier.once('close', () => scope.runInAsyncScope(onClose));
     return;
   }
-  if (socket.readable && socket.writable) proceed();
+  if (isNext(socket)) proceed();
   else socket.destroy();
 }
 

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:net';
 import finalhandler from 'finalhandler';
 import { clearTraces } from './express-traces.js';
 import { bidFarewell, isFarewell } from './farewell.js';
+import { emitRequest } from './request-event.js';
 import type { UpgradeRequest } from './upgrade-request.js';
 import type { WaitingRequest } from './waiting-request.js';
 
@@ -43,10 +45,11 @@ export class Chain {
     this.#hasCompany = hasCompany;
   }
 
-  /** Has `emit` bring the request to {@link begin}, as a server does, and looks after it until it is answered. */
-  run(emit: () => void): void {
+  /** Has `server` emit the request, which begins, and looks after it until it is answered. */
+  run(server: Server): void {
+    const { req, res } = this.#upgrade;
     try {
-      emit();
+      emitRequest(server, req, res, () => this.#begin());
     } catch (error) {
       this.#ended(error);
     }
@@ -56,7 +59,7 @@ export class Chain {
   }
 
   /** Asks the first application; once, however often the request comes. */
-  begin(): void {
+  #begin(): void {
     if (this.#position < 0) this.#proceed();
   }
 

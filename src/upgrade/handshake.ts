@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import type { ResolvedRouteOptions } from '../options.js';
@@ -8,7 +9,7 @@ import { concludeResponse, formerResponse } from './silenced-response.js';
 import { parseSubProtocols, selectSubProtocol } from './subprotocol.js';
 import { UpgradeRequest } from './upgrade-request.js';
 import { finishHead } from './upgrade-response.js';
-import type { Handshake, WsBridge } from './ws-bridge.js';
+import type { Handshake, ValidatedRequest, WsBridge } from './ws-bridge.js';
 
 export type { Handshake } from './ws-bridge.js';
 
@@ -20,14 +21,20 @@ const VERSION = '13';
 /** Whether a comma-separated header contains `token`, which is in lower case. */
 function hasToken(header: string | undefined, token: string): boolean {
   if (header === undefined) return false;
-  const list = header.toLowerCase();
-  // Nearly always there is nothing else in it
-  return list === token || list.split(',').some((item) => item.trim() === token);
+  return header
+    .toLowerCase()
+    .split(',')
+    .some((item) => item.trim() === token);
 }
 
 /** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
 export function isWebSocketRequest(req: IncomingMessage): boolean {
-  return hasToken(req.headers.upgrade, 'websocket') && hasToken(req.headers.connection, 'upgrade');
+  const { upgrade, connection } = req.headers;
+  // As all clients write it, at first
+  return (
+    (upgrade === 'websocket' || hasToken(upgrade, 'websocket')) &&
+    (connection === 'Upgrade' || hasToken(connection, 'upgrade'))
+  );
 }
 
 /** The subprotocols that the client offers, in its order; none if the header is invalid. */
@@ -156,8 +163,8 @@ async function decideLater<T>(
 }
 
 function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: HandshakeTerms<T>): T {
-  const { options, bridge, open, assertRoom } = terms;
-  const { head, req, res, socket } = upgrade;
+  const { options, bridge, assertRoom } = terms;
+  const { req } = upgrade;
   const { perMessageDeflate } = options;
   const offered = req.headers['sec-websocket-extensions'];
   const extensions =
@@ -169,34 +176,61 @@ function complete<T>(upgrade: UpgradeRequest, key: string | undefined, terms: Ha
     throw failure('the choice of the subprotocol', error);
   }
   // The application's functions may have answered, or accepted, by themselves
-  assertAcceptable(upgrade);
+  if (typeof options.origin === 'function' || typeof options.subProtocols === 'function') assertAcceptable(upgrade);
   assertRoom();
-  return bridge.writeHandshake(
-    {
-      socket,
-      head,
-      key,
-      subProtocol,
-      extensions,
-      perMessageDeflate,
-      headerLines: () => finishHead(res),
-    },
-    (handshake) => {
-      upgrade.enter('accepted');
-      let opened: T;
-      try {
-        opened = open(handshake, upgrade);
-      } catch (error) {
-        // Nobody will ever read from it
-        socket.destroy();
-        concludeResponse(res, upgrade);
-        throw error;
-      }
-      concludeResponse(res, upgrade);
-      upgrade.dropResponse(formerResponse(res));
-      return opened;
-    },
-  );
+  return bridge.writeHandshake(new AcceptableRequest(upgrade, terms, key, subProtocol, extensions), openAccepted<T>);
+}
+
+/** A request behind all checks but those of `ws`. */
+class AcceptableRequest<T> implements ValidatedRequest {
+  readonly upgrade: UpgradeRequest;
+  readonly terms: HandshakeTerms<T>;
+  readonly key: string | undefined;
+  readonly subProtocol: string | undefined;
+  readonly extensions: string | undefined;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+
+  constructor(
+    upgrade: UpgradeRequest,
+    terms: HandshakeTerms<T>,
+    key: string | undefined,
+    subProtocol: string | undefined,
+    extensions: string | undefined,
+  ) {
+    this.upgrade = upgrade;
+    this.terms = terms;
+    this.key = key;
+    this.subProtocol = subProtocol;
+    this.extensions = extensions;
+    this.socket = upgrade.socket;
+    this.head = upgrade.head;
+  }
+
+  get perMessageDeflate(): ResolvedRouteOptions['perMessageDeflate'] {
+    return this.terms.options.perMessageDeflate;
+  }
+
+  headerLines(): string {
+    return finishHead(this.upgrade.res);
+  }
+}
+
+function openAccepted<T>(handshake: Handshake, { upgrade, terms }: AcceptableRequest<T>): T {
+  const { res, socket } = upgrade;
+  upgrade.enter('accepted');
+  let opened: T;
+  try {
+    opened = terms.open(handshake, upgrade);
+  } catch (error) {
+    // Nobody will ever read from it
+    socket.destroy();
+    concludeResponse(res, upgrade);
+    throw error;
+  }
+  concludeResponse(res, upgrade);
+  upgrade.dropResponse(formerResponse(res));
+  return opened;
 }
 
 /** @throws an http-errors error unless the request still waits for its answer and nobody else is about to give it */

@@ -21,15 +21,19 @@ const PROBE = 'websocket-context:probe';
  * around the event to follow requests (OpenTelemetry, Sentry, New Relic, Elastic) follows an upgrade request too.
  */
 export function emitRequest(server: Server, req: IncomingMessage, res: ServerResponse, handle: () => void): void {
-  const message = { request: req, response: res, socket: req.socket, server };
-  if (started.hasSubscribers) started.publish(message);
-  if (finished.hasSubscribers) res.once('finish', () => finished.publish(message));
+  if (started.hasSubscribers || finished.hasSubscribers) publishLikeNode(server, req, res);
   if (isBare(server)) {
     handle();
     return;
   }
   const stage = stageOn(server, 'request', handle);
   Reflect.apply(emitOf(server), stage, ['request', req, res]);
+}
+
+function publishLikeNode(server: Server, req: IncomingMessage, res: ServerResponse): void {
+  const message = { request: req, response: res, socket: req.socket, server };
+  if (started.hasSubscribers) started.publish(message);
+  if (finished.hasSubscribers) res.once('finish', () => finished.publish(message));
 }
 
 const emitOfNode = new NodeMethod('kErrorMonitor');

@@ -83,6 +83,7 @@ interface BeforeAnswer {
   /** What had arrived behind the request in the same chunk: frames of an eager client. */
   readonly head: Buffer;
   readonly bytesWritten: number | undefined;
+  headerName: string | undefined;
   waiting: UpgradeRequestEvents | undefined;
   /** Rejects the handshake that waits for an asynchronous decision. */
   interrupt: ((reason: Error) => void) | undefined;
@@ -92,6 +93,7 @@ interface BeforeAnswer {
 const ANSWERED: BeforeAnswer = {
   head: NO_BYTES,
   bytesWritten: undefined,
+  headerName: undefined,
   waiting: undefined,
   interrupt: undefined,
 };
@@ -109,6 +111,8 @@ export class UpgradeRequest {
   afterlife: 'untouched' | 'examined' | 'written' | undefined = undefined;
 
   #res: ServerResponse;
+  /** What is to stand for the response soon. */
+  #former: ServerResponse | undefined;
   #phase: UpgradePhase = 'waiting';
   #beforeAnswer: BeforeAnswer;
 
@@ -116,7 +120,13 @@ export class UpgradeRequest {
     this.req = req;
     this.#res = res;
     this.socket = socket;
-    this.#beforeAnswer = { head, bytesWritten: bytesWritten(socket), waiting: undefined, interrupt: undefined };
+    this.#beforeAnswer = {
+      head,
+      bytesWritten: bytesWritten(socket),
+      headerName: undefined,
+      waiting: undefined,
+      interrupt: undefined,
+    };
     const carrier: IncomingMessage & Carrier = req;
     carrier[carried] = this;
     carrier.res = res;
@@ -132,6 +142,16 @@ export class UpgradeRequest {
   /** What had arrived behind the request in the same chunk: frames of an eager client. Nothing once there is an answer. */
   get head(): Buffer {
     return this.#beforeAnswer.head;
+  }
+
+  /** The header that the application has set last, as it writes its name. */
+  get headerName(): string | undefined {
+    return this.#beforeAnswer.headerName;
+  }
+
+  /** The application sets a header of the response. */
+  noteHeader(name: unknown): void {
+    if (this.#phase === 'waiting') this.#beforeAnswer.headerName = String(name);
   }
 
   /** Has `waiting` look after it until there is an answer. */
@@ -152,11 +172,20 @@ export class UpgradeRequest {
    */
   dropResponse(former: ServerResponse): void {
     learnTraces(this.req);
-    eventLoop.nextTick(() => {
-      const carrier: IncomingMessage & Carrier = this.req;
-      if (carrier.res === this.#res) carrier.res = former;
-      this.#res = former;
-    });
+    this.#former = former;
+    const { finished, destroyed } = this.#res;
+    // Who is told of its end is told in the tick in which it is let go of
+    if (!finished || destroyed) eventLoop.nextTick(() => this.letGo());
+  }
+
+  /** The tick in which somebody may still compare the response is over. */
+  letGo(): void {
+    const former = this.#former;
+    if (former === undefined) return;
+    const carrier: IncomingMessage & Carrier = this.req;
+    if (carrier.res === this.#res) carrier.res = former;
+    this.#res = former;
+    this.#former = undefined;
   }
 
   get phase(): UpgradePhase {

@@ -40,9 +40,13 @@ function mayWrite(res: ServerResponse): boolean {
   return true;
 }
 
+function isFunction(arg: unknown): arg is () => void {
+  return typeof arg === 'function';
+}
+
 /** Calls back the writer whose bytes go nowhere, as late as it would be for bytes that go somewhere. */
 export function callBack(args: readonly unknown[]): void {
-  const callback = args.find((arg) => typeof arg === 'function');
+  const callback = args.find(isFunction);
   if (callback !== undefined) eventLoop.nextTick(callback);
 }
 
@@ -86,11 +90,17 @@ export function finishSilently(res: ServerResponse): void {
   if (res.finished) return;
   res.finished = true;
   if (res.destroyed || upgradeOf(res).gone) return;
-  eventLoop.nextTick(() => {
+  eventLoop.nextTick(tellSilently, res);
+}
+
+function tellSilently(res: ServerResponse): void {
+  try {
     if (!res.writableFinished) setFinished(res);
     tellOfEnd(res, 'finish');
     emitClose(res);
-  });
+  } finally {
+    upgradeOf(res).letGo();
+  }
 }
 
 /** The headers of `writeHead(101, ...)`, which Node would write out without remembering them. */
@@ -193,8 +203,10 @@ function takesHeaders(res: ServerResponse): boolean {
 }
 
 function setHeader(this: ServerResponse, ...args: unknown[]): ServerResponse {
+  if (!takesHeaders(this)) return this;
+  upgradeOf(this).noteHeader(args[0]);
   // Not by its name: this is called for each request, by Express
-  if (takesHeaders(this)) Reflect.apply(Object.getPrototypeOf(this).setHeader, this, args);
+  Reflect.apply(Object.getPrototypeOf(this).setHeader, this, args);
   return this;
 }
 
@@ -267,6 +279,15 @@ function isHeadAwaited(res: ServerResponse): boolean {
   return res.writeHead !== writeHead || !writeHeadOfNode.is(Reflect.get(Object.getPrototypeOf(res), 'writeHead'));
 }
 
+/** The names of the headers of `res` as they were written. */
+function headerNames(res: ServerResponse): string[] {
+  const [only, another] = res.getHeaderNames();
+  const { headerName } = upgradeOf(res);
+  // That of Express, mostly; to collect them takes Node 500 bytes
+  if (headerName !== undefined && another === undefined && headerName.toLowerCase() === only) return [headerName];
+  return (res as ServerResponse & RawHeaderNames).getRawHeaderNames();
+}
+
 /** What a response has for a head if Node does not put it together; neighbours look whether there is one. */
 const HEAD = `HTTP/1.1 ${SWITCHING_PROTOCOLS} ${STATUS_CODES[SWITCHING_PROTOCOLS]}\r\n\r\n`;
 
@@ -307,7 +328,7 @@ export function finishHead(res: ServerResponse): string {
     (res as WithLocals)._header = HEAD;
   }
   let lines = '';
-  for (const name of (res as ServerResponse & RawHeaderNames).getRawHeaderNames()) {
+  for (const name of headerNames(res)) {
     const key = name.toLowerCase();
     if (unfit.has(key) || key.startsWith('sec-websocket-')) continue;
     const value = res.getHeader(name);

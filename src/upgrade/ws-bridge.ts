@@ -18,7 +18,7 @@ export interface ValidatedRequest {
   readonly extensions: string | undefined;
   readonly perMessageDeflate: false | PerMessageDeflateOptions;
   /** Called right before the 101 is written, behind every check. @returns further header lines of it, each behind a line break */
-  readonly headerLines: () => string;
+  headerLines(): string;
 }
 
 /** An accepted WebSocket whose 101 has been written and whose first frame has not been read. */
@@ -56,16 +56,24 @@ class NegotiationResult {
 /** ws insists on a key, and answers with the proof that it has read it; HTTP/2 has neither. */
 const ANY_KEY = 'AAAAAAAAAAAAAAAAAAAAAA==';
 
-/** A request as far as `ws` looks at it; it comes back with the 'headers' event. */
+/** Gets a handshake that has been performed, and the request that it was performed for. */
+type Open<Request, T> = (handshake: Handshake, request: Request) => T;
+
+/** A request as far as `ws` looks at it; it comes back with the 'headers' event, and when the 101 is out. */
 class RequestView {
   readonly method = 'GET';
   readonly socket: Duplex;
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly headerLines: () => string;
+  readonly request: ValidatedRequest;
+  readonly open: Open<ValidatedRequest, unknown>;
+  isOpen = false;
+  /** What `open` returned. */
+  opened: unknown;
 
-  constructor(request: ValidatedRequest) {
+  constructor(request: ValidatedRequest, open: Open<ValidatedRequest, unknown>) {
+    this.request = request;
+    this.open = open;
     this.socket = request.socket;
-    this.headerLines = request.headerLines;
     this.headers = {
       upgrade: 'websocket',
       'sec-websocket-version': '13',
@@ -81,7 +89,23 @@ class RequestView {
 interface HandshakeServer {
   on(event: 'headers', listener: (lines: string[], view: RequestView) => void): this;
   on(event: 'wsClientError', listener: (error: Error) => void): this;
-  handleUpgrade(view: RequestView, socket: Duplex, head: Buffer, callback: (takeover: NegotiationResult) => void): void;
+  handleUpgrade(
+    view: RequestView,
+    socket: Duplex,
+    head: Buffer,
+    callback: (takeover: NegotiationResult, view: RequestView) => void,
+  ): void;
+}
+
+/** The 101 has been written. */
+function onAccepted({ _protocol, _extensions }: NegotiationResult, view: RequestView): void {
+  const { socket, head } = view.request;
+  socket.setDefaultEncoding('utf8');
+  // No timeout of the HTTP server applies from here on
+  if (socket instanceof Socket) socket.setTimeout(0).setNoDelay();
+  const handshake = { socket, head, subProtocol: _protocol, perMessageDeflate: _extensions['permessage-deflate'] };
+  view.opened = view.open(handshake, view.request);
+  view.isOpen = true;
 }
 
 const MAX_INT = 0x7fffffff;
@@ -102,21 +126,14 @@ export class WsBridge {
    *
    * @throws HandshakeRefused and nothing is written, if `ws` finds fault with the request
    */
-  writeHandshake<T>(request: ValidatedRequest, open: (handshake: Handshake) => T): T {
+  writeHandshake<Request extends ValidatedRequest, T>(request: Request, open: Open<Request, T>): T {
     const { socket, head, perMessageDeflate } = request;
     const server = perMessageDeflate === false ? this.#plainServer() : this.#deflatingServer(perMessageDeflate);
-    let opened: { readonly result: T } | undefined;
+    const view = new RequestView(request, open as Open<ValidatedRequest, unknown>);
     this.#refused = undefined;
-    server.handleUpgrade(new RequestView(request), socket, head, ({ _protocol, _extensions }) => {
-      socket.setDefaultEncoding('utf8');
-      // No timeout of the HTTP server applies from here on
-      if (socket instanceof Socket) socket.setTimeout(0).setNoDelay();
-      opened = {
-        result: open({ socket, head, subProtocol: _protocol, perMessageDeflate: _extensions['permessage-deflate'] }),
-      };
-    });
-    if (opened === undefined) throw this.#refused ?? new HandshakeRefused('The client has left');
-    return opened.result;
+    server.handleUpgrade(view, socket, head, onAccepted);
+    if (!view.isOpen) throw this.#refused ?? new HandshakeRefused('The client has left');
+    return view.opened as T;
   }
 
   #plainServer(): HandshakeServer {
@@ -138,7 +155,7 @@ export class WsBridge {
       { noServer: true, clientTracking: false, WebSocket: NegotiationResult, perMessageDeflate },
     ]);
     server.on('headers', (lines: string[], view: RequestView) => {
-      lines[lines.length - 1] += view.headerLines();
+      lines[lines.length - 1] += view.request.headerLines();
       // Values may hold any byte, and Node writes headers as they are
       view.socket.setDefaultEncoding('latin1');
     });
