@@ -80,15 +80,20 @@ async function runScenario(scenario, options, generator) {
     }
   }
 
-  const rounds = scenario.fresh ? options.freshRounds : options.rounds;
-  // Rounds that do not count let every server load and compile its code.
-  for (let round = 0; round < (scenario.fresh ? 0 : (scenario.warmups ?? 1)); round++)
-    for (const contestant of members) await measure(contestant, false);
-  for (let round = 0; round < rounds; round++) {
-    const first = round % members.length;
-    for (const contestant of [...members.slice(first), ...members.slice(0, first)]) await measure(contestant, true);
+  async function measureAll() {
+    const rounds = scenario.fresh ? options.freshRounds : options.rounds;
+    // Rounds that do not count let every server load and compile its code.
+    for (let round = 0; round < (scenario.fresh ? 0 : (scenario.warmups ?? 1)); round++)
+      for (const contestant of members) await measure(contestant, false);
+    for (let round = 0; round < rounds; round++) {
+      const first = round % members.length;
+      for (const contestant of [...members.slice(first), ...members.slice(0, first)]) await measure(contestant, true);
+    }
+    await Promise.all(Array.from(running.values(), (server) => server.stop()));
+    running.clear();
   }
-  await Promise.all(Array.from(running.values(), (server) => server.stop()));
+
+  for (let at = 0; at < (options.quick ? 1 : (scenario.processes ?? 1)); at++) await measureAll();
   return outcomes;
 }
 

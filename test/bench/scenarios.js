@@ -23,12 +23,14 @@ import { BASELINE, EXPRESS_ALONE, NODE_INFLATING, OURS } from './servers.js';
  *   goal?: Goal,
  *   fresh?: boolean,
  *   warmups?: number,
+ *   processes?: number,
  *   measuresMemory?: boolean,
  *   untuned?: boolean,
  *   deflate?: (contestant: Contestant) => boolean,
  *   includes: (contestant: Contestant) => boolean,
  *   measure: (server: RunningServer, contestant: Contestant, setting: Setting) => Promise<Sample>,
  * }} Scenario `fresh`: every measurement needs a server process that has done nothing yet;
+ *   `processes`: how many of each server are measured, one after the other, each in all rounds;
  *   `measuresMemory`: the figures include what the process takes from the system; `untuned`: neither a state of 24 MiB nor
  *   settings of malloc
  *
@@ -231,6 +233,9 @@ export const scenarios = [
     includes: handshakingOnes,
     // Every server took 20,000 to 30,000 handshakes to come to twice the rate of its first 4,000.
     warmups: 6,
+    // A measurement takes 0.3 s, in which a neighbour on the same core may take a third of it, and one process of a server is up
+    // to a fifth faster than another: see docs/performance-lab.md.
+    processes: 3,
     async measure(server, { dialect }, setting) {
       const job = {
         mode: 'handshake',
