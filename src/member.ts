@@ -22,21 +22,21 @@ export class Member implements ConnectionEvents, ContextOwner {
   readonly upgrade: MemberParts['upgrade'];
   readonly items: MemberParts['items'];
   readonly subProtocol: MemberParts['subProtocol'];
-  readonly compression: MemberParts['compression'];
+  readonly compression: ConnectionParts['compression'];
   /** An array takes more memory than a membership. */
   #groups: JoinedGroup | readonly JoinedGroup[] = NO_GROUPS;
 
-  constructor(parts: MemberParts, { socket, head, settings, keepAlive }: MemberConnection) {
-    const { host, upgrade, items, subProtocol, compression } = parts;
+  constructor(parts: MemberParts, connectionParts: MemberConnection) {
+    const { host, upgrade, items, subProtocol } = parts;
     this.host = host;
     this.upgrade = upgrade;
     this.items = items;
     this.subProtocol = subProtocol;
-    this.compression = compression;
-    this.connection = new Connection({ socket, settings, keepAlive, compression, events: this });
+    this.compression = connectionParts.compression;
+    this.connection = new Connection(connectionParts, this);
     this.ends = new EndSignals(this.connection);
     this.context = new WebSocketContext(this.connection, this);
-    this.connection.open(head);
+    this.connection.open(connectionParts.head);
   }
 
   /** The groups that it is in. Only {@link GroupMemberships} sets them. */
@@ -92,7 +92,12 @@ export class Member implements ConnectionEvents, ContextOwner {
 /** What the members of a route have in common, and report. */
 export interface MemberHost extends ContextHost {
   readonly groups: GroupMemberships;
-  openWs(socket: Duplex, head: Buffer, parts: MemberParts, guard: HandOverGuard): WebSocket;
+  openWs(
+    socket: Duplex,
+    head: Buffer,
+    negotiated: Pick<Member, 'subProtocol' | 'compression'>,
+    guard: HandOverGuard,
+  ): WebSocket;
   /** The connection is Closed or Aborted. */
   onTerminated(member: Member): void;
 }
@@ -115,11 +120,10 @@ export interface JoinedGroup {
 /** What a member is made of, for as long as it lives. */
 export interface MemberParts extends ContextParts {
   readonly host: MemberHost;
-  readonly compression: ConnectionParts['compression'];
 }
 
 /** What its connection is made of. */
-export interface MemberConnection extends Pick<ConnectionParts, 'socket' | 'settings' | 'keepAlive'> {
+export interface MemberConnection extends ConnectionParts {
   /** Bytes that arrived together with the upgrade request. */
   readonly head: Buffer;
 }

@@ -335,9 +335,14 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         upgrade,
         items: (res as ServerResponse & { locals?: Record<string, unknown> }).locals ?? {},
         subProtocol,
+      },
+      {
+        socket,
+        head,
+        settings: route.settings,
+        keepAlive,
         compression: compressionOf(perMessageDeflate, route.settings),
       },
-      { socket, head, settings: route.settings, keepAlive },
     );
     const { isHandled } = route;
     const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError, isHandled });

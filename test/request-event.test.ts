@@ -228,7 +228,7 @@ describe('the request event of an upgrade', { timeout: 150_000 }, () => {
     };
     const [req, res] = [new IncomingMessage(new Socket()), new EventEmitter()];
     let handled = 0;
-    emitRequest(server, req, res as ServerResponse, () => handled++);
+    emitRequest(server, req, res as ServerResponse, { begin: () => handled++ });
     assert.deepEqual(seen, [true, 1, 1234]);
     assert.equal(handled, 1);
   });

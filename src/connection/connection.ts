@@ -38,7 +38,6 @@ export interface ConnectionParts {
   readonly keepAlive: KeepAlive;
   /** permessage-deflate as negotiated. */
   readonly compression: Compression | undefined;
-  readonly events: ConnectionEvents;
 }
 
 /** What a connection reports to whoever has made it. */
@@ -98,8 +97,8 @@ export class Connection
   /** When something last came from the peer, on the clock of keep-alive. */
   lastActivity: number;
 
-  constructor(parts: ConnectionParts) {
-    const { socket, settings, keepAlive, compression, events } = parts;
+  constructor(parts: ConnectionParts, events: ConnectionEvents) {
+    const { socket, settings, keepAlive, compression } = parts;
     this.#transport = new Transport(socket, this);
     this.#settings = settings;
     this.#keepAlive = keepAlive;

@@ -3,7 +3,7 @@ import type { Server } from 'node:net';
 import finalhandler from 'finalhandler';
 import { clearTraces } from './express-traces.js';
 import { bidFarewell, isFarewell } from './farewell.js';
-import { emitRequest } from './request-event.js';
+import { emitRequest, type Listener } from './request-event.js';
 import type { UpgradeRequest } from './upgrade-request.js';
 import type { WaitingRequest } from './waiting-request.js';
 
@@ -22,7 +22,7 @@ export interface Application {
  * when it comes to the end of one without an answer. What they have done to the response stays; its URL is again what
  * the client sent, which is what their filters saw.
  */
-export class Chain {
+export class Chain implements Listener {
   readonly #applications: readonly Application[];
   readonly #upgrade: UpgradeRequest;
   readonly #waiting: WaitingRequest;
@@ -49,7 +49,7 @@ export class Chain {
   run(server: Server): void {
     const { req, res } = this.#upgrade;
     try {
-      emitRequest(server, req, res, () => this.#begin());
+      emitRequest(server, req, res, this);
     } catch (error) {
       this.#ended(error);
     }
@@ -59,7 +59,7 @@ export class Chain {
   }
 
   /** Asks the first application; once, however often the request comes. */
-  #begin(): void {
+  begin(): void {
     if (this.#position < 0) this.#proceed();
   }
 

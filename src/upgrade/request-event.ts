@@ -10,23 +10,32 @@ const finished: Channel = channel('http.server.response.finish');
 
 type Emit = Server['emit'];
 
+/** Who gets the request. */
+export interface Listener {
+  begin(): void;
+}
+
 /** The last `emit` that was found on a server itself, and whether it emits on the object that it is called on. */
 const probed = new WeakMap<Server, { readonly emit: Emit; readonly isFaithful: boolean }>();
 
 const PROBE = 'websocket-context:probe';
 
 /**
- * Has `handle` called through the `request` event of `server`, but none of the listeners that the server has for it:
+ * Has `listener` begin through the `request` event of `server`, but none of the listeners that the server has for it:
  * the event is emitted on an object that inherits everything from the server but its listeners. So whatever has been put
  * around the event to follow requests (OpenTelemetry, Sentry, New Relic, Elastic) follows an upgrade request too.
  */
-export function emitRequest(server: Server, req: IncomingMessage, res: ServerResponse, handle: () => void): void {
+export function emitRequest(server: Server, req: IncomingMessage, res: ServerResponse, listener: Listener): void {
   if (started.hasSubscribers || finished.hasSubscribers) publishLikeNode(server, req, res);
   if (isBare(server)) {
-    handle();
+    listener.begin();
     return;
   }
-  const stage = stageOn(server, 'request', handle);
+  emitAround(server, req, res, listener);
+}
+
+function emitAround(server: Server, req: IncomingMessage, res: ServerResponse, listener: Listener): void {
+  const stage = stageOn(server, 'request', () => listener.begin());
   Reflect.apply(emitOf(server), stage, ['request', req, res]);
 }
 

@@ -10,6 +10,8 @@ export class RequestProperty {
   readonly #descriptor: PropertyDescriptor;
   /** Prototypes whose requests have it. */
   readonly #known = new WeakSet<object>();
+  /** The one of them that was met last. */
+  #last: object | undefined;
 
   constructor(name: string, descriptor: PropertyDescriptor) {
     this.#name = name;
@@ -19,8 +21,14 @@ export class RequestProperty {
   /** Sees to it that `req` has the property. */
   addTo(req: IncomingMessage): void {
     const prototype: object = Object.getPrototypeOf(req);
-    if (!Object.hasOwn(req, this.#name) && (this.#known.has(prototype) || this.#addBehind(prototype))) return;
+    if (!Object.hasOwn(req, this.#name) && (prototype === this.#last || this.#isKnown(prototype))) return;
     Object.defineProperty(req, this.#name, this.#descriptor);
+  }
+
+  #isKnown(prototype: object): boolean {
+    if (!this.#known.has(prototype) && !this.#addBehind(prototype)) return false;
+    this.#last = prototype;
+    return true;
   }
 
   /** @returns whether requests with this prototype have the property now, by one that they do not share with those of Node */

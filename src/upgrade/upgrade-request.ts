@@ -64,8 +64,16 @@ const webSocketAccessor: PropertyDescriptor & ThisType<IncomingMessage & Carrier
 const webSocketProperty = new RequestProperty('webSocket', webSocketAccessor);
 
 /** Bytes that were ever written to the socket, including those still queued; `undefined` for streams that do not count. */
-export function bytesWritten(socket: Duplex & { readonly bytesWritten?: number }): number | undefined {
-  return socket.bytesWritten;
+export function bytesWritten(socket: Duplex & WritingCounters): number | undefined {
+  // To sum up what waits, Node makes a copy of it, even of nothing
+  return socket.writableLength === 0 ? (socket._bytesDispatched ?? socket.bytesWritten) : socket.bytesWritten;
+}
+
+/** What the sockets of Node count; those of others count less. */
+interface WritingCounters {
+  readonly bytesWritten?: number;
+  /** What has been handed to the system, of which Node does not tell. */
+  readonly _bytesDispatched?: number;
 }
 
 /**

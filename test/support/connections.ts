@@ -44,12 +44,14 @@ export class Harness {
   ) {
     this.clock = new FakeClock().install(t);
     this.socket = socket ?? new FakeSocket();
-    this.connection = new Connection({
-      socket: this.socket,
-      settings: { ...QUIET, ...settings },
-      keepAlive: new KeepAlive(this.clock.now),
-      compression,
-      events: {
+    this.connection = new Connection(
+      {
+        socket: this.socket,
+        settings: { ...QUIET, ...settings },
+        keepAlive: new KeepAlive(this.clock.now),
+        compression,
+      },
+      {
         onClosing: () => {
           this.closing++;
         },
@@ -58,7 +60,7 @@ export class Harness {
           this.onTerminated();
         },
       },
-    });
+    );
     this.connection.open(head);
     t.after(() => {
       this.connection.abort();

@@ -93,8 +93,7 @@ export function makeMember(
       upgrade: { req: { socket } as unknown as IncomingMessage, receivedAt: 0 },
       items: {},
       subProtocol: undefined,
-      compression,
     },
-    { socket, head: Buffer.alloc(0), settings: { ...QUIET, ...limits }, keepAlive },
+    { socket, head: Buffer.alloc(0), settings: { ...QUIET, ...limits }, keepAlive, compression },
   );
 }
