@@ -62,6 +62,21 @@ describe('the response of an upgrade request', () => {
     assert.equal(one.constructor, ServerResponse);
   });
 
+  it('has that of Node until Express changes it, where its own would get in the way of what is set on a response', async (t) => {
+    const app = express();
+    Object.defineProperty(app.response, 'end', {
+      configurable: true,
+      get: () => ServerResponse.prototype.end,
+      set: () => assert.fail('set'),
+    });
+    const frozen = express();
+    Object.freeze(frozen.response);
+    for (const one of [app, frozen]) {
+      const [before, inRoute] = await prototypes(t, one);
+      assert.ok(before === ServerResponse.prototype && inRoute === one.response);
+    }
+  });
+
   it('could be made by a class as well', () => {
     class Response extends ServerResponse {
       readonly isOfClass = true;

@@ -30,7 +30,7 @@ function hasToken(header: string | undefined, token: string): boolean {
 /** Whether the headers of `req` ask to switch to the WebSocket protocol, however it arrived. */
 export function isWebSocketRequest(req: IncomingMessage): boolean {
   const { upgrade, connection } = req.headers;
-  // As all clients write it, at first
+  // First as nearly all clients write them
   return (
     (upgrade === 'websocket' || hasToken(upgrade, 'websocket')) &&
     (connection === 'Upgrade' || hasToken(connection, 'upgrade'))

@@ -13,15 +13,25 @@ export function responsePrototypeOf(app: object): object {
 
 /**
  * A response with `prototype` from the start, which inherits from that of Node. Express would change it to that, which takes 1
- * to 3 µs with Node 24 if it has to.
+ * to 3 µs with Node 24 if it has to; and it has to if somebody has put something into `prototype` that what is set on a response
+ * of Node would meet.
  */
 export function responseWith(prototype: object, req: IncomingMessage): ServerResponse {
   let Response = constructors.get(prototype);
   if (Response === undefined) {
-    Response = constructorOf(prototype, ServerResponse);
+    Response = constructorOf(canBeAssignedTo(prototype) ? prototype : ServerResponse.prototype, ServerResponse);
     constructors.set(prototype, Response);
   }
   return new Response(req);
+}
+
+/** Whether nothing between `prototype` and that of Node keeps a property from being set on the object itself. */
+function canBeAssignedTo(prototype: object): boolean {
+  for (let at = prototype; at !== ServerResponse.prototype; at = Object.getPrototypeOf(at)) {
+    const properties = Object.values(Object.getOwnPropertyDescriptors(at));
+    if (properties.some(({ writable }) => writable !== true)) return false;
+  }
+  return true;
 }
 
 /**

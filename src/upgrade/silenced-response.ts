@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Conclusion } from './conclusion.js';
 import type { UpgradeRequest } from './upgrade-request.js';
 import {
@@ -77,7 +77,10 @@ class FormerResponse {
   /** A response that is over, in its place. */
   get again(): ServerResponse {
     if (this.#again !== undefined) return this.#again;
-    const res: WithLocals = createUpgradeResponse(this.#req, this.#prototype);
+    const res: WithLocals = Object.setPrototypeOf(
+      createUpgradeResponse(this.#req, ServerResponse.prototype),
+      this.#prototype,
+    );
     this.#again = res;
     res.locals = this.#locals;
     res.writeHead(SWITCHING_PROTOCOLS);
