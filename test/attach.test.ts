@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { cp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import connect from 'connect';
@@ -329,6 +331,65 @@ describe('attach()', () => {
         await client.closed();
         assert.equal(reached, false);
       }
+    });
+  });
+
+  describe('a connection that breaks', () => {
+    /** A server whose connections `broken` reports when they are closed. */
+    async function breakable(t: TestContext, app: AppFunction, listener?: (req: IncomingMessage) => void) {
+      const server = createServer(listener);
+      const broken = new Deferred<Socket>();
+      server.once('connection', (socket) => socket.once('close', () => broken.resolve(socket)));
+      attach(server, app, options);
+      return { server: await listen(t, server), broken };
+    }
+    const breakOff = ({ socket }: IncomingMessage): unknown => socket.destroy(new Error('broken'));
+
+    async function assertSurvives(t: TestContext, { server, broken }: Awaited<ReturnType<typeof breakable>>) {
+      const socket = await broken.promise;
+      assert.match(String(socket.errored), /broken/);
+      assert.equal((await responseTo(t, server, { headers: { 'Content-Length': '1' } })).status, 400);
+    }
+
+    const whenAsked: ReadonlyArray<readonly [when: string, app: AppFunction]> = [
+      ['as it comes', breakOff],
+      ['as it comes, and is answered then', (req, res) => res.end(String(breakOff(req)))],
+      ['while the application takes its time', (req) => void setImmediate(breakOff, req)],
+    ];
+    for (const [when, app] of whenAsked) {
+      it(`ends nothing else ${when}`, async (t) => {
+        const site = await breakable(t, app);
+        await rawUpgrade(t, site.server);
+        await assertSurvives(t, site);
+      });
+    }
+
+    it('ends nothing else while another listener is asked', async (t) => {
+      const site = await breakable(t, () => assert.fail('reached'));
+      site.server.once('upgrade', breakOff);
+      await rawUpgrade(t, site.server);
+      await assertSurvives(t, site);
+    });
+
+    it('ends nothing else while an earlier request is answered', async (t) => {
+      const site = await breakable(
+        t,
+        () => assert.fail('reached'),
+        (req) => void setImmediate(breakOff, req),
+      );
+      const client = await rawConnect(t, site.server);
+      client.write(Buffer.concat([Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'), requestBytes({})]));
+      await assertSurvives(t, site);
+    });
+
+    it('ends nothing else behind the refusal of a request with a body', async (t) => {
+      const site = await breakable(t, () => assert.fail('reached'));
+      const connection = once(site.server, 'connection');
+      const client = await rawUpgrade(t, site.server, { headers: { 'Content-Length': '1' } });
+      assert.equal((await client.readResponse()).status, 400);
+      const [socket] = await connection;
+      socket.destroy(new Error('broken'));
+      await assertSurvives(t, site);
     });
   });
 

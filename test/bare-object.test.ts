@@ -23,6 +23,16 @@ describe('an object without a prototype', () => {
     assert.deepEqual(bareObject({ id: '7' }), Object.assign(Object.create(null), { id: '7' }));
   });
 
+  it('has every property that the other has, whatever its name', () => {
+    const properties = Object.assign(Object.create(null), { ['__proto__']: 'a', constructor: 'b' });
+    const bare = bareObject(properties);
+    assert.deepEqual(Object.entries(bare), [
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+    assert.equal(Object.getPrototypeOf(bare), null);
+  });
+
   it('is no hash table', () => {
     assert.ok(!hasFastProperties(Object.create(null)));
     assert.ok(hasFastProperties(bareObject()));

@@ -190,7 +190,6 @@ class Attachments implements Claims {
       this.#asked.set(req, wanting);
       return false;
     }
-    socket.on('error', ignoreError);
     this.#serveInTurn(wanting, { req, socket, head }, hasNone);
     return true;
   }
@@ -219,15 +218,15 @@ class Attachments implements Claims {
       else if (!isWebSocketRequest(req)) leaveToOthers(socket, longest(this.#list));
       return;
     }
-    // Node has taken its own away, and the application may take its time
-    socket.on('error', ignoreError);
     const arrival = { req, socket, head };
     if (hasCompany) this.#serveUnlessTaken(wanting, arrival);
     else this.#serveInTurn(wanting, arrival, this.#hasCompany);
   }
 
   #serveUnlessTaken(applications: readonly Application[], arrival: UpgradeArrival): void {
-    unlessTaken(arrival.socket, () => this.#serveInTurn(applications, arrival, this.#hasCompany));
+    const { socket } = arrival;
+    const serve = guarding(socket, () => this.#serveInTurn(applications, arrival, this.#hasCompany));
+    unlessTaken(socket, serve);
   }
 
   #serveInTurn(applications: readonly Application[], arrival: UpgradeArrival, hasCompany: () => boolean): void {
@@ -237,22 +236,24 @@ class Attachments implements Claims {
   }
 
   #serveLater(applications: readonly Application[], arrival: UpgradeArrival, hasCompany: () => boolean): void {
-    inTurn(this.#server, arrival.socket, () => this.#serve(applications, arrival, hasCompany));
+    const { socket } = arrival;
+    const serve = guarding(socket, () => this.#serve(applications, arrival, hasCompany));
+    inTurn(this.#server, socket, serve);
   }
 
   #serveWithoutUpgrade(arrival: UpgradeArrival): void {
     const { socket } = arrival;
-    socket.on('error', ignoreError);
-    inTurn(this.#server, socket, () => {
+    const serve = guarding(socket, () => {
       const replays = (this.#replays.get(socket) ?? 0) + 1;
       this.#replays.set(socket, replays);
-      socket.removeListener('error', ignoreError);
       serveAsPlainHttp(this.#server, arrival, replays >= REPLAYS);
     });
+    inTurn(this.#server, socket, serve);
   }
 
   #serve(applications: readonly Application[], { req, socket, head }: UpgradeArrival, hasCompany: () => boolean): void {
     if (hasBody(req)) {
+      socket.on('error', ignoreError);
       // Up to Node 24 the body is in `head`, where it would be taken for frames
       answerWithError(
         req,
@@ -300,6 +301,18 @@ type HttpSocket = Duplex & { _httpMessage?: ServerResponse | null };
 /** Whether it is a request's turn: the client does not pipeline, and is there. */
 function isNext(socket: HttpSocket): boolean {
   return !socket._httpMessage && socket.readable && socket.writable;
+}
+
+/**
+ * Has errors of the socket ignored until what it returns is called, which goes on with `proceed`: Node has taken its own
+ * listener away, and a request that waits has no other yet.
+ */
+function guarding(socket: Duplex, proceed: () => void): () => void {
+  socket.on('error', ignoreError);
+  return () => {
+    socket.removeListener('error', ignoreError);
+    proceed();
+  };
 }
 
 /** Calls `proceed` when all earlier requests of the connection have their responses. */

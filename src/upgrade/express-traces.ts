@@ -6,7 +6,7 @@ import { early } from './layout.js';
 export interface ExpressTraces {
   baseUrl?: string | undefined;
   originalUrl?: string | undefined;
-  params?: object | undefined;
+  params?: Record<string, unknown> | undefined;
   next?: unknown;
   route?: unknown;
   _parsedUrl?: unknown;

@@ -101,7 +101,10 @@ export class WaitingRequest implements UpgradeRequestEvents {
   /** Begins to notice that the client leaves. Not needed for what is answered at once. */
   start(handshakeTimeout: number): void {
     const { phase, socket } = this.#upgrade;
-    if (phase === 'accepted' || phase === 'gone') return;
+    if (phase === 'accepted') return;
+    // Node has taken its own away, and the application may take its time
+    socket.on('error', ignoreError);
+    if (phase === 'gone') return;
     // Made, then assigned: V8 puts a function that is assigned to a property as it is made into the old generation, and all
     // that it refers to stays until that is collected (test/garbage.test.ts).
     const onClose = () => this.#closed();
@@ -154,7 +157,8 @@ export class WaitingRequest implements UpgradeRequestEvents {
       silenceResponse(res);
       return;
     }
-    stopListening(socket, 'close', this.#onClose);
+    if (this.#onClose === undefined) return;
+    socket.removeListener('close', this.#onClose);
     socket.removeListener('error', ignoreError);
   }
 
