@@ -291,7 +291,7 @@ const explained = [
       },
       {
         file: 'src/upgrade/waiting-request.ts',
-        line: "if (phase === 'accepted' || phase === 'gone') return;",
+        line: "if (phase === 'gone') return;",
         changes: [
           ["phase === 'gone'", 'false'],
           ["'gone'", '""'],
