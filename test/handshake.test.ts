@@ -295,25 +295,27 @@ describe('performHandshake()', () => {
       assert.equal(response.status, 500);
       assert.equal(response.headers['set-cookie'], undefined);
     });
+  });
 
-    it('may be chosen by a function that accepts by itself', async (t) => {
+  it('is performed once, though a function that decides on it accepts by itself', async (t) => {
+    for (const option of ['origin', 'subProtocols']) {
       const errors: unknown[] = [];
       const server = await attached(t, (req) => {
-        const subProtocols = (): undefined => {
-          void accept(req);
-          return undefined;
+        const acceptingItself = (): true | undefined => {
+          void accept(req, { origin: 'any' });
+          return option === 'origin' ? true : undefined;
         };
         try {
-          void accept(req, { subProtocols });
+          void accept(req, { origin: 'any', [option]: acceptingItself });
         } catch (error) {
           errors.push(error);
         }
       });
-      const client = await rawUpgrade(t, server);
+      const client = await rawUpgrade(t, server, { headers: { Origin: 'http://a.example' } });
       assert.equal((await client.readHead()).status, 101);
       assert.match(String(errors[0]), /it has been accepted already/);
       await assertClean(client);
-    });
+    }
   });
 
   describe('extensions', () => {

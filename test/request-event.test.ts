@@ -217,6 +217,22 @@ describe('the request event of an upgrade', { timeout: 150_000 }, () => {
     }
   });
 
+  it('is told on a channel of Node though nobody listens to the other', async (t) => {
+    const server = await serve(
+      t,
+      (req) => accept(req),
+      () => {},
+    );
+    for (const name of ['http.server.request.start', 'http.server.response.finish']) {
+      let told = 0;
+      const listener = (): void => void told++;
+      subscribe(name, listener);
+      await (await rawUpgrade(t, server)).readHead();
+      await eventually(() => told === 1);
+      unsubscribe(name, listener);
+    }
+  });
+
   it('is emitted on what is the server to whoever looks at it', () => {
     const server = createServer(() => assert.fail('reached'));
     server.timeout = 1234;

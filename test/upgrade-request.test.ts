@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import express, { type Request, type Response } from 'express';
@@ -7,13 +9,84 @@ import express4 from 'express4';
 import { isHttpError } from 'http-errors';
 import { WebSocketError } from '../src/errors.js';
 import type { AppFunction } from '../src/upgrade/chain.js';
-import { UpgradeRequest } from '../src/upgrade/upgrade-request.js';
+import { bytesWritten, UpgradeRequest } from '../src/upgrade/upgrade-request.js';
 import { hasFastProperties, haveSameLayout } from './support/layouts.js';
 import { type RawClient, type RawRequest, rawUpgrade } from './support/raw-client.js';
 import type { TestContext } from './support/servers.js';
 import { accept, accepting, assertClean, attached, Deferred, RecordedEvents, responseTo } from './support/upgrades.js';
 
+describe('bytesWritten()', () => {
+  const socket = (counts: object): Duplex => Object.assign(new Duplex({ read() {}, write() {} }), counts);
+
+  it('counts what waits', () => {
+    const writing = socket({ bytesWritten: 8, _bytesDispatched: 3 });
+    writing.write('waits');
+    assert.equal(bytesWritten(writing), 8);
+  });
+
+  it('does not have what waits summed up where nothing does', () => {
+    const idle = Object.defineProperty(socket({ _bytesDispatched: 3 }), 'bytesWritten', {
+      get: () => assert.fail('summed up'),
+    });
+    assert.equal(bytesWritten(idle), 3);
+  });
+
+  it('takes what there is where the system is not counted apart, which may be nothing', () => {
+    assert.equal(bytesWritten(socket({ bytesWritten: 8 })), 8);
+    assert.equal(bytesWritten(socket({})), undefined);
+  });
+});
+
 describe('UpgradeRequest', () => {
+  describe('by itself', () => {
+    /** One whose response has this state. */
+    function requestWith(state: { finished: boolean; destroyed: boolean }) {
+      const req = new IncomingMessage(new Socket());
+      const res = Object.assign(new ServerResponse(req), state);
+      return {
+        res,
+        former: new ServerResponse(req),
+        upgrade: new UpgradeRequest(req, res, req.socket, Buffer.alloc(0)),
+      };
+    }
+
+    for (const state of [
+      { finished: false, destroyed: false },
+      { finished: true, destroyed: true },
+    ]) {
+      it(`lets go of its response behind the tick if nobody will be told of its end (${JSON.stringify(state)})`, () => {
+        const { res, former, upgrade } = requestWith(state);
+        const letGo = new Promise<void>((resolve) => {
+          upgrade.dropResponse(former);
+          process.nextTick(() => {
+            assert.equal(upgrade.res, former);
+            resolve();
+          });
+        });
+        assert.equal(upgrade.res, res);
+        return letGo;
+      });
+    }
+
+    it('keeps its response until somebody has been told of its end', async () => {
+      const { res, former, upgrade } = requestWith({ finished: true, destroyed: false });
+      upgrade.dropResponse(former);
+      await new Promise(setImmediate);
+      assert.equal(upgrade.res, res);
+      upgrade.letGo();
+      assert.equal(upgrade.res, former);
+    });
+
+    it('knows the header that was set last, until there is an answer', () => {
+      const { upgrade } = requestWith({ finished: false, destroyed: false });
+      upgrade.noteHeader('Vary');
+      assert.equal(upgrade.headerName, 'Vary');
+      upgrade.enter('answering');
+      upgrade.noteHeader('ETag');
+      assert.equal(upgrade.headerName, undefined);
+    });
+  });
+
   describe('as the request', () => {
     it('keeps nothing of what came with it', async (t) => {
       const accepted = new Deferred<IncomingMessage>();

@@ -35,6 +35,37 @@ describe('the headers of the response', () => {
     ]);
   });
 
+  it('all go out, whichever of them was set last and however', async (t) => {
+    const ways: ReadonlyArray<readonly [expected: string, set: (res: ServerResponse) => unknown]> = [
+      [
+        'X-First: 2, X-Second: 1',
+        (res) => res.setHeader('X-First', '1').setHeader('X-Second', '1').setHeader('X-First', '2'),
+      ],
+      [
+        'X-Second: 1',
+        (res) => {
+          res.setHeader('X-First', '1').removeHeader('X-First');
+          res.appendHeader('X-Second', '1');
+        },
+      ],
+      ['', (res) => res.setHeader('X-First', '1').removeHeader('X-First')],
+    ];
+    for (const [expected, set] of ways) {
+      const server = await attached(t, (req, res) => {
+        set(res);
+        return accept(req);
+      });
+      const { lines } = await (await rawUpgrade(t, server)).readHead();
+      assert.equal(
+        lines
+          .slice(3)
+          .map((line) => line.join(': '))
+          .join(', '),
+        expected,
+      );
+    }
+  });
+
   it('do not go out where they would speak of a connection or a body', async (t) => {
     const server = await attached(t, (req, res) => {
       for (const name of [

@@ -48,6 +48,50 @@ const explained = [
         changes: [['chunk.length > size', 'chunk.length >= size']],
       },
       {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: "return res.writeHead !== writeHead || !writeHeadOfNode.is(Reflect.get(Object.getPrototypeOf(res), 'writeHead'));",
+        changes: [
+          [
+            "res.writeHead !== writeHead || !writeHeadOfNode.is(Reflect.get(Object.getPrototypeOf(res), 'writeHead'))",
+            'true',
+          ],
+          ["'writeHead'", '""'],
+        ],
+      },
+      {
+        file: 'src/upgrade/upgrade-response.ts',
+        line: 'if (headerName !== undefined && another === undefined && headerName.toLowerCase() === only) return [headerName];',
+        changes: [
+          ['headerName !== undefined && another === undefined && headerName.toLowerCase() === only', 'false'],
+          ['headerName.toLowerCase()', 'headerName.toUpperCase()'],
+        ],
+      },
+      {
+        file: 'src/upgrade/request-event.ts',
+        line: 'if (started.hasSubscribers || finished.hasSubscribers) publishLikeNode(server, req, res);',
+        changes: [['started.hasSubscribers || finished.hasSubscribers', 'true']],
+      },
+      {
+        file: 'src/upgrade/handshake.ts',
+        line: "if (typeof options.origin === 'function' || typeof options.subProtocols === 'function') assertAcceptable(upgrade);",
+        changes: [["typeof options.origin === 'function' || typeof options.subProtocols === 'function'", 'true']],
+      },
+      {
+        file: 'src/upgrade/response-prototype.ts',
+        line: 'const isClass = /^class\\b/.test(Function.prototype.toString.call(base));',
+        changes: [['/^class\\b/', '/class\\b/']],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'if (isNext(arrival.socket)) this.#serve(applications, arrival, hasCompany);',
+        changes: [['isNext(arrival.socket)', 'false']],
+      },
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'return filter !== undefined;',
+        changes: [['filter !== undefined', 'true']],
+      },
+      {
         file: 'src/upgrade/request-event.ts',
         line: 'if (emit === inherited) return emit;',
         changes: [['emit === inherited', 'false']],
@@ -267,11 +311,34 @@ const explained = [
         file: 'src/upgrade/layout.ts',
         line: 'const isAddedLast = Number.parseInt(process.versions.v8, 10) >= 13;',
         changes: [
-          ['Number.parseInt(process.versions.v8, 10) >= 13', 'true'],
           ['Number.parseInt(process.versions.v8, 10) >= 13', 'false'],
           ['Number.parseInt(process.versions.v8, 10) >= 13', 'Number.parseInt(process.versions.v8, 10) > 13'],
-          ['Number.parseInt(process.versions.v8, 10) >= 13', 'Number.parseInt(process.versions.v8, 10) < 13'],
         ],
+      },
+      {
+        file: 'src/upgrade/response-prototype.ts',
+        line: 'function warmUp(): void {',
+        changes: [
+          [
+            "{ const req = { method: 'GET', httpVersionMajor: 1, httpVersionMinor: 1 } as IncomingMessage; for (let i = 0; i < 32; i++) for (const name of NAMES) new ServerResponse(req).setHeader(name, ''); }",
+            '{}',
+          ],
+        ],
+      },
+      {
+        file: 'src/upgrade/response-prototype.ts',
+        line: "for (let i = 0; i < 32; i++) for (const name of NAMES) new ServerResponse(req).setHeader(name, '');",
+        changes: [
+          ['i < 32', 'false'],
+          ['i < 32', 'i <= 32'],
+          ['i < 32', 'i >= 32'],
+          ["''", '"Stryker was here!"'],
+        ],
+      },
+      {
+        file: 'src/upgrade/request-property.ts',
+        line: 'if (!Object.hasOwn(req, this.#name) && (prototype === this.#last || this.#isKnown(prototype))) return;',
+        changes: [['prototype === this.#last', 'false']],
       },
       {
         file: 'src/upgrade/subprotocol.ts',
@@ -584,6 +651,11 @@ const explained = [
   {
     why: 'Stands where anything would do that means nothing',
     mutants: [
+      {
+        file: 'src/upgrade/attach.ts',
+        line: 'function hasNone(): boolean {',
+        changes: [['{ return false; }', '{}']],
+      },
       {
         file: 'src/connection/sending/cohort.ts',
         line: 'readonly #settings: (DeflateSetting | undefined)[] = [];',
