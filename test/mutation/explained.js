@@ -73,6 +73,22 @@ const explained = [
       },
       {
         file: 'src/upgrade/handshake.ts',
+        line: "(upgrade === 'websocket' || hasToken(upgrade, 'websocket')) &&",
+        changes: [
+          ["upgrade === 'websocket'", 'false'],
+          ["'websocket'", '""'],
+        ],
+      },
+      {
+        file: 'src/upgrade/handshake.ts',
+        line: "(connection === 'Upgrade' || hasToken(connection, 'upgrade'))",
+        changes: [
+          ["connection === 'Upgrade'", 'false'],
+          ["'Upgrade'", '""'],
+        ],
+      },
+      {
+        file: 'src/upgrade/handshake.ts',
         line: "if (typeof options.origin === 'function' || typeof options.subProtocols === 'function') assertAcceptable(upgrade);",
         changes: [["typeof options.origin === 'function' || typeof options.subProtocols === 'function'", 'true']],
       },
