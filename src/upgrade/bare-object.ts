@@ -4,7 +4,7 @@
  */
 export function bareObject(properties?: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const bare: Record<string, unknown> = Object.setPrototypeOf({}, null);
-  // To spread a hash table takes V8 twice as long
+  // To spread a hash table takes V8 half as long again, or twice as long
   for (const name in properties) bare[name] = properties[name];
   return bare;
 }
