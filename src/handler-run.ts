@@ -9,6 +9,7 @@ import { publishError } from './diagnostics.js';
 import { WebSocketError } from './errors.js';
 import type { Member } from './member.js';
 import type { HandlerErrorInfo, ResolvedRouteOptions } from './options.js';
+import { isThenable } from './thenable.js';
 import type { AcceptedRequestEvents } from './upgrade/upgrade-request.js';
 import { SWITCHING_PROTOCOLS } from './upgrade/upgrade-response.js';
 import { warnOnce } from './warn-once.js';
@@ -16,8 +17,6 @@ import { warnOnce } from './warn-once.js';
 /** Close status of a connection that no route wanted, after HTTP's 404. */
 const NOT_FOUND = 4404;
 const INTERNAL_ERROR = 1011;
-
-function ignore(): void {}
 
 /** An `onError` that fails has nobody above it; the process is not to end for it. */
 function warn(error: unknown): void {
@@ -68,27 +67,6 @@ function warnOfSpentResponse(statusCode: number): void {
       'Check in a middleware before sockets.handler(), or throw createError(401) of http-errors, which closes with 4401',
     { type: 'WebSocketResponseWarning', code: 'WEBSOCKET_SPENT_RESPONSE' },
   );
-}
-
-/** Runs `start` and hands its outcome on, synchronously if it is. */
-export function whenDone<T>(
-  start: () => T | PromiseLike<T>,
-  done: (value: T) => void,
-  failed: (error: unknown) => void,
-): void {
-  let outcome: T | PromiseLike<T>;
-  try {
-    outcome = start();
-  } catch (error) {
-    failed(error);
-    return;
-  }
-  if (isThenable(outcome)) outcome.then(done, failed);
-  else done(outcome);
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /**
@@ -200,7 +178,12 @@ export class HandlerRun implements AcceptedRequestEvents {
     ends.runInAsyncScope(() => {
       publishError(context, error);
       // A listener may be asynchronous, whatever its type says. What it throws itself must not go any further.
-      whenDone(() => onError(error, context, context.request, info), ignore, warn);
+      try {
+        const outcome: unknown = onError(error, context, context.request, info);
+        if (isThenable(outcome)) outcome.then(undefined, warn);
+      } catch (failure) {
+        warn(failure);
+      }
     });
   }
 

@@ -8,6 +8,7 @@ import { typeOf } from './arguments.js';
 import type { BackplaneDriver, BackplaneDriverEvents } from './backplane/driver.js';
 import { checkDriverOptions, checkPrefix, missingMethods } from './backplane/driver-options.js';
 import { LIMIT, within } from './backplane/within.js';
+import { isThenable } from './thenable.js';
 
 /** A connection of nats.js 3, as `connect()` of `@nats-io/transport-node` gives it. */
 export interface NatsConnection {
@@ -65,7 +66,7 @@ const RETRY = 2000;
 export function nats(options: NatsOptions): BackplaneDriver {
   checkDriverOptions('nats', options, ['connection', 'prefix']);
   const connection: unknown = options.connection;
-  if (!isPromise(connection)) checkConnection(connection);
+  if (!isThenable(connection)) checkConnection(connection);
   return new NatsDriver(options.connection, subjectPrefix(checkPrefix(options.prefix)));
 }
 
@@ -191,10 +192,6 @@ function isDeniedPublish(status: object, prefix: string): status is { error: Err
   const error: unknown = Reflect.get(status, 'error');
   if (!(error instanceof Error) || !('operation' in error) || !('subject' in error)) return false;
   return error.operation === 'publish' && String(error.subject).startsWith(prefix);
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 function checkConnection(connection: unknown): void {

@@ -4,7 +4,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, type TestContext as FullTestContext, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import createError from 'http-errors';
-import { whenDone } from '../src/handler-run.js';
 import { type WebSocketContext, WebSocketError, type WebSocketOptions, WebSocketState } from '../src/index.js';
 import {
   anyFramework,
@@ -516,40 +515,3 @@ for (const [name, create] of Object.entries(frameworks)) {
     });
   });
 }
-
-describe('whenDone', () => {
-  const outcomes = (start: () => unknown): unknown[] => {
-    const events: unknown[] = [];
-    whenDone(
-      start,
-      (value) => events.push(['done', value]),
-      (error) => events.push(['failed', error]),
-    );
-    return events;
-  };
-
-  it('hands on at once what is there at once', () => {
-    assert.deepEqual(
-      outcomes(() => 1),
-      [['done', 1]],
-    );
-    assert.deepEqual(
-      outcomes(() => null),
-      [['done', null]],
-    );
-    assert.deepEqual(
-      outcomes(() => {
-        throw 2;
-      }),
-      [['failed', 2]],
-    );
-  });
-
-  it('hands on later what comes later', async () => {
-    const done = outcomes(() => Promise.resolve(1));
-    const failed = outcomes(() => Promise.reject(2));
-    assert.deepEqual([done, failed], [[], []]);
-    await Promise.resolve();
-    assert.deepEqual([done, failed], [[['done', 1]], [['failed', 2]]]);
-  });
-});

@@ -404,7 +404,7 @@ describe('UpgradeRequest', () => {
     });
 
     it('is only allowed by true', async (t) => {
-      for (const answer of ['yes', 1, {}, null, undefined]) {
+      for (const answer of ['yes', 1, {}, Object.fromEntries([['then', true]]), null, undefined]) {
         for (const origin of [() => answer, async () => answer]) {
           const server = await accepting(t, { origin } as object);
           assert.equal((await responseTo(t, server, withOrigin('http://x'))).status, 403);

@@ -12,6 +12,7 @@ import type { LiveConnection } from '../connection/connection.js';
 import { derive } from '../connection/deferred.js';
 import { receiveInProgress } from '../connection/failures.js';
 import { WebSocketError } from '../errors.js';
+import { isThenable } from '../thenable.js';
 import { checkSignal, signalOf } from './data.js';
 import { type WebSocketMessage, wholeMessage } from './messages.js';
 import {
@@ -410,10 +411,6 @@ function outcomeOrCancel(operation: Promise<unknown>, signal: AbortSignal | unde
     }
     operation.then(done, done);
   });
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 function noResult(): void {}

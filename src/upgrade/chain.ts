@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:net';
 import finalhandler from 'finalhandler';
+import { isThenable } from '../thenable.js';
 import { clearTraces } from './express-traces.js';
 import { bidFarewell, isFarewell } from './farewell.js';
 import { emitRequest, type Listener } from './request-event.js';
@@ -132,10 +133,6 @@ export class Chain implements Listener {
 /** What Express reports of a handler that fails without saying why. */
 function rejection(): Error {
   return new Error('Rejected promise');
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /** Where Express and Connect leave an error that nobody handled. */

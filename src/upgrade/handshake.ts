@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import createError from 'http-errors';
 import { WebSocketError } from '../errors.js';
 import type { ResolvedRouteOptions } from '../options.js';
+import { isThenable } from '../thenable.js';
 import { acceptableDeflate } from './extensions.js';
 import { isOriginAllowed } from './origin.js';
 import { concludeResponse, formerResponse } from './silenced-response.js';
@@ -87,10 +88,6 @@ function failure(what: string, cause: unknown): Error {
   return createError(500, `Cannot accept the WebSocket request: ${what} failed`, { cause });
 }
 
-function isPromise(value: unknown): value is Promise<boolean> {
-  return typeof value === 'object' && value !== null && 'then' in value;
-}
-
 /** How a handshake is to be performed, and what becomes of it. */
 export interface HandshakeTerms<T> {
   readonly options: ResolvedRouteOptions;
@@ -140,7 +137,7 @@ export function performHandshake<T>(req: IncomingMessage, terms: HandshakeTerms<
   } catch (error) {
     throw failure('the origin function', error);
   }
-  if (isPromise(allowed)) return decideLater(upgrade, key, allowed, terms);
+  if (isThenable(allowed)) return decideLater(upgrade, key, allowed, terms);
   if (allowed !== true) throw forbidden(req.headers.origin);
   return complete(upgrade, key, terms);
 }
