@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import createError from 'http-errors';
 import { checkOptions, type OptionNames, typeOf } from './arguments.js';
 import { Backplane, NO_BACKPLANE_INFO } from './backplane/backplane.js';
 import type { BackplaneInfo } from './backplane/driver.js';
 import { reportStatus } from './backplane/status-report.js';
+import { type NextFunction, type PerformHandshake, proceed, upgradeRequired, whenOpened } from './behind-handshake.js';
 import { KeepAlive } from './connection/keep-alive.js';
 import type { Compression } from './connection/receiving/receiver.js';
 import {
@@ -36,11 +36,12 @@ import {
 import { type AttachableServer, attach, goAway } from './upgrade/attach.js';
 import type { AppFunction } from './upgrade/chain.js';
 import { type ExpressTraces, leaveChain } from './upgrade/express-traces.js';
-import { bidFarewell, isFarewell } from './upgrade/farewell.js';
 import { type HandshakeTerms, isWebSocketRequest, performHandshake, requestedProtocols } from './upgrade/handshake.js';
 import { UpgradeRequest } from './upgrade/upgrade-request.js';
 import { checkBridge, type Handshake, openAsWs, WsBridge } from './upgrade/ws-bridge.js';
 import { WsServer } from './ws-server.js';
+
+export type { NextFunction } from './behind-handshake.js';
 
 /** A request of Node's, and what the middleware adds to it. */
 export type WebSocketRequest = IncomingMessage & {
@@ -64,9 +65,6 @@ export type HandlerRequest = ExpressRequestOr<ConnectRequest>;
 
 /** The response that a handler gets: Express's `Response`, or Node's. It is over: the connection has taken its place. */
 export type HandlerResponse = ExpressResponseOr<ServerResponse>;
-
-/** The callback of a Connect middleware. */
-export type NextFunction = (error?: unknown) => void;
 
 declare global {
   namespace Express {
@@ -507,63 +505,4 @@ function compressionOf(
 ): Compression | undefined {
   const options = route.perMessageDeflate;
   return negotiated === undefined || options === false ? undefined : { negotiated, options };
-}
-
-/** Performs a handshake, synchronously if it can. */
-type PerformHandshake = (req: IncomingMessage) => HandlerRun | Promise<HandlerRun>;
-
-/** What goes on behind a handshake. */
-type BehindHandshake<Req, Res> = (run: HandlerRun, req: Req, res: Res, next: NextFunction) => void;
-
-function proceed(run: HandlerRun, _req: IncomingMessage, _res: ServerResponse, next: NextFunction): void {
-  run.proceed(next);
-}
-
-/** Performs a handshake and goes on, synchronously if it was. Makes no function for one that was. */
-function whenOpened<Req extends IncomingMessage, Res extends ServerResponse>(
-  handshake: PerformHandshake,
-  goOn: BehindHandshake<Req, Res>,
-  req: Req,
-  res: Res,
-  next: NextFunction,
-): void {
-  let run: HandlerRun | Promise<HandlerRun>;
-  try {
-    run = handshake(req);
-  } catch (error) {
-    passOn(error, req, res, next);
-    return;
-  }
-  if (run instanceof HandlerRun) goOn(run, req, res, next);
-  else goOnLater(run, goOn, req, res, next);
-}
-
-function goOnLater<Req extends IncomingMessage, Res extends ServerResponse>(
-  opened: Promise<HandlerRun>,
-  goOn: BehindHandshake<Req, Res>,
-  req: Req,
-  res: Res,
-  next: NextFunction,
-): void {
-  opened.then(
-    (run) => goOn(run, req, res, next),
-    (error) => passOn(error, req, res, next),
-  );
-}
-
-/** Hands a refusal to the application, unless it is one that nobody is to be bothered with. */
-function passOn(error: unknown, req: IncomingMessage, res: ServerResponse, next: NextFunction): void {
-  if (isFarewell(error)) bidFarewell(req, res, error);
-  else next(error);
-}
-
-/** A plain HTTP request on a WebSocket route. */
-function upgradeRequired(res: ServerResponse, next: NextFunction): void {
-  // Error middleware of applications seldom looks at the headers of an error.
-  res.setHeader('Upgrade', 'websocket');
-  next(
-    createError(426, 'This resource speaks WebSocket: connect with ws:// or wss://', {
-      headers: { Upgrade: 'websocket' },
-    }),
-  );
 }
