@@ -138,6 +138,27 @@ describe('cookies', () => {
     assert.deepEqual({ ...info.cookies(request({ headers: {} })) }, {});
   });
 
+  it('are decoded where decodeURIComponent could, byte by byte', () => {
+    const decoded = (value: string): string => {
+      try {
+        return decodeURIComponent(value);
+      } catch {
+        return value;
+      }
+    };
+    // Every lead, with the bounds of what may follow it (RFC 3629, section 4)
+    const bounds = ['', '%7F', '%80', '%8F', '%90', '%9F', '%A0', '%BF', '%C0'];
+    for (let lead = 0; lead < 256; lead++) {
+      const first = `%${lead.toString(16).padStart(2, '0')}`;
+      for (const second of bounds) {
+        for (const rest of ['', '%80', '%80%BF', '%7F%80', '%80%C0', 'x%41']) {
+          const value = first + second + rest;
+          assert.equal(info.cookies(request({ headers: { cookie: `a=${value}` } }))['a'], decoded(value), value);
+        }
+      }
+    }
+  });
+
   it('are those of cookie-parser if it ran', () => {
     const cookies = { a: 'parsed' };
     assert.equal(info.cookies(request({ headers: { cookie: 'a=raw' }, cookies })), cookies);

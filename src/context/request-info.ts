@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { parse } from 'cookie';
 import { clientHost, clientScheme, isHost, MAX_HOST_LENGTH } from '../client-url.js';
@@ -12,8 +11,9 @@ interface ExpressRequest extends IncomingMessage {
   isAuthenticated?(): boolean;
 }
 
-const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i;
-const ESCAPES = /(?:%[0-9a-f]{2})+/gi;
+/** What `decodeURIComponent` can decode: escapes that are UTF-8 (RFC 3629, section 4), and anything else as it is. */
+const DECODABLE =
+  /^(?:[^%]|%[0-7][\da-f]|%(?:c[2-9a-f]|d[\da-f]|(?:e0%[ab]|e[1-9a-cef]%[89ab]|ed%[89]|(?:f0%[9ab]|f[1-3]%[89ab]|f4%8)[\da-f]%[89ab])[\da-f])%[89ab][\da-f])*$/i;
 
 /** The scheme and the host of a request in absolute form. */
 const ABSOLUTE = /^[a-z][a-z0-9+.-]*:[/\\]*([^/\\?#]*)/i;
@@ -61,11 +61,7 @@ export function cookies(req: ExpressRequest): Readonly<Record<string, string | u
  * a header, and each would take the time of a stack trace.
  */
 function decodeCookie(value: string): string {
-  if (BROKEN_ESCAPE.test(value)) return value;
-  for (const [escapes] of value.matchAll(ESCAPES)) {
-    if (!isUtf8(Buffer.from(escapes.replaceAll('%', ''), 'hex'))) return value;
-  }
-  return decodeURIComponent(value);
+  return DECODABLE.test(value) ? decodeURIComponent(value) : value;
 }
 
 /** The user that an authentication middleware such as Passport has found. */
