@@ -11,7 +11,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
  * @typedef {Record<string, string | number | Buffer | undefined>} Job options of load/load.c and load/load.js
- * @typedef {{ ops: number, seconds: number, cpu: number }} LoadResult
+ * @typedef {{ ops: number, seconds: number, cpu: number, sleeps: number }} LoadResult `sleeps`: how often it waited for the system
  * @typedef {{ name: string, command: string, args: string[] }} Generator
  */
 

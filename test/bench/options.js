@@ -16,7 +16,9 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --rounds N           rounds per scenario; 7 unless given, quick: 3, and 1 where every round starts a new server;
                        of groups 3, quick: 1
   --load c|node        which load generator; C where it can be built unless given
-  --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything
+  --busy-poll, --no-busy-poll  whether the load generator (in C) stays awake when it has nothing to do;
+                       default: with handshakes and 32 B
+  --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything as it is
   --compare REF        also this package as of another commit, built beside this one; may be repeated
   --node MAJOR         also this package and raw ws with another version of Node (22, 24, 26), or with this one
                        and flags ('24 --some-flag'); may be repeated
@@ -40,6 +42,7 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   freshRounds: number,
  *   groupRounds: number,
  *   load: string | undefined,
+ *   busyPoll: boolean | undefined,
  *   write: boolean,
  *   cpuProf: boolean,
  *   groups: typeof groupCases,
@@ -78,6 +81,7 @@ export function parseOptions(args) {
       server: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string' },
       load: { type: 'string' },
+      'busy-poll': { type: 'boolean' },
       compare: { type: 'string', multiple: true, default: [] },
       node: { type: 'string', multiple: true, default: [] },
       write: { type: 'boolean' },
@@ -106,7 +110,8 @@ export function parseOptions(args) {
     freshRounds: values.quick && values.rounds === undefined ? 1 : rounds,
     groupRounds: values.rounds === undefined ? (values.quick ? 1 : 3) : rounds,
     load: values.load,
-    write: values.write ?? (everything && !values.quick),
+    busyPoll: values['busy-poll'],
+    write: values.write ?? (everything && !values.quick && values['busy-poll'] === undefined),
     cpuProf: values['cpu-prof'],
     groups: groupCases.filter(({ id }) => allGroups || values.scenario.includes(id)),
     cluster: everything || values.scenario.includes(CLUSTER),

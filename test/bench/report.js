@@ -86,7 +86,7 @@ export function bestPeer(scenario, outcomes) {
 
 /**
  * @param {Outcome | undefined} outcome
- * @param {'value' | 'growth' | 'serverCpu' | 'loadCpu'} field
+ * @param {'value' | 'growth' | 'serverCpu' | 'loadCpu' | 'sleeps'} field
  */
 function medianOf(outcome, field) {
   const samples = (outcome?.samples ?? []).flatMap((sample) => sample[field] ?? []);
@@ -107,6 +107,7 @@ export function summarize(scenario, outcomes) {
     const ratio = ratioOf(outcomes, id);
     const value = medianOf(outcome, 'value') ?? Number.NaN;
     const growth = medianOf(outcome, 'growth');
+    const sleeps = medianOf(outcome, 'sleeps');
     const byProcessor = processorRatioOf(outcomes, id);
     return [
       id.padEnd(30),
@@ -114,6 +115,7 @@ export function summarize(scenario, outcomes) {
       (byProcessor ? `cpu ${formatRatio(byProcessor)}` : '').padEnd(10),
       `${value.toFixed(value < 100 ? 2 : 0)} ${scenario.unit}`.padEnd(24),
       `server ${percent(medianOf(outcome, 'serverCpu'))}, load ${percent(medianOf(outcome, 'loadCpu'))}`,
+      sleeps === undefined ? '' : `, slept ${sleeps.toFixed(2)} times for each`,
       growth === undefined ? '' : `, grows by ${Math.round(growth)} MiB`,
     ].join(' ');
   });

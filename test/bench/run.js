@@ -69,7 +69,11 @@ async function runScenario(scenario, options, generator) {
     try {
       const server = running.get(contestant.id) ?? (await start(contestant));
       running.set(contestant.id, server);
-      const sample = await scenario.measure(server, contestant, { generator, quick: options.quick });
+      const sample = await scenario.measure(server, contestant, {
+        generator,
+        quick: options.quick,
+        busyPoll: options.busyPoll,
+      });
       if (counts) outcome.samples.push(sample);
     } catch (error) {
       outcome.error = error instanceof Error ? error.message : String(error);

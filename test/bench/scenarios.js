@@ -8,12 +8,14 @@ import { BASELINE, EXPRESS_ALONE, NODE_INFLATING, OURS } from './servers.js';
  * @typedef {import('./server-process.js').RunningServer} RunningServer
  *
  * One measurement: `value` in the scenario's unit, the rest for the proof that the server was the bottleneck.
- * @typedef {{ value: number, growth?: number, serverCpu?: number, loadCpu?: number }} Sample `growth`: of RSS, in MiB
+ * @typedef {{ value: number, growth?: number, serverCpu?: number, loadCpu?: number, sleeps?: number }} Sample `growth`: of RSS, in MiB;
+ *   `sleeps`: how often the load generator slept for each connection or message
  *
  * @typedef {{
  *   generator: import('./load-process.js').Generator,
  *   quick: boolean,
- * }} Setting
+ *   busyPoll: boolean | undefined,
+ * }} Setting `busyPoll`: whether the load generator stays awake; undefined: as the scenario has it
  *
  * @typedef {{
  *   id: string,
@@ -62,7 +64,12 @@ async function timed(server, setting, job) {
   let before;
   const result = await runLoad(
     setting.generator,
-    { port: server.port, ...timing(setting), ...job },
+    {
+      port: server.port,
+      ...timing(setting),
+      ...job,
+      ...(setting.busyPoll !== undefined && { busy_poll: Number(setting.busyPoll) }),
+    },
     {
       start: async () => {
         before = await server.usage();
@@ -75,11 +82,12 @@ async function timed(server, setting, job) {
   return { ...result, before, after, serverCpu, loadCpu: result.cpu / result.seconds };
 }
 
-/** @param {{ ops: number, seconds: number, serverCpu?: number | undefined, loadCpu: number }} result */
-const perSecond = ({ ops, seconds, serverCpu, loadCpu }) => ({
+/** @param {{ ops: number, seconds: number, serverCpu?: number | undefined, loadCpu: number, sleeps: number }} result */
+const perSecond = ({ ops, seconds, serverCpu, loadCpu, sleeps }) => ({
   value: ops / seconds,
   ...(serverCpu === undefined ? {} : { serverCpu }),
   loadCpu,
+  sleeps: sleeps / ops,
 });
 
 /** @param {Contestant} contestant */

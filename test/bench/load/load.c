@@ -9,7 +9,7 @@
 // With busy_poll=1 it never sleeps, because a server on the same machine pays for waking it; what it reports as its own
 // time is then what it has spent with events.
 //
-// Lines on stdout: "start" when the measured time begins, then {"ops":…,"seconds":…,"cpu":…} or {"error":"…"};
+// Lines on stdout: "start" when the measured time begins, then {"ops":…,"seconds":…,"cpu":…,"sleeps":…} or {"error":"…"};
 // in idle mode "ready" when all connections stand, which are held until stdin ends.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -59,6 +59,7 @@ static unsigned opened, ready, burst_left;
 static uint64_t ops, received, ops_at_start, period_out, period_in;
 static uint64_t payload_seen;
 static double started_at = -1, cpu_at_start, began_at, polled;
+static long sleeps_at_start;
 static uint8_t *input;
 static const size_t input_size = 1 << 20;
 
@@ -67,6 +68,7 @@ static double busy_seconds(void) { return cpu_seconds() - polled; }
 static void start_clock(void) {
   started_at = now();
   cpu_at_start = busy_seconds();
+  sleeps_at_start = sleeps();
   ops_at_start = ops;
   puts("start");
   fflush(stdout);
@@ -74,8 +76,8 @@ static void start_clock(void) {
 
 static void report(void) {
   double seconds = now() - started_at;
-  printf("{\"ops\":%llu,\"seconds\":%.6f,\"cpu\":%.6f}\n", (unsigned long long)(ops - ops_at_start), seconds,
-         busy_seconds() - cpu_at_start);
+  printf("{\"ops\":%llu,\"seconds\":%.6f,\"cpu\":%.6f,\"sleeps\":%ld}\n", (unsigned long long)(ops - ops_at_start), seconds,
+         busy_seconds() - cpu_at_start, sleeps() - sleeps_at_start);
   fflush(stdout);
   exit(0);
 }
@@ -449,6 +451,6 @@ int main(int argc, char **argv) {
   fflush(stdout);
   char byte;
   while (read(0, &byte, 1) > 0) continue;
-  puts("{\"ops\":0,\"seconds\":0,\"cpu\":0}");
+  puts("{\"ops\":0,\"seconds\":0,\"cpu\":0,\"sleeps\":0}");
   return 0;
 }

@@ -66,6 +66,9 @@ let firstOpAt = 0;
 let startedAt = 0;
 let opsAtStart = 0;
 let cpuAtStart = 0;
+let sleepsAtStart = 0;
+
+const sleeps = () => process.resourceUsage().voluntaryContextSwitches;
 
 const cpuSeconds = () => {
   const { user, system } = process.cpuUsage();
@@ -90,13 +93,14 @@ function fail(error) {
 function startClock() {
   startedAt = performance.now();
   cpuAtStart = cpuSeconds();
+  sleepsAtStart = sleeps();
   opsAtStart = ops;
   process.stdout.write('start\n');
 }
 
 function report() {
   const seconds = (performance.now() - startedAt) / 1000;
-  finish({ ops: ops - opsAtStart, seconds, cpu: cpuSeconds() - cpuAtStart });
+  finish({ ops: ops - opsAtStart, seconds, cpu: cpuSeconds() - cpuAtStart, sleeps: sleeps() - sleepsAtStart });
 }
 
 function checkClock() {
@@ -306,7 +310,7 @@ function openNext() {
   if (opened < wanted) connections.push(new Connection());
   if (mode !== 'idle' || ready < wanted) return;
   process.stdout.write('ready\n');
-  process.stdin.on('end', () => finish({ ops: 0, seconds: 0, cpu: 0 })).resume();
+  process.stdin.on('end', () => finish({ ops: 0, seconds: 0, cpu: 0, sleeps: 0 })).resume();
 }
 
 if (mode === 'handshake') startClock();

@@ -50,6 +50,12 @@ static double cpu_seconds(void) {
   return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+static long sleeps(void) {
+  struct rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  return u.ru_nvcsw;
+}
+
 static bytes read_file(const char *path) {
   bytes result = {0};
   FILE *file = fopen(path, "rb");
