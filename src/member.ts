@@ -73,7 +73,8 @@ export class Member implements ConnectionEvents, ContextOwner {
   // ConnectionEvents
 
   onClosing(): void {
-    this.host.groups.closing();
+    // From now on it depends on the message whether it is for this connection too.
+    this.connection.leaveCohort();
     this.#leaveGroupsUnlessSending();
     this.ends.fireClosing();
   }
@@ -108,8 +109,6 @@ export interface GroupMemberships {
   join(member: Member, name: string): Promise<void>;
   leave(member: Member, name: string): void;
   leaveAll(member: Member): void;
-  /** Somebody has begun to close, or is gone. */
-  closing(): void;
 }
 
 /** A group that a member is in. */

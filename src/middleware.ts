@@ -304,7 +304,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
         openAsWs(socket, head, { ...route, ...guard, subProtocol, perMessageDeflate: compression?.negotiated }),
       onTerminated: (member) => {
         registry.ended(member, ofRoute);
-        groups.connectionsChanged();
+        groups.closed(member);
         publishClose(member);
       },
       onCallbackError: (context, error) => runOf(context.request)?.fail(error),
@@ -346,7 +346,7 @@ export function webSockets(options?: WebSocketOptions): WebSockets {
     const run = new HandlerRun(member, { owner: settings, onError: route.settings.onError, isHandled });
     upgrade.events = run;
     registry.add(member, route.connections);
-    groups.connectionsChanged();
+    groups.opened(member);
     publishOpen(member.context);
     return run;
   }

@@ -58,31 +58,19 @@ describe('FrameRun', () => {
     assert.equal(run('a').followedBy(run('b')).batch.chunks.length, 1);
   });
 
-  it('grows for all that hold it, until one of them looks at its frames, or goes on alone', () => {
-    const first = run('a');
-    for (const look of [
-      (growing: FrameRun) => growing.frames,
-      (growing: FrameRun) => growing.batch,
-      (growing: FrameRun) => growing.followedBy(run('d')),
-      (growing: FrameRun) => growing.seal(),
-    ]) {
-      const growing = first.growing();
-      growing.append(run('b'));
-      growing.append(run('c'));
-      assert.equal(growing.isGrowing, true);
-      look(growing);
-      assert.equal(growing.isGrowing, false);
-      assert.deepEqual([growing.byteLength, growing.count], [9, 3]);
-      assert.deepEqual(texts(growing.batch.chunks), ['a', 'b', 'c']);
-    }
-    assert.equal(first.count, 1);
-    assert.equal(first.isGrowing, false);
+  it('goes on with all frames of another one, whether many have come there or one', () => {
+    const [a, b, c] = [run('a'), run('b'), run('c')];
+    const all = run('0').followedByAll(a.followedBy(b).followedBy(c));
+    assert.deepEqual(texts(all.frames), ['0', 'a', 'b', 'c']);
+    assert.deepEqual([all.count, all.byteLength], [4, 12]);
+    assert.deepEqual(texts(a.followedByAll(b).frames), ['a', 'b']);
+    const long = Array.from({ length: 20_000 }, () => run('x')).reduce((before, next) => before.followedBy(next));
+    assert.equal(a.followedByAll(long).count, 20_001);
   });
 
-  it('is joined where it has grown for many, as one that many have arrived at', () => {
-    const growing = large(60_000).growing();
-    growing.append(large(60_000));
-    assert.equal(growing.batch.chunks.length, 1);
+  it('is joined where many come to it at once', () => {
+    assert.equal(large(60_000).followedBy(large(60_000), true).batch.chunks.length, 1);
+    assert.equal(large(60_000).followedBy(large(60_000)).batch.chunks.length, 2);
   });
 
   it('tells whether its last frame is compressed', () => {

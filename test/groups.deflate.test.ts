@@ -47,6 +47,22 @@ const inflated = ({ payload }: ParsedFrame): string =>
   inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH }).toString();
 
 describe('Groups with compression', () => {
+  it('are done with a message when it is compressed, though another one has to be before', async (t) => {
+    const hall = new Hall(t);
+    const members = [enter(hall, NO_TAKEOVER), enter(hall, NO_TAKEOVER)];
+    for (const seed of [1, 2]) void hall.group('room').sendAsync(longText(seed));
+    await hall.group('room').sendAsync(longText(3));
+    assert.deepEqual(
+      members.map(({ socket }) => socket.sent.length),
+      [3, 3],
+    );
+    await hall.group('room').sendAsync('short');
+    assert.deepEqual(
+      members.map(({ socket }) => socket.sent.length),
+      [4, 4],
+    );
+  });
+
   it('compress a message once for each setting, and not for who has none', async (t) => {
     const compress = t.mock.method(PerMessageDeflate.prototype, 'compress').mock;
     const hall = new Hall(t);

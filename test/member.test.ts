@@ -20,7 +20,6 @@ function enter(socket: FakeSocket, onTerminated: (member: Member) => void = () =
       leaveAll: (member) => {
         member.groups = [];
       },
-      closing: () => {},
     },
     onTerminated,
   });

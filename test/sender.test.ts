@@ -14,10 +14,11 @@ class Owner {
   takes = true;
   closes = 0;
   drains = 0;
-  onBatch({ chunks }: Batch): boolean {
+  write({ chunks }: Batch): boolean {
     this.batches.push(Buffer.concat(chunks));
     return this.takes;
   }
+  onTaken(): void {}
   onCloseFrame(): void {
     this.closes++;
   }
@@ -49,7 +50,7 @@ const message = (data: string | Uint8Array, more: Partial<Outgoing> = {}): Outgo
 
 function start(limit = Number.POSITIVE_INFINITY) {
   const owner = new Owner();
-  const sender = new Sender(owner, undefined, limit);
+  const sender = new Sender(owner, owner, undefined, limit);
   return { owner, sender };
 }
 
@@ -107,22 +108,31 @@ describe('Sender', () => {
     assert.equal(sender.trySend('x'.repeat(20_000), true, true, undefined), false);
   });
 
-  it('counts messages that go to many, those that wait in a run and those among its own', async () => {
-    const { sender } = start();
-    const shared = new SharedMessage('s', { text: true });
-    const cohort = new Cohort(shared);
-    sender.sendShared(shared, cohort);
-    assert.equal(cohort.trySend(new SharedMessage('t', { text: true })), true);
+  it('counts messages that go to many, those that a cohort has not written and those among its own', async () => {
+    const { owner, sender } = start();
+    const [first, second] = [new SharedMessage('s', { text: true }), new SharedMessage('t', { text: true })];
+    const cohort = new Cohort<undefined>();
+    assert.equal(cohort.trySend(first), true);
+    sender.sendShared(first, cohort, undefined);
+    assert.equal(cohort.trySend(second), true);
     assert.deepEqual([sender.messages, sender.bytes, sender.bufferedAmount], [2, 6, 6]);
+    assert.equal(sender.isIdle, false);
     sender.trySend('a', true, true, undefined);
-    assert.deepEqual([sender.messages, sender.bytes], [3, 9]);
-    sender.sendShared(shared);
+    assert.deepEqual([sender.messages, sender.bytes, sender.bufferedAmount], [3, 9, 9]);
+    sender.sendShared(first, undefined, undefined);
     assert.equal(sender.messages, 4);
     await passTurns();
-    sender.sendShared(shared);
+    sender.sendShared(first, undefined, undefined);
     assert.equal(sender.messages, 5);
     await passTurns();
-    assert.deepEqual([sender.messages, sender.bytes], [5, 15]);
+    assert.equal(cohort.trySend(first), true);
+    sender.sendShared(first, cohort, undefined);
+    await passTurns();
+    assert.deepEqual([sender.messages, sender.bytes, sender.bufferedAmount], [6, 18, 0]);
+    assert.equal(sender.isIdle, true);
+    sender.leaveCohort();
+    assert.deepEqual([sender.messages, sender.bytes, sender.bufferedAmount], [6, 18, 0]);
+    assert.deepEqual(owner.frames, ['1 s', '1 t', '1 a', '1 s', '1 s', '1 s']);
   });
 
   it('counts the bytes of text, not its characters', async () => {

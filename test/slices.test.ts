@@ -60,6 +60,46 @@ describe('flushInSlices', () => {
     assert.deepEqual([ticks.length, turns.length], [0, 0]);
   });
 
+  it('lets one have several turns before the next one has his, and looks at the clock between them', (t) => {
+    const { ticks, turns, clock } = takeOver(t);
+    const flushed: string[] = [];
+    flushInSlices({
+      onSlice() {
+        flushed.push('many');
+        clock.now += 1;
+      },
+      get hasMore() {
+        return flushed.length < 40;
+      },
+    });
+    flushInSlices({ onSlice: () => void flushed.push('one') });
+    ticks.shift()?.();
+    assert.equal(flushed.length, 16);
+    turns.shift()?.();
+    assert.equal(flushed.length, 32);
+    turns.shift()?.();
+    assert.deepEqual(flushed, [...Array.from({ length: 40 }, () => 'many'), 'one']);
+    assert.deepEqual([ticks.length, turns.length], [0, 0]);
+  });
+
+  it('lets who wants another turn have it, though a stream throws in this one', (t) => {
+    const { ticks, turns } = takeOver(t);
+    const flushed: string[] = [];
+    flushInSlices({
+      onSlice() {
+        flushed.push('many');
+        if (flushed.length === 1) throw new Error('a stream of the application');
+      },
+      get hasMore() {
+        return flushed.length < 3;
+      },
+    });
+    flushInSlices({ onSlice: () => void flushed.push('one') });
+    assert.throws(() => ticks.shift()?.(), { message: 'a stream of the application' });
+    turns.shift()?.();
+    assert.deepEqual(flushed, ['many', 'many', 'many', 'one']);
+  });
+
   it('goes on with the others when a stream throws', (t) => {
     const { ticks, turns } = takeOver(t);
     const flushed: string[] = [];

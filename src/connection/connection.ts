@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { WebSocketError } from '../errors.js';
-import type { Batch } from '../framing/batch.js';
 import { PING_FRAME, PONG_FRAME } from '../framing/opcodes.js';
 import { whileUncancelled } from './cancellation.js';
 import { type CloseInfo, closePayload, fitDescription } from './closing/close-status.js';
@@ -81,8 +80,8 @@ export class Connection
   #state: WebSocketState = Open;
   #ourClose: OurClose | undefined;
   #ws: WebSocket | undefined;
-  readonly #settings: ConnectionSettings;
   readonly #transport: Transport;
+  readonly #settings: ConnectionSettings;
   readonly #events: ConnectionEvents;
   readonly #receiver: Receiver;
   readonly #keepAlive: KeepAlive;
@@ -105,7 +104,7 @@ export class Connection
     this.#events = events;
     this.lastActivity = keepAlive.millisecond();
     this.#receiver = new Receiver(this, settings, compression);
-    this.#sender = new Sender(this, compression, settings.sendBufferLimit);
+    this.#sender = new Sender(this, this.#transport, compression, settings.sendBufferLimit);
   }
 
   /**
@@ -233,8 +232,13 @@ export class Connection
    * @param cohort see {@link Sender.sendShared}
    * @returns false if it is volatile, and the peer is slow
    */
-  sendShared(message: SharedMessage, cohort?: Cohort): boolean {
-    return this.#sender.sendShared(message, cohort);
+  sendShared<Owner>(message: SharedMessage, cohort: Cohort<Owner> | undefined, owner: Owner): boolean {
+    return this.#sender.sendShared(message, cohort, owner);
+  }
+
+  /** Is looked at by itself when the next message to many comes; see {@link Sender.leaveCohort}. */
+  leaveCohort(cohort?: Cohort<unknown>): void {
+    this.#sender.leaveCohort(cohort);
   }
 
   /**
@@ -406,10 +410,8 @@ export class Connection
 
   // SenderEvents
 
-  onBatch(batch: Batch): boolean {
-    const isTaken = this.#transport.write(batch);
-    if (isTaken) this.#ourClose?.handshake.noteProgress();
-    return isTaken;
+  onTaken(): void {
+    this.#ourClose?.handshake.noteProgress();
   }
 
   onCloseFrame(): void {

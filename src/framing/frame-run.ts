@@ -15,32 +15,23 @@ const NO_BLOCKS: readonly Buffer[] = Object.freeze<Buffer[]>([]);
  * same run, so that its frames are joined once for all of them.
  */
 export class FrameRun {
-  #byteLength: number;
-  #count: number;
-  #frame: Buffer;
-  #before: FrameRun | undefined;
+  /** Bytes of all its frames. */
+  readonly byteLength: number;
+  /** How many frames it has. */
+  readonly count: number;
+  readonly #frame: Buffer;
+  readonly #before: FrameRun | undefined;
   /** The runs that begin with this one and have been asked for in this turn of the event loop. */
   #longer: FrameRun[] | undefined;
   /** More than one connection has arrived here, or may have. */
   #isCommon = false;
-  /** Frames may still be appended: nobody has taken those that are there, or put anything behind them. */
-  #isGrowing = false;
   #batch: Batch | undefined;
 
   constructor(frame: Buffer, before?: FrameRun) {
     this.#frame = frame;
     this.#before = before;
-    this.#byteLength = frame.length + (before === undefined ? 0 : before.#byteLength);
-    this.#count = 1 + (before === undefined ? 0 : before.#count);
-  }
-
-  get byteLength(): number {
-    return this.#byteLength;
-  }
-
-  /** How many frames it has. */
-  get count(): number {
-    return this.#count;
+    this.byteLength = frame.length + (before === undefined ? 0 : before.byteLength);
+    this.count = 1 + (before === undefined ? 0 : before.count);
   }
 
   /** Whether its frame, the last one of the run, is compressed. */
@@ -48,41 +39,19 @@ export class FrameRun {
     return ((this.#frame[0] as number) & RSV1) !== 0;
   }
 
-  /** Its frames; seals it. */
+  /** Its frames. */
   get frames(): readonly Buffer[] {
-    this.seal();
     const frames: Buffer[] = [];
     for (let run: FrameRun | undefined = this; run !== undefined; run = run.#before) frames.push(run.#frame);
     return frames.reverse();
   }
 
-  /** The same frames for many, as a run that further ones can be appended to until it is sealed. */
-  growing(): FrameRun {
-    const run = new FrameRun(this.#frame, this.#before);
-    run.#isCommon = run.#isGrowing = true;
-    return run;
-  }
-
-  /** Whether further frames may be appended. */
-  get isGrowing(): boolean {
-    return this.#isGrowing;
-  }
-
-  /** Appends the frame of another run for everybody who holds this one, as long as it is growing. */
-  append(next: FrameRun): void {
-    this.#before = new FrameRun(this.#frame, this.#before);
-    this.#frame = next.#frame;
-    this.#byteLength += next.#frame.length;
-    this.#count++;
-  }
-
-  /** Ends its growing: what comes next is not the same for all who hold it. */
-  seal(): void {
-    this.#isGrowing = false;
-  }
-
-  followedBy(next: FrameRun): FrameRun {
-    this.seal();
+  /**
+   * The run that begins with this one and goes on with a frame, which is the last one of another run.
+   *
+   * @param forMany whether many arrive there at once
+   */
+  followedBy(next: FrameRun, forMany = false): FrameRun {
     if (this.#longer === undefined) {
       this.#longer = [];
       rememberForThisTurn(this);
@@ -90,6 +59,7 @@ export class FrameRun {
     let longer = this.#longer.find((run) => run.#frame === next.#frame);
     if (longer === undefined) {
       longer = new FrameRun(next.#frame, this);
+      longer.#isCommon = forMany;
       this.#longer.push(longer);
     } else {
       longer.#isCommon = true;
@@ -97,14 +67,20 @@ export class FrameRun {
     return longer;
   }
 
-  /** Its frames as a batch; seals it. What waits for a single slow connection is not copied, unless it is as small as a reference. */
+  /** The run that begins with this one and goes on with all frames of another. */
+  followedByAll(next: FrameRun): FrameRun {
+    const runs: FrameRun[] = [];
+    for (let run: FrameRun | undefined = next; run !== undefined; run = run.#before) runs.push(run);
+    return runs.reduceRight<FrameRun>((all, run) => all.followedBy(run), this);
+  }
+
+  /** Its frames as a batch. What waits for a single slow connection is not copied, unless it is as small as a reference. */
   get batch(): Batch {
     if (this.#batch !== undefined) return this.#batch;
-    this.seal();
     const { byteLength } = this;
-    const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.#count * SMALL_FRAME);
-    if (this.#count > 1 && !isJoined) return this.#batchOf(this.frames);
-    this.#batch = this.#batchOf(this.#count === 1 ? [this.#frame] : [Buffer.concat(this.frames, byteLength)]);
+    const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.count * SMALL_FRAME);
+    if (this.count > 1 && !isJoined) return this.#batchOf(this.frames);
+    this.#batch = this.#batchOf(this.count === 1 ? [this.#frame] : [Buffer.concat(this.frames, byteLength)]);
     return this.#batch;
   }
 

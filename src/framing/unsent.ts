@@ -14,7 +14,7 @@ const SPARE = 1024;
 /** Writers are borrowed for the time of a batch, so that an idle connection has none. */
 const spare: FrameWriter[] = [];
 
-/** The writer for a further frame that goes to nobody else; a run is sealed by that. */
+/** The writer for a further frame that goes to nobody else. */
 export function ownFrames(unsent: Unsent | undefined): FrameWriter {
   if (unsent instanceof FrameWriter) return unsent;
   const writer = spare.pop() ?? new FrameWriter();
@@ -33,11 +33,6 @@ export function withShared(unsent: Unsent | undefined, frame: FrameRun): Unsent 
 /** How many messages of it go to others as well; those among frames of its own are not counted. */
 export function sharedMessages(unsent: Unsent | undefined): number {
   return unsent instanceof FrameRun ? unsent.count : 0;
-}
-
-/** Nothing is appended any more to what others have not sent either. */
-export function sealShared(unsent: Unsent | undefined): void {
-  if (unsent instanceof FrameRun) unsent.seal();
 }
 
 /** All of it, to be given to the system; a writer is somebody else's from now on. */

@@ -1,9 +1,8 @@
 import { closePayload } from '../connection/closing/close-status.js';
-import { Cohort } from '../connection/sending/cohort.js';
+import type { Cohort } from '../connection/sending/cohort.js';
 import { SharedMessage } from '../connection/sending/shared-message.js';
 import { whenSlicesAreDone } from '../connection/sending/slices.js';
 import type { WebSocketContext } from '../context/web-socket-context.js';
-import { eventLoop } from '../event-loop.js';
 import type { GroupMemberships, Member } from '../member.js';
 import { Group } from './group.js';
 import {
@@ -15,6 +14,7 @@ import {
   type GroupMessage,
   type RemoteCount,
 } from './group-backplane.js';
+import { Seating } from './seating.js';
 
 /** What became of a message to a group. */
 export interface GroupSendResult {
@@ -40,23 +40,16 @@ interface Given {
   readonly skipped: number;
 }
 
-/** The members of a group as the last message to all of them has left them. */
-interface KnownMembers {
-  /** Those who stand alike. */
-  readonly cohort: Cohort;
-  readonly others: readonly Member[];
-}
-
 /** The groups of an instance: who is in them, and how messages reach them. */
 export class Groups implements GroupMemberships, GroupBackplaneEvents {
   readonly #members: ReadonlyMap<WebSocketContext, Member>;
   readonly #backplane: GroupBackplane;
   readonly #groups: Map<GroupKey, Group> = new Map();
   #hasConnections = false;
-  /** What is known of groups in this turn of the event loop, until somebody joins, leaves or begins to close. */
-  readonly #known: Map<GroupKey, KnownMembers> = new Map();
-  /** Resolves when all that has been given to members so far is compressed: what is not waits behind what is. */
-  #compressed: Promise<void> = Promise.resolve();
+  /** Of the groups that a message to several members has gone to. */
+  readonly #seatings: Map<GroupKey, Seating> = new Map();
+  /** Resolves when all that has been given to members so far is compressed; `undefined` when it is. */
+  #compressed: Promise<void> | undefined;
 
   /** @param members all connections of the instance by their contexts, at any moment */
   constructor(members: ReadonlyMap<WebSocketContext, Member>, backplane: GroupBackplane) {
@@ -73,7 +66,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     if (!joined.includes(group)) {
       known?.add(member);
       member.groups = joined.concat(group);
-      this.#forgetMembers();
+      this.#seatings.get(name)?.add(member);
     }
     return group.joining ?? Promise.resolve();
   }
@@ -92,13 +85,20 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     for (const { name } of joined) this.#remove(member, name);
   }
 
-  closing(): void {
-    this.#forgetMembers();
+  /** A connection of the instance has been opened, and may be gone again. */
+  opened(member: Member): void {
+    if (this.#members.has(member.context)) this.#seatings.get(ALL)?.add(member);
+    this.#connectionsChanged();
+  }
+
+  /** A connection of the instance is over. */
+  closed(member: Member): void {
+    this.#seatings.get(ALL)?.delete(member);
+    this.#connectionsChanged();
   }
 
   /** Tells the backplane of the first connection of the instance, and of the end of the last one. */
-  connectionsChanged(): void {
-    this.#forgetMembers();
+  #connectionsChanged(): void {
     const hasConnections = this.#members.size > 0;
     if (hasConnections === this.#hasConnections) return;
     this.#hasConnections = hasConnections;
@@ -109,8 +109,7 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   // Members
 
   size(key: GroupKey): number {
-    if (key === ALL) return this.#current(ALL).length;
-    return this.#groups.get(key)?.size ?? 0;
+    return key === ALL ? this.#current(ALL).length : this.#count(key);
   }
 
   has(key: GroupKey, context: WebSocketContext): boolean {
@@ -170,45 +169,62 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   }
 
   #give(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Given {
-    const known = except.size === 0 ? this.#known.get(key) : undefined;
-    const isKnown = known?.cohort.trySend(message) === true;
-    const cohort = isKnown || except.size > 0 ? undefined : new Cohort(message);
-    const others: Member[] = [];
-    let members = isKnown ? known.cohort.size : 0;
+    const known = this.#seatings.get(key);
+    const isSeated = known !== undefined && this.#trySend(known.cohort, message, except);
+    let members = isSeated ? known.cohort.size : 0;
     let skipped = 0;
+    const seating = isSeated ? known : this.#newSeating(key, message, except);
     let overloaded: Member[] | undefined;
-    for (const member of isKnown ? known.others : this.#recipients(key)) {
-      if (except.size > 0 && except.has(member.context)) continue;
-      const { connection } = member;
-      const before = cohort?.size;
-      if (connection.canSend && (key !== ALL || connection.isOpen)) {
-        if (connection.isOverloaded) {
-          overloaded ??= [];
-          overloaded.push(member);
-        }
-        if (connection.sendShared(message, cohort)) members++;
-        else skipped++;
+    for (const member of isSeated ? known.others : this.#recipients(key)) {
+      const { connection, context } = member;
+      const isExcepted = except.size > 0 && except.has(context);
+      if (isExcepted || !connection.canSend || (key === ALL && !connection.isOpen)) {
+        seating?.add(member);
+        continue;
       }
-      if (cohort !== undefined && cohort.size === before) others.push(member);
+      if (connection.isOverloaded) {
+        overloaded ??= [];
+        overloaded.push(member);
+      }
+      const isGiven = seating?.give(member, message) ?? connection.sendShared(message, undefined, member);
+      if (isGiven) members++;
+      else skipped++;
     }
-    if (cohort !== undefined && cohort.size > 1) this.#remember(key, { cohort, others });
+    if (seating !== undefined && seating.cohort.size > 1) this.#seatings.set(key, seating);
     // When all have their place in the order: an abort tells the application, which may send at once.
     for (const { connection } of overloaded ?? NOBODY) {
       if (connection.abortIfOverloaded(message.size)) members--;
     }
-    this.#compressed = this.#compressed.then(() => message.whenReady());
+    this.#expectCompressed(message);
     return { members, skipped };
   }
 
-  /** Keeps for further messages of this turn what one to all members has found. */
-  #remember(key: GroupKey, members: KnownMembers): void {
-    if (this.#known.size === 0) eventLoop.setImmediate(() => this.#forgetMembers());
-    this.#known.set(key, members);
+  #expectCompressed(message: SharedMessage): void {
+    const before = this.#compressed;
+    // What is not compressed, or nobody has asked for yet, waits behind what is.
+    if (before === undefined && !message.isBeingCompressed) return;
+    const compressed = Promise.resolve(before)
+      .then(() => message.whenReady())
+      .then(() => {
+        if (this.#compressed === compressed) this.#compressed = undefined;
+      });
+    this.#compressed = compressed;
   }
 
-  #forgetMembers(): void {
-    // V8 makes a new table of an empty one.
-    if (this.#known.size > 0) this.#known.clear();
+  /** Sends a message to a cohort, without those who are excepted; false if all have to be looked at one by one. */
+  #trySend(cohort: Cohort<Member>, message: SharedMessage, except: ReadonlySet<WebSocketContext>): boolean {
+    // To look at more than there are would be the longer way.
+    if (except.size > cohort.size) return false;
+    for (const context of except) this.#members.get(context)?.connection.leaveCohort(cohort);
+    return cohort.trySend(message);
+  }
+
+  /** For a message to several members, who are looked at one by one, and have a seat for the next. */
+  #newSeating(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Seating | undefined {
+    if (this.#count(key) - except.size < 2) return undefined;
+    const seating = new Seating();
+    seating.cohort.trySend(message);
+    return seating;
   }
 
   #close(key: GroupKey, status: number, description: string, except: ReadonlySet<WebSocketContext>): number {
@@ -229,6 +245,11 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     return key === ALL ? members.filter(({ connection }) => connection.isOpen) : members;
   }
 
+  /** How many members there are, or may be. */
+  #count(key: GroupKey): number {
+    return key === ALL ? this.#members.size : (this.#groups.get(key)?.size ?? 0);
+  }
+
   #recipients(key: GroupKey): Iterable<Member> {
     return key === ALL ? this.#members.values() : (this.#groups.get(key)?.members ?? NOBODY);
   }
@@ -244,13 +265,14 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
 
   /** A member has left a group that it was in. */
   #remove(member: Member, name: string): void {
-    this.#forgetMembers();
+    this.#seatings.get(name)?.delete(member);
     const group = this.#groups.get(name) as Group;
     if (group.size > 1) {
       group.remove(member);
       return;
     }
     this.#groups.delete(name);
+    this.#seatings.delete(name);
     this.#backplane.leave(name);
   }
 }

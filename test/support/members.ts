@@ -46,14 +46,14 @@ export class Hall {
         groups: this.groups,
         onTerminated: (gone) => {
           this.#members.delete(gone.context);
-          this.groups.connectionsChanged();
+          this.groups.closed(gone);
         },
       },
       { ...settings, keepAlive: this.#keepAlive },
     );
     const { context } = member;
     this.#members.set(context, member);
-    this.groups.connectionsChanged();
+    this.groups.opened(member);
     this.#t.after(() => {
       context.abort();
       socket.destroy();

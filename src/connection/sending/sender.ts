@@ -1,13 +1,14 @@
 import { WebSocketError } from '../../errors.js';
 import { eventLoop } from '../../event-loop.js';
 import { type Batch, recycle } from '../../framing/batch.js';
+import type { DeflateSetting } from '../../framing/deflate-pool.js';
 import { MessageDeflater } from '../../framing/deflater.js';
 import type { FrameRun } from '../../framing/frame-run.js';
 import { COPY_LIMIT, type FrameWriter } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
-import { batchOf, ownFrames, sealShared, sharedMessages, type Unsent, withShared } from '../../framing/unsent.js';
+import { batchOf, ownFrames, sharedMessages, type Unsent, withShared } from '../../framing/unsent.js';
 import type { Compression } from '../receiving/receiver.js';
-import type { Cohort } from './cohort.js';
+import type { BatchWriter, Cohort, CohortMember, Seat } from './cohort.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 import { encodedIfRepeated } from './repeated-text.js';
@@ -25,12 +26,8 @@ const WAITING_WEIGHT = 64;
 
 /** What a {@link Sender} reports to its connection. */
 export interface SenderEvents {
-  /**
-   * A batch is to be given to the system.
-   *
-   * @returns true if the system took all of it at once; otherwise {@link Sender.written} is called when it has
-   */
-  onBatch(batch: Batch): boolean;
+  /** The system has taken a batch at once. Nobody waits for that of a cohort, whose members have not begun to close. */
+  onTaken(): void;
   /** The close frame has been put into the batch. */
   onCloseFrame(): void;
   /** The stream has thrown what no stream throws, so that nobody knows what is out. */
@@ -64,18 +61,25 @@ function byteLength(data: string | Uint8Array): number {
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
  * system has taken the batch before it. Never more than one batch is with the system.
  */
-export class Sender implements SliceTarget {
+export class Sender implements SliceTarget, CohortMember {
   // A message to thousands finds each of them cold: what it looks at stands side by side.
   readonly #events: SenderEvents;
+  readonly writer: BatchWriter;
   /** What this tick has put together. */
   #unsent: Unsent | undefined;
+  /** Instead of it, as long as there is nothing to send but what goes to many others too. */
+  #seat: Seat | undefined;
+  /** The batch that the system has not taken completely yet. */
+  #inFlight: Batch | undefined;
+  /** Messages that have been put on their way completely, without those of {@link #seat}, and of {@link #unsent} as long as it is a run. */
+  #messages = 0;
+  /** Bytes given to the system, headers included. */
+  #written = 0;
   readonly #deflater: MessageDeflater | undefined;
   #queue: Waiting[] = NOBODY;
   /** Index of the first that waits; the array is cut now and then. */
   #first = 0;
   #queuedBytes = 0;
-  /** The batch that the system has not taken completely yet. */
-  #inFlight: Batch | undefined;
   /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
   #postponed: Waiting[] | undefined;
   /** The sends in the batch, if any. */
@@ -84,11 +88,7 @@ export class Sender implements SliceTarget {
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
   #flushScheduled = false;
-  readonly #highWaterMark: number;
-  /** Messages that have been put on their way completely, without those of {@link #unsent} as long as it is a run. */
-  #messages = 0;
-  /** Bytes given to the system, headers included. */
-  #written = 0;
+  readonly highWaterMark: number;
   /** What waits and may be replaced, by its slot. */
   #slots: Map<string, WaitingInSlot> | undefined;
   /** What is being compressed for this connection and others, and gives it a slice when that is done. */
@@ -96,10 +96,14 @@ export class Sender implements SliceTarget {
   /** The message that is not finished is compressed. */
   #messageCompressed = false;
 
-  /** @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it */
-  constructor(events: SenderEvents, compression: Compression | undefined, limit: number) {
+  /**
+   * @param writer calls {@link written} when the system has taken a batch that it has not taken at once
+   * @param limit from how many waiting bytes on every send must come through `send`, so that its caller can refuse it
+   */
+  constructor(events: SenderEvents, writer: BatchWriter, compression: Compression | undefined, limit: number) {
     this.#events = events;
-    this.#highWaterMark = Math.min(SEND_HIGH_WATER_MARK, limit);
+    this.writer = writer;
+    this.highWaterMark = Math.min(SEND_HIGH_WATER_MARK, limit);
     this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
   }
 
@@ -116,12 +120,12 @@ export class Sender implements SliceTarget {
 
   /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
   get bytes(): number {
-    return this.#written + this.#unsentBytes();
+    return this.#written + (this.#seat === undefined ? this.#unsentBytes() : this.#seat.bytes);
   }
 
   /** Messages that have been put on their way completely. */
   get messages(): number {
-    return this.#messages + sharedMessages(this.#unsent);
+    return this.#messages + sharedMessages(this.#unsent) + (this.#seat?.messages ?? 0);
   }
 
   /** Whether the system has not taken all of the last batch yet. */
@@ -131,7 +135,7 @@ export class Sender implements SliceTarget {
 
   /** Whether all that was accepted is with the system. */
   get isIdle(): boolean {
-    return this.#queue.length === this.#first && this.#unsent === undefined && this.#inFlight === undefined;
+    return this.#queue.length === this.#first && this.#unsentBytes() === 0 && this.#inFlight === undefined;
   }
 
   /** Whether the last frame began or continued a message that is not finished. */
@@ -142,7 +146,7 @@ export class Sender implements SliceTarget {
   /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. */
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
-    if (this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0) > this.#highWaterMark) return false;
+    if (this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0) > this.highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
@@ -180,25 +184,26 @@ export class Sender implements SliceTarget {
    * withdrawn.
    *
    * @param cohort what all those join that can take this message at once, and have nothing else to send
+   * @param owner who is known to the cohort as the owner of this connection
    * @returns false if it is volatile, and the system has not taken the last batch
    */
-  sendShared(message: SharedMessage, cohort?: Cohort): boolean {
+  sendShared<Owner>(message: SharedMessage, cohort: Cohort<Owner> | undefined, owner: Owner): boolean {
+    this.leaveCohort();
     const isSlow = this.#inFlight !== undefined;
     if (isSlow && message.volatile) return false;
     const isNext = this.#first === this.#queue.length && !this.#insideMessage;
-    if (!isSlow && isNext && this.#unsentBytes() <= this.#highWaterMark) {
-      const setting = this.#deflater?.setting;
-      const frame = message.frameFor(setting);
+    if (!isSlow && isNext && this.#unsentBytes() <= this.highWaterMark) {
+      const frame = message.frameFor(this.deflateSetting);
       if (frame instanceof SharedCompression) {
         this.#enqueueShared(message);
         this.#awaitFrame(frame);
         return true;
       }
-      if (cohort !== undefined && this.#unsent === undefined && frame === message.plainFrame) {
-        this.#unsent = cohort.join(this.#highWaterMark, setting);
-      } else {
-        this.#commitShared(frame);
+      if (this.#unsent === undefined && frame === message.plainFrame) {
+        this.#seat = cohort?.join(this, owner);
+        if (this.#seat !== undefined) return true;
       }
+      this.#commitShared(frame);
     } else {
       this.#enqueueShared(message);
     }
@@ -215,7 +220,44 @@ export class Sender implements SliceTarget {
 
   onSlice(): void {
     this.#sliceScheduled = false;
-    this.flush();
+    // It may have been flushed since, and have sat down.
+    if (this.#seat === undefined) this.flush();
+  }
+
+  /**
+   * Is on its own again, with what it has not been written of what goes to all of a cohort; the cohort sees to it that
+   * this has a slice.
+   *
+   * @param cohort which one; default: any
+   */
+  leaveCohort(cohort?: Cohort<unknown>): void {
+    const seat = this.#seat;
+    if (seat === undefined || (cohort !== undefined && seat.cohort !== cohort)) return;
+    this.#seat = undefined;
+    this.#messages += seat.messages;
+    this.#written += seat.bytes;
+    if (seat.isInWrite) this.#inFlight = NOTHING;
+    const unsent = seat.leave();
+    if (unsent === undefined) return;
+    this.#messages -= unsent.count;
+    this.#written -= unsent.byteLength;
+    this.#unsent = unsent;
+  }
+
+  // CohortMember
+
+  get deflateSetting(): DeflateSetting | undefined {
+    return this.#deflater?.setting;
+  }
+
+  onWritten(batch: Batch, isTaken: boolean): void {
+    this.leaveCohort();
+    this.#inFlight = isTaken ? undefined : batch;
+    if (isTaken) this.flush();
+  }
+
+  onWriteFailed(error: unknown): void {
+    this.#events.onWriteFailed(error);
   }
 
   /** Sends a ping, pong or close frame before everything that waits. */
@@ -283,6 +325,7 @@ export class Sender implements SliceTarget {
 
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
   rejectAll(reason: unknown): void {
+    this.leaveCohort();
     const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#postponed ?? NONE)];
     this.#queue = NOBODY;
     this.#first = 0;
@@ -323,11 +366,12 @@ export class Sender implements SliceTarget {
       this.#flush();
     } catch (error) {
       // All connections are flushed together: what breaks one of them is not to reach the others, or the process.
-      this.#events.onWriteFailed(error);
+      this.onWriteFailed(error);
     }
   }
 
   #flush(): void {
+    this.leaveCohort();
     while (this.#inFlight === undefined) {
       this.#pump();
       if (this.#unsent === undefined) {
@@ -352,19 +396,22 @@ export class Sender implements SliceTarget {
     this.#written += batch.byteLength;
     // Only what has to wait is remembered: V8 keeps account of each young object that an old one refers to.
     this.#inFlight = NOTHING;
-    const isTaken = this.#events.onBatch(batch);
+    const isTaken = this.writer.write(batch);
     if (isTaken) recycle(batch);
     this.#inFlight = isTaken ? undefined : batch;
+    if (isTaken) this.#events.onTaken();
     return isTaken;
   }
 
   /** Bytes that wait for the end of the tick, headers included. A method: V8 asks its runtime for each private getter. */
   #unsentBytes(): number {
-    return this.#unsent === undefined ? 0 : this.#unsent.byteLength;
+    if (this.#unsent !== undefined) return this.#unsent.byteLength;
+    return this.#seat === undefined ? 0 : this.#seat.unwrittenBytes;
   }
 
   /** Puts a frame of its own into the batch. */
   #put(firstByte: number, data: string | Uint8Array): void {
+    this.leaveCohort();
     const unsent = this.#unsent;
     const writer = ownFrames(unsent);
     if (typeof data === 'string') writer.appendText(firstByte, data);
@@ -429,7 +476,7 @@ export class Sender implements SliceTarget {
   /** @returns false if the message must be compressed first */
   #pumpShared(waiting: SharedMessage | WaitingInSlot): boolean {
     const message = waiting.shared;
-    const frame = message.frameFor(this.#deflater?.setting);
+    const frame = message.frameFor(this.deflateSetting);
     if (frame instanceof SharedCompression) {
       this.#awaitFrame(frame);
       return false;
@@ -567,8 +614,8 @@ export class Sender implements SliceTarget {
 
   /** @returns whether it is in the queue, and not behind the end of a message that is not finished */
   #append(pending: Waiting): boolean {
-    // What comes for many would overtake what waits here.
-    sealShared(this.#unsent);
+    // What comes for all of a cohort would overtake what waits here.
+    this.leaveCohort();
     this.#queuedBytes += pending.size;
     if (this.#insideMessage && isMessageOfItsOwn(pending) && this.#first === this.#queue.length) {
       this.#postpone(pending);

@@ -43,11 +43,21 @@ export class SharedMessage {
     return this;
   }
 
+  /** Whether connections with a deflate setting, or without one, are to get it compressed. */
+  isCompressedFor(setting: DeflateSetting | undefined): boolean {
+    return setting !== undefined && (this.#compress ?? this.data.length >= setting.threshold);
+  }
+
   /** The frame for connections with a deflate setting, or without one; or its compression, as long as that takes. */
   frameFor(setting: DeflateSetting | undefined): FrameRun | SharedCompression {
-    if (setting === undefined || !(this.#compress ?? this.data.length >= setting.threshold)) return this.plainFrame;
+    if (setting === undefined || !this.isCompressedFor(setting)) return this.plainFrame;
     const compression = this.#compressionFor(setting);
     return compression.frame ?? compression;
+  }
+
+  /** Whether it is being compressed for somebody who has asked for its frame. */
+  get isBeingCompressed(): boolean {
+    return this.#compressions?.some(({ frame }) => frame === undefined) === true;
   }
 
   /** Resolves when each frame that anybody has asked for is there. */

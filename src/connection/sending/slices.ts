@@ -3,12 +3,15 @@ import { eventLoop } from '../../event-loop.js';
 
 /** For how long, in ms, writing to the members of groups may keep the event loop from all other work. */
 const SLICE = 10;
-/** The clock is looked at once for so many members. */
-const MEMBERS_PER_LOOK = 16;
+/** The clock is looked at once for so many turns. */
+const TURNS_PER_LOOK = 16;
 
 /** Who writes what was put together for members of groups. */
 export interface SliceTarget {
+  /** Writes to one member. */
   onSlice(): void;
+  /** Whether it wants another turn before the next one has his. */
+  readonly hasMore?: boolean;
 }
 
 /** Whose turn comes, in order; up to {@link next} they have had it. */
@@ -46,10 +49,14 @@ export function whenSlicesAreDone(): Promise<void> {
 function flushSlice(): void {
   const end = performance.now() + SLICE;
   try {
-    while (next < waiting.length) {
-      const target = waiting[next++] as SliceTarget;
-      target.onSlice();
-      if (next % MEMBERS_PER_LOOK === 0 && performance.now() >= end) break;
+    for (let turns = 1; next < waiting.length; turns++) {
+      const target = waiting[next] as SliceTarget;
+      try {
+        target.onSlice();
+      } finally {
+        if (target.hasMore !== true) next++;
+      }
+      if (turns % TURNS_PER_LOOK === 0 && performance.now() >= end) break;
     }
   } finally {
     // A stream whose write throws is not to keep the others from theirs.

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { KeepAlive } from '../src/connection/keep-alive.js';
+import { SharedMessage } from '../src/connection/sending/shared-message.js';
+import { Seating } from '../src/groups/seating.js';
+import type { Member } from '../src/member.js';
+import { FakeSocket, passTurns } from './support/fake-socket.js';
+import { makeMember } from './support/members.js';
+
+const text = (data: string): SharedMessage => new SharedMessage(data, { text: true });
+const keepAlive = new KeepAlive();
+
+function enter(): { readonly member: Member; readonly socket: FakeSocket } {
+  const socket = new FakeSocket();
+  const groups = { join: () => Promise.resolve(), leave: () => {}, leaveAll: () => {} };
+  return { member: makeMember(socket, { groups, onTerminated: () => {} }, { keepAlive }), socket };
+}
+
+describe('Seating', () => {
+  it('seats who can take a message at once, and looks at who has had something else to send', async () => {
+    const seating = new Seating();
+    const [one, other] = [enter(), enter()];
+    for (const { member } of [one, other]) seating.add(member);
+    const first = text('a');
+    seating.cohort.trySend(first);
+    for (const member of seating.others) assert.equal(seating.give(member, first), true);
+    assert.deepEqual([...seating.others], []);
+    assert.equal(seating.cohort.size, 2);
+    void other.member.context.sendAsync('own');
+    assert.deepEqual([...seating.others], [other.member]);
+    const second = text('b');
+    seating.cohort.trySend(second);
+    assert.equal(seating.give(other.member, second), true);
+    assert.deepEqual([[...seating.others], seating.cohort.size], [[other.member], 1]);
+    await passTurns();
+    assert.deepEqual(one.socket.sentText, ['text a', 'text b']);
+    assert.deepEqual(other.socket.sentText, ['text a', 'text own', 'text b']);
+  });
+
+  it('forgets who is not a member any more, wherever he is', () => {
+    const seating = new Seating();
+    const [seated, left, other] = [enter().member, enter().member, enter().member];
+    const message = text('a');
+    seating.cohort.trySend(message);
+    for (const member of [seated, left]) seating.give(member, message);
+    void left.context.sendAsync('own');
+    seating.add(other);
+    for (const member of [seated, left, other]) seating.delete(member);
+    assert.deepEqual([[...seating.others], seating.cohort.size], [[], 0]);
+  });
+
+  it('says which members a volatile message has passed over, and keeps them in mind', async () => {
+    const seating = new Seating();
+    const { member, socket } = enter();
+    socket.stall();
+    void member.context.sendAsync('own');
+    await passTurns();
+    const message = new SharedMessage('a', { text: true, volatile: true });
+    seating.cohort.trySend(message);
+    assert.equal(seating.give(member, message), false);
+    assert.deepEqual([...seating.others], [member]);
+    socket.unstall();
+  });
+});
