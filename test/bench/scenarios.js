@@ -106,7 +106,7 @@ const BUFFERUTIL = 'ws+bufferutil';
 const BY_HAND = 'express-and-ws';
 
 /**
- * @param {Pick<Scenario, 'id' | 'title' | 'goal' | 'fresh' | 'untuned' | 'includes'>} about
+ * @param {Pick<Scenario, 'id' | 'title' | 'goal' | 'fresh' | 'untuned' | 'includes' | 'processes'>} about
  * @param {'text' | 'binary'} type
  * @param {Buffer} payload
  * @param {{ window: number, connections: number, warmup?: number, busy_poll?: number }} load
@@ -229,7 +229,8 @@ function burst(about, path) {
 }
 
 // Where little happens for each message, a load generator that sleeps has the server wake it nearly each time, and the slower
-// server more often: see docs/performance-lab.md. With larger messages the other core is wanted for collecting garbage.
+// server more often; with larger messages the other core is wanted for collecting garbage. One process of a server is up to
+// a fifth faster than another there, so that three of each are measured: see docs/performance-lab.md.
 const AWAKE = { busy_poll: 1 };
 const MEGABYTES = { window: 2, connections: 1, warmup: 1500 };
 
@@ -244,8 +245,6 @@ export const scenarios = [
     includes: handshakingOnes,
     // Every server took 20,000 to 30,000 handshakes to come to twice the rate of its first 4,000.
     warmups: 6,
-    // A measurement takes 0.3 s, in which a neighbour on the same core may take a third of it, and one process of a server is up
-    // to a fifth faster than another: see docs/performance-lab.md.
     processes: 3,
     async measure(server, { dialect }, setting) {
       const job = {
@@ -259,7 +258,13 @@ export const scenarios = [
     },
   },
   echo(
-    { id: 'echo-32', title: 'echo 32 B, 1 in flight', goal: { ratio: 1.05, to: BEST_PEER }, includes: readingOnes },
+    {
+      id: 'echo-32',
+      title: 'echo 32 B, 1 in flight',
+      goal: { ratio: 1.05, to: BEST_PEER },
+      includes: readingOnes,
+      processes: 3,
+    },
     'text',
     text(32),
     { ...AWAKE, window: 1, connections: 1 },
@@ -270,6 +275,7 @@ export const scenarios = [
       title: 'echo 32 B, 64 in flight',
       goal: { ratio: 10, to: BASELINE, by: 'processor' },
       includes: readingOnes,
+      processes: 3,
     },
     'text',
     text(32),
