@@ -3,6 +3,7 @@ import { describe, it, mock, type TestContext } from 'node:test';
 import { type BatchWriter, Cohort, type CohortMember, type Seat } from '../src/connection/sending/cohort.js';
 import { Sender } from '../src/connection/sending/sender.js';
 import { SharedMessage } from '../src/connection/sending/shared-message.js';
+import { whenSlicesAreDone } from '../src/connection/sending/slices.js';
 import type { WebSocketContext } from '../src/context/web-socket-context.js';
 import type { Batch } from '../src/framing/batch.js';
 import { DEFLATE_DEFAULTS } from '../src/framing/deflate-options.js';
@@ -97,6 +98,11 @@ function leave({ seat }: Guest): string {
   return (run?.frames ?? []).map((frame) => payloadOf(frame)).join('');
 }
 
+/** Resolves when nobody has anything left to be written, what has come during the writing included. */
+async function everybodyIsWrittenTo(): Promise<void> {
+  for (let count = 0; count < 4; count++) await whenSlicesAreDone();
+}
+
 describe('Cohort', () => {
   it('writes what has been sent to all of them as one batch, again and again', async () => {
     const guests = [new Guest(), new Guest()] as const;
@@ -104,14 +110,14 @@ describe('Cohort', () => {
     assert.equal(cohort.size, 2);
     assert.equal(cohort.trySend(text('b')), true);
     const writes = guests.map((guest) => mock.method(guest, 'write'));
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual(
       guests.map(({ written }) => written),
       ['ab', 'ab'],
     );
     assert.equal(writes[0]?.mock.calls[0]?.arguments[0], writes[1]?.mock.calls[0]?.arguments[0]);
     assert.equal(cohort.trySend(text('c')), true);
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual(
       guests.map(({ written }) => written),
       ['abc', 'abc'],
@@ -127,7 +133,7 @@ describe('Cohort', () => {
     assert.ok(cohort.join(new Guest(), 'in time'));
     cohort.trySend(text('b'));
     assert.equal(cohort.join(new Guest(), 'late'), undefined);
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     cohort.trySend(text('c'));
     const guest = new Guest();
     assert.ok(cohort.join(guest, 'next time'));
@@ -139,7 +145,7 @@ describe('Cohort', () => {
       cohort.trySend(text('e'));
       assert.equal(cohort.join(late, 'late'), undefined);
     };
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual([guest.written, between.written, late.written], ['cde', 'de', '']);
   });
 
@@ -166,7 +172,7 @@ describe('Cohort', () => {
         ['a', 'b', 'c', 'd'],
       );
     };
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual([cohort.size, cohort.takeLeavers()], [0, ['1', '3', '2', '4', '5']]);
     assert.deepEqual(
       guests.map(({ slices }) => slices),
@@ -190,7 +196,7 @@ describe('Cohort', () => {
         assert.equal(leave(first), 'c');
       };
     };
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual([first.written, second.written, third.written], ['ab', 'abc', 'a']);
   });
 
@@ -203,7 +209,7 @@ describe('Cohort', () => {
       assert.equal(leave(second), '');
     };
     inWrite.push(first.seat?.isInWrite);
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual(inWrite, [false, false, true]);
     assert.equal(second.seat?.isInWrite, false);
     assert.deepEqual([second.outcomes, cohort.size], [[[3, true]], 1]);
@@ -215,7 +221,7 @@ describe('Cohort', () => {
     cohort.trySend(text('b'.repeat(50_000)));
     leave(guest);
     const joined = t.mock.method(Buffer, 'concat');
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.equal(joined.mock.callCount(), 0);
   });
 
@@ -233,7 +239,7 @@ describe('Cohort', () => {
       made = runs.size;
     };
     const asked = mock.method(FrameRun.prototype, 'followedByAll');
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     asked.mock.restore();
     assert.deepEqual([made, asked.mock.callCount()], [7999, 1]);
   });
@@ -242,7 +248,7 @@ describe('Cohort', () => {
     const [first, second] = [new Guest(), new Guest()];
     const cohort = open(text('a'), first);
     cohort.trySend(text('bb'));
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     cohort.trySend(text('ccc'));
     second.seat = cohort.join(second, '2');
     assert.deepEqual([first.seat?.messages, first.seat?.bytes], [3, 12]);
@@ -253,16 +259,16 @@ describe('Cohort', () => {
     const guests = Array.from({ length: 50 }, () => new Guest());
     const cohort = open(text('a'), ...guests);
     for (const guest of guests.slice(0, 40)) leave(guest);
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     cohort.trySend(text('b'));
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     const [one, other] = guests.slice(40) as [Guest, Guest];
     assert.equal(leave(one), '');
     cohort.trySend(text('c'));
     const newcomer = new Guest();
     newcomer.seat = cohort.join(newcomer, 'new');
     assert.equal(leave(other), 'c');
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual(cohort.takeLeavers().slice(-2), ['40', '41']);
     assert.deepEqual([cohort.size, newcomer.written, guests[42]?.written], [9, 'c', 'abc']);
   });
@@ -275,7 +281,7 @@ describe('Cohort', () => {
       throw error;
     };
     open(text('a'), behind, broken, other);
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual(behind.outcomes, [[3, false]]);
     assert.deepEqual([broken.failures, broken.outcomes, other.outcomes, other.written], [[error], [], [], 'a']);
   });
@@ -295,7 +301,7 @@ describe('Cohort', () => {
     guest.during = () => {
       for (let count = 0; count < 2; count++) taken.push(cohort.trySend(text('c')));
     };
-    await passTurns(1);
+    await everybodyIsWrittenTo();
     assert.deepEqual([taken, guest.written], [[true, false], 'abc']);
   });
 

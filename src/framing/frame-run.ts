@@ -67,10 +67,10 @@ export class FrameRun {
     return longer;
   }
 
-  /** The run that begins with this one and goes on with all frames of another. */
-  followedByAll(next: FrameRun): FrameRun {
+  /** The run that begins with this one and goes on with all frames of another, if there is one. */
+  followedByAll(next: FrameRun | undefined): FrameRun {
     const runs: FrameRun[] = [];
-    for (let run: FrameRun | undefined = next; run !== undefined; run = run.#before) runs.push(run);
+    for (let run = next; run !== undefined; run = run.#before) runs.push(run);
     return runs.reduceRight<FrameRun>((all, run) => all.followedBy(run), this);
   }
 

@@ -286,8 +286,13 @@ const explained = [
     mutants: [
       {
         file: 'src/connection/sending/cohort.ts',
-        line: 'if (!this.#settings.includes(deflateSetting)) this.#settings.push(deflateSetting);',
-        changes: [['!this.#settings.includes(deflateSetting)', 'true']],
+        line: 'if (this.#end <= 2 * this.#size + FEW) return;',
+        changes: [
+          ['this.#end <= 2 * this.#size + FEW', 'true'],
+          ['this.#end <= 2 * this.#size + FEW', 'this.#end < 2 * this.#size + FEW'],
+          ['this.#end <= 2 * this.#size + FEW', 'this.#end > 2 * this.#size + FEW'],
+          ['2 * this.#size + FEW', '2 * this.#size - FEW'],
+        ],
       },
       {
         file: 'src/framing/frame-run.ts',

@@ -43,7 +43,7 @@ export class Cohort<Owner> implements SliceTarget {
   #highWaterMark: number = Number.POSITIVE_INFINITY;
   /** What has been put together since the last batch. */
   #frames: FrameRun | undefined;
-  /** What is being written, to those from {@link #next} on, up to {@link #end}. */
+  /** What is being written, to those from {@link #next} on, before {@link #end}; of whom there are none otherwise. */
   #writing: FrameRun | undefined;
   #next = 0;
   #end = 0;
@@ -171,13 +171,12 @@ export class Cohort<Owner> implements SliceTarget {
     this.#size--;
     this.#leavers.push(owner);
     if (!this.#isNextFor(index)) return this.#frames;
-    const writing = this.#writing as FrameRun;
-    this.#all ??= this.#frames === undefined ? writing : writing.followedByAll(this.#frames);
+    this.#all ??= (this.#writing as FrameRun).followedByAll(this.#frames);
     return this.#all;
   }
 
   #isNextFor(index: number): boolean {
-    return this.#writing !== undefined && index >= this.#next && index < this.#end;
+    return index >= this.#next && index < this.#end;
   }
 
   #begin(): void {
