@@ -12,6 +12,7 @@ import type { BatchWriter, Cohort, CohortMember, Seat } from './cohort.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 import { encodedIfRepeated } from './repeated-text.js';
+import { NOBODY, SendQueue, type Waiting, type WaitingInSlot } from './send-queue.js';
 import { SharedCompression, type SharedMessage } from './shared-message.js';
 import { flushInSlices, type SliceTarget } from './slices.js';
 
@@ -76,12 +77,8 @@ export class Sender implements SliceTarget, CohortMember {
   /** Bytes given to the system, headers included. */
   #written = 0;
   readonly #deflater: MessageDeflater | undefined;
-  #queue: Waiting[] = NOBODY;
-  /** Index of the first that waits; the array is cut now and then. */
-  #first = 0;
-  #queuedBytes = 0;
-  /** Whole messages that wait for the end of a message begun by somebody else, if there are any. */
-  #postponed: Waiting[] | undefined;
+  /** What waits; of its own only as long as something does. */
+  #queue: SendQueue = NOBODY;
   /** The sends in the batch, if any. */
   #committed: PendingSend[] | undefined;
   #sliceScheduled = false;
@@ -89,8 +86,6 @@ export class Sender implements SliceTarget, CohortMember {
   #insideMessage = false;
   #flushScheduled = false;
   readonly highWaterMark: number;
-  /** What waits and may be replaced, by its slot. */
-  #slots: Map<string, WaitingInSlot> | undefined;
   /** What is being compressed for this connection and others, and gives it a slice when that is done. */
   #awaited: SharedCompression | undefined;
   /** The message that is not finished is compressed. */
@@ -109,13 +104,12 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Bytes accepted and not yet taken by the system. */
   get bufferedAmount(): number {
-    return this.#queuedBytes + this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0);
+    return this.#queue.bytes + this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0);
   }
 
   /** What is held against the limit of a member of groups, to whom anybody may send. */
   get weight(): number {
-    const waiting = this.#queue.length - this.#first + (this.#postponed?.length ?? 0);
-    return this.bufferedAmount + waiting * WAITING_WEIGHT;
+    return this.bufferedAmount + this.#queue.count * WAITING_WEIGHT;
   }
 
   /** Bytes put on their way, headers included; the frame that ends a connection is counted before it is out. */
@@ -135,7 +129,7 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Whether all that was accepted is with the system. */
   get isIdle(): boolean {
-    return this.#queue.length === this.#first && this.#unsentBytes() === 0 && this.#inFlight === undefined;
+    return this.#queue.head === undefined && this.#unsentBytes() === 0 && this.#inFlight === undefined;
   }
 
   /** Whether the last frame began or continued a message that is not finished. */
@@ -145,7 +139,7 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Puts a small fragment into the batch if nothing stands before it; false if it has to wait. */
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
-    if (this.#first !== this.#queue.length || data.length > COPY_LIMIT) return false;
+    if (this.#queue.head !== undefined || data.length > COPY_LIMIT) return false;
     if (this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0) > this.highWaterMark) return false;
     if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
@@ -191,11 +185,11 @@ export class Sender implements SliceTarget, CohortMember {
     this.leaveCohort();
     const isSlow = this.#inFlight !== undefined;
     if (isSlow && message.volatile) return false;
-    const isNext = this.#first === this.#queue.length && !this.#insideMessage;
+    const isNext = this.#queue.head === undefined && !this.#insideMessage;
     if (!isSlow && isNext && this.#unsentBytes() <= this.highWaterMark) {
       const frame = message.frameFor(this.deflateSetting);
       if (frame instanceof SharedCompression) {
-        this.#enqueueShared(message);
+        this.#append(message);
         this.#awaitFrame(frame);
         return true;
       }
@@ -205,7 +199,7 @@ export class Sender implements SliceTarget, CohortMember {
       }
       this.#commitShared(frame);
     } else {
-      this.#enqueueShared(message);
+      this.#append(message);
     }
     if (!isSlow) this.scheduleSlice();
     return true;
@@ -228,7 +222,7 @@ export class Sender implements SliceTarget, CohortMember {
    * Is on its own again, with what it has not been written of what goes to all of a cohort; the cohort sees to it that
    * this has a slice.
    *
-   * @param cohort which one; default: any
+   * @param cohort which one; whichever it is in if there is none
    */
   leaveCohort(cohort?: Cohort<unknown>): void {
     const seat = this.#seat;
@@ -281,7 +275,7 @@ export class Sender implements SliceTarget, CohortMember {
       ownMessage: false,
       size: payload.length,
     });
-    if (this.#first === this.#queue.length) {
+    if (this.#queue.head === undefined) {
       this.#commit(pending);
       this.#scheduleFlush();
     } else {
@@ -302,7 +296,10 @@ export class Sender implements SliceTarget, CohortMember {
     // It has been withdrawn, or the connection has failed.
     if (pending.isSettled) return false;
     const withdrawn = pending.phase === 'queued';
-    if (withdrawn) this.#remove(pending);
+    if (withdrawn) {
+      this.#queue.remove(pending);
+      this.#forgetEmptyQueue();
+    }
     rejectSends([pending], reason);
     return withdrawn;
   }
@@ -314,24 +311,18 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Takes everything back that is not on its way yet; see {@link withdraw}. Close frames stay. */
   withdrawAll(reason: unknown): void {
-    for (const pending of [
-      ...this.#queue.slice(this.#first),
-      ...(this.#postponed ?? NONE),
-      ...(this.#committed ?? NONE),
-    ]) {
-      if (pending.shared === undefined && !pending.close) this.withdraw(pending, reason);
+    for (const pending of [...this.#queue.sends, ...(this.#committed ?? NONE)]) {
+      if (!pending.close) this.withdraw(pending, reason);
     }
   }
 
   /** The connection is over: every pending send rejects. What is in the batch is still flushed if the socket lives. */
   rejectAll(reason: unknown): void {
     this.leaveCohort();
-    const all = [...(this.#committed ?? NONE), ...this.#queue.slice(this.#first), ...(this.#postponed ?? NONE)];
+    const all = [...(this.#committed ?? NONE), ...this.#queue.sends];
     this.#queue = NOBODY;
-    this.#first = 0;
-    this.#postponed = this.#committed = this.#slots = undefined;
-    this.#queuedBytes = 0;
-    rejectSends(all.filter(isPendingSend), reason);
+    this.#committed = undefined;
+    rejectSends(all, reason);
   }
 
   /** Frees what compression holds; nothing more will be sent. */
@@ -346,7 +337,7 @@ export class Sender implements SliceTarget, CohortMember {
    */
   writeAll(): boolean {
     this.flush();
-    if (this.#first !== this.#queue.length || this.#insideMessage) return false;
+    if (this.#queue.head !== undefined || this.#insideMessage) return false;
     if (this.#unsent !== undefined) this.#write(this.#unsent);
     return true;
   }
@@ -441,11 +432,11 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Moves pending sends into the batch until it is full or one has to be compressed first. */
   #pump(): void {
-    while (this.#first < this.#queue.length && this.#unsentBytes() < SEND_HIGH_WATER_MARK) {
-      const pending = this.#queue[this.#first] as Waiting;
+    while (this.#unsentBytes() < SEND_HIGH_WATER_MARK) {
+      const pending = this.#queue.head;
+      if (pending === undefined) return;
       if (this.#insideMessage && isMessageOfItsOwn(pending)) {
-        this.#shift();
-        this.#postpone(pending);
+        this.#queue.postpone();
         continue;
       }
       if (pending.shared !== undefined) {
@@ -455,7 +446,6 @@ export class Sender implements SliceTarget, CohortMember {
       if (pending.phase === 'compressing') return;
       if (pending.isDetached) {
         this.#shift();
-        this.#queuedBytes -= pending.size;
         pending.reject(
           new TypeError(
             'Cannot send: the buffer of data was detached or resized before its turn, must stay as it is until sendAsync has resolved',
@@ -468,23 +458,19 @@ export class Sender implements SliceTarget, CohortMember {
         return;
       }
       this.#shift();
-      this.#queuedBytes -= pending.size;
       this.#commit(pending);
     }
   }
 
   /** @returns false if the message must be compressed first */
   #pumpShared(waiting: SharedMessage | WaitingInSlot): boolean {
-    const message = waiting.shared;
-    const frame = message.frameFor(this.deflateSetting);
+    const frame = waiting.shared.frameFor(this.deflateSetting);
     if (frame instanceof SharedCompression) {
       this.#awaitFrame(frame);
       return false;
     }
     this.#awaited = undefined;
     this.#shift();
-    this.#queuedBytes -= message.size;
-    if (message.slot !== undefined) this.#slots?.delete(message.slot);
     this.#commitShared(frame);
     return true;
   }
@@ -530,22 +516,14 @@ export class Sender implements SliceTarget, CohortMember {
   #messageEnded(): void {
     this.#messages++;
     this.#insideMessage = this.#messageCompressed = false;
-    if (this.#postponed === undefined) return;
     // Those who waited for this message to end are next.
-    this.#queue = this.#postponed.concat(this.#queue.slice(this.#first));
-    this.#first = 0;
-    this.#postponed = undefined;
-    this.#scheduleFlush();
+    if (this.#queue.rejoin()) this.#scheduleFlush();
   }
 
   /** The message that they wait for will not end any more. */
   #rejectPostponed(): void {
-    const postponed = this.#postponed ?? NONE;
-    this.#postponed = undefined;
-    for (const { size } of postponed) this.#queuedBytes -= size;
-    this.#slots = undefined;
     rejectSends(
-      postponed.filter(isPendingSend),
+      this.#queue.dropAside(),
       new WebSocketError(
         'ERR_WEBSOCKET_INVALID_STATE',
         'Cannot send: our half was closed within the message of another sender, which must have ended before',
@@ -594,80 +572,28 @@ export class Sender implements SliceTarget, CohortMember {
     if (this.#append(pending)) this.#scheduleFlush();
   }
 
-  #enqueueShared(message: SharedMessage): void {
-    const { slot } = message;
-    if (slot === undefined) {
-      this.#append(message);
-      return;
-    }
-    const waiting = this.#slots?.get(slot);
-    if (waiting === undefined) {
-      const first = new WaitingInSlot(message);
-      this.#slots ??= new Map();
-      this.#slots.set(slot, first);
-      this.#append(first);
-    } else {
-      this.#queuedBytes += message.size - waiting.size;
-      waiting.shared = message;
-    }
-  }
-
   /** @returns whether it is in the queue, and not behind the end of a message that is not finished */
-  #append(pending: Waiting): boolean {
+  #append(waiting: PendingSend | SharedMessage): boolean {
     // What comes for all of a cohort would overtake what waits here.
     this.leaveCohort();
-    this.#queuedBytes += pending.size;
-    if (this.#insideMessage && isMessageOfItsOwn(pending) && this.#first === this.#queue.length) {
-      this.#postpone(pending);
-      return false;
-    }
-    if (this.#queue === NOBODY) this.#queue = [pending];
-    else this.#queue.push(pending);
-    return true;
-  }
-
-  #postpone(pending: Waiting): void {
-    this.#postponed ??= [];
-    this.#postponed.push(pending);
+    if (this.#queue === NOBODY) this.#queue = new SendQueue();
+    const isAside = this.#insideMessage && isMessageOfItsOwn(waiting) && this.#queue.head === undefined;
+    this.#queue.add(waiting, isAside);
+    return !isAside;
   }
 
   #shift(): void {
-    this.#first++;
-    const isEmpty = this.#first === this.#queue.length;
-    if (!isEmpty && this.#first < 1024) return;
-    this.#queue = isEmpty ? NOBODY : this.#queue.slice(this.#first);
-    this.#first = 0;
+    this.#queue.shift();
+    this.#forgetEmptyQueue();
   }
 
-  #remove(pending: PendingSend): void {
-    this.#queuedBytes -= pending.size;
-    const postponed = this.#postponed?.indexOf(pending) ?? -1;
-    if (postponed >= 0) this.#postponed?.splice(postponed, 1);
-    else this.#queue.splice(this.#queue.indexOf(pending, this.#first), 1);
+  #forgetEmptyQueue(): void {
+    if (this.#queue.count === 0) this.#queue = NOBODY;
   }
 }
-
-/** What waits for its turn. */
-type Waiting = PendingSend | SharedMessage | WaitingInSlot;
-
-/** Nobody waits, as is the rule: one for all senders, so that a message to many looks at no array of each. */
-const NOBODY: Waiting[] = Object.freeze<Waiting[]>([]) as Waiting[];
 
 /** What is with the system as long as it is not known to wait there. */
 const NOTHING: Batch = { chunks: [], byteLength: 0, blocks: [] };
-
-/** A message to many whose place another one may take. */
-class WaitingInSlot {
-  shared: SharedMessage;
-
-  constructor(message: SharedMessage) {
-    this.shared = message;
-  }
-
-  get size(): number {
-    return this.shared.size;
-  }
-}
 
 function isWorthCompressing(
   { setting }: MessageDeflater,
@@ -676,10 +602,6 @@ function isWorthCompressing(
   compress: boolean | undefined,
 ): boolean {
   return compress ?? (!endOfMessage || byteLength(data) >= setting.threshold);
-}
-
-function isPendingSend(waiting: Waiting): waiting is PendingSend {
-  return waiting.shared === undefined;
 }
 
 /** Whether it has to wait until a message begun by somebody else has ended. */
