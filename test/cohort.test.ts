@@ -315,6 +315,35 @@ describe('Cohort', () => {
     assert.equal(cohort.trySend(text('1234567890', false)), true);
     assert.equal(asked.mock.callCount(), 0);
   });
+
+  it('forgets what those could not take who have all left', () => {
+    const setting = new DeflateSetting({ ...DEFLATE_DEFAULTS, threshold: 10 }, 15);
+    const guests = [new Guest(text('a').size, setting), new Guest()] as const;
+    const cohort = open(text('a'), ...guests);
+    cohort.trySend(text('b'));
+    const long = text('1234567890');
+    leave(guests[0]);
+    assert.equal(cohort.trySend(long), false);
+    leave(guests[1]);
+    assert.equal(cohort.trySend(long), true);
+    const guest = new Guest();
+    guest.seat = cohort.join(guest, 'new');
+    assert.equal(guest.seat?.unwrittenBytes, long.size);
+    assert.equal(cohort.trySend(long), true);
+  });
+
+  it('keeps nothing for nobody, and has room with each message until somebody is there', async () => {
+    const left = new Guest();
+    const cohort = open(text('a'), left);
+    assert.equal(leave(left), 'a');
+    cohort.trySend(text('b'));
+    cohort.trySend(text('c'));
+    const guest = new Guest();
+    guest.seat = cohort.join(guest, 'new');
+    assert.deepEqual([guest.seat?.messages, guest.seat?.bytes, guest.seat?.unwrittenBytes], [1, 3, 3]);
+    await everybodyIsWrittenTo();
+    assert.deepEqual([left.written, left.slices, guest.written], ['', 1, 'c']);
+  });
 });
 
 /** A connection of each of two halls in which the same happens. */
@@ -502,6 +531,22 @@ describe('Groups', () => {
     }
     // All others, then the one that was excepted before.
     assert.deepEqual(looks, [9, 1, 1, 1]);
+  });
+
+  it('look at each member alone with what is compressed for him, and seat him with what is not', async (t) => {
+    const hall = new Hall(t);
+    const options = { ...DEFLATE_DEFAULTS, threshold: 10 };
+    for (let count = 0; count < 10; count++) {
+      hall.enterGroup('room', 1, { compression: { negotiated: negotiated(), options } });
+    }
+    const asked = t.mock.method(Sender.prototype, 'sendShared');
+    const looks: number[] = [];
+    for (const data of ['0123456789', '9876543210', 'a', 'b', '0123456789', 'c', 'd']) {
+      asked.mock.resetCalls();
+      assert.equal((await hall.group('room').sendAsync(data)).members, 10);
+      looks.push(asked.mock.callCount());
+    }
+    assert.deepEqual(looks, [10, 10, 10, 0, 10, 10, 0]);
   });
 
   it('look at nobody for long who was pinged while others were written to', async (t) => {

@@ -1,5 +1,4 @@
 import { closePayload } from '../connection/closing/close-status.js';
-import type { Cohort } from '../connection/sending/cohort.js';
 import { SharedMessage } from '../connection/sending/shared-message.js';
 import { whenSlicesAreDone } from '../connection/sending/slices.js';
 import type { WebSocketContext } from '../context/web-socket-context.js';
@@ -169,28 +168,23 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
   }
 
   #give(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Given {
-    const known = this.#seatings.get(key);
-    const isSeated = known !== undefined && this.#trySend(known.cohort, message, except);
-    let members = isSeated ? known.cohort.size : 0;
+    const seating = this.#seatingFor(key, except);
+    const seated = seating !== undefined && this.#trySend(key, seating, message, except) ? seating : undefined;
+    let members = seated === undefined ? 0 : seated.size;
     let skipped = 0;
-    const seating = isSeated ? known : this.#newSeating(key, message, except);
     let overloaded: Member[] | undefined;
-    for (const member of isSeated ? known.others : this.#recipients(key)) {
+    for (const member of seated === undefined ? this.#recipients(key) : seated.others) {
       const { connection, context } = member;
-      const isExcepted = except.size > 0 && except.has(context);
-      if (isExcepted || !connection.canSend || (key === ALL && !connection.isOpen)) {
-        seating?.add(member);
-        continue;
-      }
+      if (except.size > 0 && except.has(context)) continue;
+      if (!connection.canSend || (key === ALL && !connection.isOpen)) continue;
       if (connection.isOverloaded) {
         overloaded ??= [];
         overloaded.push(member);
       }
-      const isGiven = seating?.give(member, message) ?? connection.sendShared(message, undefined, member);
+      const isGiven = seated?.give(member, message) ?? connection.sendShared(message, undefined, member);
       if (isGiven) members++;
       else skipped++;
     }
-    if (seating !== undefined && seating.cohort.size > 1) this.#seatings.set(key, seating);
     // When all have their place in the order: an abort tells the application, which may send at once.
     for (const { connection } of overloaded ?? NOBODY) {
       if (connection.abortIfOverloaded(message.size)) members--;
@@ -211,19 +205,23 @@ export class Groups implements GroupMemberships, GroupBackplaneEvents {
     this.#compressed = compressed;
   }
 
-  /** Sends a message to a cohort, without those who are excepted; false if all have to be looked at one by one. */
-  #trySend(cohort: Cohort<Member>, message: SharedMessage, except: ReadonlySet<WebSocketContext>): boolean {
+  /** Sends a message to those who are seated, without those who are excepted; false if all have to be looked at. */
+  #trySend(key: GroupKey, seating: Seating, message: SharedMessage, except: ReadonlySet<WebSocketContext>): boolean {
     // To look at more than there are would be the longer way.
-    if (except.size > cohort.size) return false;
-    for (const context of except) this.#members.get(context)?.connection.leaveCohort(cohort);
-    return cohort.trySend(message);
+    if (except.size > this.#count(key)) return false;
+    for (const context of except) {
+      const member = this.#members.get(context);
+      if (member !== undefined) seating.leaveCohort(member);
+    }
+    return seating.trySend(message);
   }
 
-  /** For a message to several members, who are looked at one by one, and have a seat for the next. */
-  #newSeating(key: GroupKey, message: SharedMessage, except: ReadonlySet<WebSocketContext>): Seating | undefined {
-    if (this.#count(key) - except.size < 2) return undefined;
-    const seating = new Seating();
-    seating.cohort.trySend(message);
+  /** Where members are seated, of a group to several of whom messages go. */
+  #seatingFor(key: GroupKey, except: ReadonlySet<WebSocketContext>): Seating | undefined {
+    const known = this.#seatings.get(key);
+    if (known !== undefined || this.#count(key) - except.size < 2) return known;
+    const seating = new Seating(this.#recipients(key));
+    this.#seatings.set(key, seating);
     return seating;
   }
 

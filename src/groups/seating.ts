@@ -4,36 +4,64 @@ import type { Member } from '../member.js';
 
 /** Which members of a group sit in its cohort, and which have to be looked at when a message comes. */
 export class Seating {
-  readonly cohort: Cohort<Member> = new Cohort();
-  readonly #others: Set<Member> = new Set();
+  readonly #cohort: Cohort<Member> = new Cohort();
+  readonly #others: Set<Member>;
+
+  /** @param members those that the group has; they sit down with the first message that they can take there */
+  constructor(members: Iterable<Member>) {
+    this.#others = new Set(members);
+  }
+
+  /** How many sit in the cohort. */
+  get size(): number {
+    return this.#cohort.size;
+  }
 
   /** Those who have to be looked at. */
   get others(): ReadonlySet<Member> {
-    for (const member of this.cohort.takeLeavers()) this.#others.add(member);
+    this.#admitLeavers();
     return this.#others;
   }
 
-  /** A member that does not sit in the cohort. */
+  /** Somebody has become a member. */
   add(member: Member): void {
     this.#others.add(member);
   }
 
   /** Somebody is not a member any more. */
   delete(member: Member): void {
-    member.connection.leaveCohort(this.cohort);
-    (this.others as Set<Member>).delete(member);
+    this.leaveCohort(member);
+    this.#admitLeavers();
+    this.#others.delete(member);
+  }
+
+  /** The next message is not for a member. */
+  leaveCohort(member: Member): void {
+    member.connection.leaveCohort(this.#cohort);
   }
 
   /**
-   * Gives a message to a member that does not sit in the cohort, where it sits from now on if it can.
+   * Sends a message to those who sit in the cohort.
+   *
+   * @returns false if all members have to be looked at one by one, and none of them has got anything
+   */
+  trySend(message: SharedMessage): boolean {
+    return this.#cohort.trySend(message);
+  }
+
+  /**
+   * Gives the message that {@link trySend} was last given to one of the others, who sits down if that can be.
    *
    * @returns false if the message is volatile, and the member slow
    */
   give(member: Member, message: SharedMessage): boolean {
-    const { size } = this.cohort;
-    const isGiven = member.connection.sendShared(message, this.cohort, member);
-    if (this.cohort.size > size) this.#others.delete(member);
-    else this.#others.add(member);
+    const { size } = this.#cohort;
+    const isGiven = member.connection.sendShared(message, this.#cohort, member);
+    if (this.#cohort.size > size) this.#others.delete(member);
     return isGiven;
+  }
+
+  #admitLeavers(): void {
+    for (const member of this.#cohort.takeLeavers()) this.#others.add(member);
   }
 }

@@ -85,13 +85,11 @@ export class Cohort<Owner> implements SliceTarget {
     for (const setting of this.#settings) if (message.isCompressedFor(setting)) return false;
     const frame = message.plainFrame;
     this.#all = this.#all?.followedBy(frame, true);
-    this.#hasRoom = this.#frames === undefined;
-    if (this.#frames === undefined) {
-      this.#frames = frame;
-      flushInSlices(this);
-    } else {
-      this.#frames = this.#frames.followedBy(frame, true);
-    }
+    if (this.#frames === undefined) flushInSlices(this);
+    // What nobody is here for is not kept.
+    const before = this.#size === 0 ? undefined : this.#frames;
+    this.#hasRoom = before === undefined;
+    this.#frames = before === undefined ? frame : before.followedBy(frame, true);
     this.#messages++;
     this.#bytes += frame.byteLength;
     return true;
@@ -169,10 +167,17 @@ export class Cohort<Owner> implements SliceTarget {
     if (this.bytesFor(index) > 0) this.#debtors.push(member);
     this.#seats[index] = this.#writers[index] = undefined;
     this.#size--;
+    if (this.#size === 0) this.#forgetLimits();
     this.#leavers.push(owner);
     if (!this.#isNextFor(index)) return this.#frames;
     this.#all ??= (this.#writing as FrameRun).followedByAll(this.#frames);
     return this.#all;
+  }
+
+  /** Those of members that have all left. */
+  #forgetLimits(): void {
+    this.#settings.length = 0;
+    this.#highWaterMark = Number.POSITIVE_INFINITY;
   }
 
   #isNextFor(index: number): boolean {
