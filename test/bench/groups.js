@@ -6,9 +6,9 @@ import { spread } from './statistics.js';
 /**
  * What one message to many costs the process that sends it, beside other ways to do it and Node alone, which writes one
  * buffer to each socket, and what memberships take. `npm run bench` runs it behind the scenarios, `npm run bench -- --scenario groups` alone, and
- * `--scenario groups-10000` one case of it.
+ * `--scenario groups-10000` one case of it; with `--compare REF` groups of another commit take the place of the other ways.
  *
- * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean }} Case
+ * @typedef {{ id: string, title: string, size: number, members: number, compressed?: boolean, burst?: number }} Case `burst`: messages in a tick
  * @typedef {{ stall: number, peak: number }} Alone of a single message to all: longest time, in ms, that the event loop did not
  *   go round, and MiB that the process took
  * @typedef {{ cpu: number[], alone: Alone[] }} Samples `cpu`: µs per delivery, turn by turn
@@ -17,13 +17,22 @@ import { spread } from './statistics.js';
 /** @type {readonly Case[]} */
 export const groupCases = [
   { id: 'groups-128', title: '128 B', size: 128, members: 1000 },
+  { id: 'groups-burst', title: '128 B, ten in a tick', size: 128, members: 1000, burst: 10 },
   { id: 'groups-4k', title: '4 KiB', size: 4096, members: 1000 },
   { id: 'groups-64k', title: '64 KiB', size: 65_536, members: 1000 },
   { id: 'groups-4kz', title: '4 KiB, compressed', size: 4096, members: 1000, compressed: true },
   { id: 'groups-10000', title: '4 KiB to 10,000', size: 4096, members: 10_000 },
 ];
 
-const CONTESTANTS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'];
+/**
+ * Who sends: one of those that the server knows, and the build of this package that it uses.
+ *
+ * @typedef {{ id: string, way: string, build: string }} Sender
+ */
+const OURS = new URL('../../dist/esm/index.js', import.meta.url).href;
+
+/** @type {readonly Sender[]} */
+const SENDERS = ['node', 'group', 'loop', 'ws', 'ws-frame', 'socket.io'].map((id) => ({ id, way: id, build: OURS }));
 
 /** How often everybody is measured in a round, one behind the other, while all of them are there. */
 const TURNS = 6;
@@ -32,20 +41,20 @@ const TURNS = 6;
  * A server and its members, ready to be measured.
  *
  * @param {Case} scenario
- * @param {string} contestant
+ * @param {Sender} sender
  */
-async function open({ size, members, compressed = false }, contestant) {
-  const server = start('./groups/server.js', [contestant, String(size), String(compressed)]);
+async function open({ size, members, compressed = false, burst = 1 }, { way, build }) {
+  const server = start('./groups/server.js', [way, String(size), String(compressed), String(burst), build]);
   const clients = start('./groups/clients.js', []);
   const [{ port }] = await once(server, 'message');
-  await ask(clients, { port, members, contestant, compressed });
+  await ask(clients, { port, members, contestant: way, compressed });
 
   // What the members get of one message is only counted when they are ready for it.
   /** @param {object} until @returns {Promise<number>} */
   async function send(until) {
     await ask(clients, until);
     const arrived = once(clients, 'message');
-    await ask(server, { send: 1 });
+    await ask(server, { send: true });
     const [{ bytes }] = await arrived;
     return bytes;
   }
@@ -69,7 +78,7 @@ async function open({ size, members, compressed = false }, contestant) {
       await ask(server, { begin: true });
       await sendMany(count);
       const { cpu } = await ask(server, { end: true });
-      return cpu / count / members;
+      return cpu / count / members / burst;
     },
     /** @returns {Promise<Alone>} */
     async alone() {
@@ -89,17 +98,19 @@ async function open({ size, members, compressed = false }, contestant) {
  * seconds, and meets all of them alike then.
  *
  * @param {Case} scenario
- * @param {ReadonlyMap<string, Samples>} samples filled by this
+ * @param {ReadonlyMap<Sender, Samples>} samples filled by this
  * @param {boolean} quick
  */
 async function runRound(scenario, samples, quick) {
-  const { size, members } = scenario;
-  const count = Math.max(2, Math.round((quick ? 60_000 : 120_000) / members / (size > 10_000 ? 2 : 1) / TURNS));
+  const { size, members, burst = 1 } = scenario;
+  const deliveries = (quick ? 60_000 : 120_000) / (size > 10_000 ? 2 : 1);
+  // A burst takes less than as many single messages, but not a tenth.
+  const count = Math.max(2, Math.round(deliveries / members / Math.sqrt(burst) / TURNS));
   /** @type {Awaited<ReturnType<typeof open>>[]} */
   const opened = [];
   try {
     const all = [...samples];
-    for (const [id] of all) opened.push(await open(scenario, id));
+    for (const [sender] of all) opened.push(await open(scenario, sender));
     // V8 goes on compiling for as long as this takes: with three to measure, that was a third of what ours cost.
     for (const one of opened) await one.warmUp(count * TURNS);
     for (let turn = 0; turn < TURNS; turn++) {
@@ -121,22 +132,29 @@ function median(values) {
   return spread(values).median;
 }
 
-/** @param {{ quick: boolean, rounds: number, groups: readonly Case[] }} options */
-export async function runGroups({ quick, rounds, groups }) {
+/**
+ * @param {{ quick: boolean, rounds: number, groups: readonly Case[], compared: readonly import('./servers.js').Contestant[] }} options
+ *   `compared`: this package as of other commits, beside which nobody is measured but Node alone
+ */
+export async function runGroups({ quick, rounds, groups, compared }) {
+  const others = compared.map(({ id, build = OURS }) => ({ id, way: 'group', build }));
+  const senders = others.length === 0 ? SENDERS : [...SENDERS.slice(0, 2), ...others];
+  const width = Math.max(...senders.map(({ id }) => id.length));
   console.log(
     `Groups: Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(1)}, ${rounds} rounds`,
   );
   for (const scenario of groups) {
     // The clients here do not inflate, which they would have to for the handshake of socket.io.
-    const contestants = CONTESTANTS.filter((id) => !(scenario.compressed && id === 'socket.io'));
-    /** @type {Map<string, Samples>} */
-    const samples = new Map(contestants.map((id) => [id, { cpu: [], alone: [] }]));
+    const all = senders.filter(({ id }) => !(scenario.compressed && id === 'socket.io'));
+    /** @type {Map<Sender, Samples>} */
+    const samples = new Map(all.map((sender) => [sender, { cpu: [], alone: [] }]));
     for (let round = 0; round < rounds; round++) await runRound(scenario, samples, quick);
     console.log(`\n${scenario.title}, ${scenario.members} members`);
-    const nodeAlone = samples.get('node')?.cpu ?? [];
-    for (const [id, all] of samples) console.log(`  ${id.padEnd(10)} ${summary(all, nodeAlone)}`);
+    const nodeAlone = [...samples.values()][0]?.cpu ?? [];
+    for (const [{ id }, taken] of samples) console.log(`  ${id.padEnd(width)} ${summary(taken, nodeAlone)}`);
   }
-  if (groups.length === groupCases.length) await once(start('./groups/memberships.js', []), 'exit');
+  if (groups.length === groupCases.length && others.length === 0)
+    await once(start('./groups/memberships.js', []), 'exit');
 }
 
 /** @param {Samples} samples @param {readonly number[]} nodeAlone its CPU, turn by turn */

@@ -7,7 +7,7 @@ import { BASELINE, contestants, OURS } from './servers.js';
 
 const USAGE = `Measures websocket-context against other WebSocket packages.
 
-  npm run bench                     everything, half an hour; rewrites the tables in docs and the chart
+  npm run bench                     everything, three quarters of an hour; rewrites the tables in docs and the chart
   npm run bench -- --quick          a first impression in two minutes; prints, writes nothing
 
   --quick              shorter and fewer rounds, smaller messages, fewer connections, and not all servers
@@ -19,7 +19,8 @@ const USAGE = `Measures websocket-context against other WebSocket packages.
   --busy-poll, --no-busy-poll  whether the load generator (in C) stays awake when it has nothing to do;
                        default: with handshakes and 32 B
   --write, --no-write  whether to rewrite the tables in docs; default: only after a full run of everything as it is
-  --compare REF        also this package as of another commit, built beside this one; may be repeated
+  --compare REF        also this package as of another commit, built beside this one; may be repeated; of groups, those
+                       of both beside Node alone, and nobody else
   --node MAJOR         also this package and raw ws with another version of Node (22, 24, 26), or with this one
                        and flags ('24 --some-flag'); may be repeated
   --cpu-prof           also profile our servers, and print where their time went
@@ -45,13 +46,14 @@ const QUICK = ['websocket-context', 'ws+deflate', 'express-and-ws', 'express-ws'
  *   busyPoll: boolean | undefined,
  *   write: boolean,
  *   cpuProf: boolean,
+ *   compared: readonly import('./servers.js').Contestant[],
  *   groups: typeof groupCases,
  *   cluster: boolean,
  *   http2: boolean,
  *   versions: readonly import('./buffers.js').Version[],
  *   scenarios: readonly import('./scenarios.js').Scenario[],
  *   contestants: readonly import('./servers.js').Contestant[],
- * }} Options `freshRounds`: for scenarios that start a new server for every measurement; `versions`: of Node, for `buffers`
+ * }} Options `freshRounds`: for scenarios that start a new server for every measurement; `compared`: this package as of other commits; `versions`: of Node, for `buffers`
  */
 
 /**
@@ -102,6 +104,7 @@ export function parseOptions(args) {
   const others = values.scenario.filter((id) => !apart.includes(id));
   const everything = values.scenario.length === 0 && values.server.length === 0 && !isComparison;
   const allGroups = everything || values.scenario.includes(GROUPS);
+  const compared = values.compare.map(contestantOf);
   // Two builds, or versions, are mostly all that is wanted then.
   const wanted = servers.length === 0 && isComparison ? [OURS] : servers;
   return {
@@ -113,6 +116,7 @@ export function parseOptions(args) {
     busyPoll: values['busy-poll'],
     write: values.write ?? (everything && !values.quick && values['busy-poll'] === undefined),
     cpuProf: values['cpu-prof'],
+    compared,
     groups: groupCases.filter(({ id }) => allGroups || values.scenario.includes(id)),
     cluster: everything || values.scenario.includes(CLUSTER),
     http2: everything || values.scenario.includes(HTTP2),
@@ -120,7 +124,7 @@ export function parseOptions(args) {
     scenarios: values.scenario.length > 0 && others.length === 0 ? [] : select(scenarios, others, 'scenario'),
     contestants: [
       ...select(contestants, wanted.length === 0 ? [] : [BASELINE, ...wanted], 'server'),
-      ...values.compare.map(contestantOf),
+      ...compared,
       ...values.node.flatMap(contestantsOn),
     ],
   };

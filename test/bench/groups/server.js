@@ -3,28 +3,29 @@ import { createServer } from 'node:http';
 import { deflateRawSync } from 'node:zlib';
 import { Server } from 'socket.io';
 import WebSocket, { Sender, WebSocketServer } from 'ws';
-import { webSockets } from '../../../dist/esm/index.js';
 
 // Sends messages to all members in one of several ways, and measures what that costs it. Told what to do by the messages
 // of its parent.
 
-const [contestant = 'node', size = '128', compressed = 'false'] = process.argv.slice(2);
+const [contestant = 'node', size = '128', compressed = 'false', burst = '1', build = ''] = process.argv.slice(2);
 const data = Buffer.from('The quick brown fox jumps over the lazy dog, again and again. '.repeat(2000)).subarray(
   0,
   Number(size),
 );
 const text = data.toString();
 const deflate = compressed === 'true';
+/** In a tick. */
+const messages = Number(burst);
 
 /** Nobody sends pings, which the members do not answer: ms. */
 const NEVER = 2 ** 31 - 1;
 
 const server = createServer();
-const broadcast = contestants()[contestant];
+const broadcast = (await contestants())[contestant];
 if (broadcast === undefined) throw new Error(`Unknown contestant ${contestant}`);
 
-/** @returns {Record<string, () => unknown>} */
-function contestants() {
+/** @returns {Promise<Record<string, () => unknown>>} */
+async function contestants() {
   switch (contestant) {
     case 'node':
       return nodeAlone();
@@ -38,7 +39,9 @@ function contestants() {
   }
 }
 
-function ours() {
+async function ours() {
+  /** @type {typeof import('../../../dist/esm/index.js')} */
+  const { webSockets } = await import(build);
   const sockets = webSockets({ perMessageDeflate: deflate, keepAliveInterval: 0 });
   sockets.attach(server, async (req) => {
     const socket = await sockets.accept(req);
@@ -75,8 +78,8 @@ function socketIo() {
 }
 
 function nodeAlone() {
-  // What the others compress, it has ready.
-  const buffer = deflate ? deflateRawSync(data, { level: 3 }) : data;
+  // What the others compress, it has ready, and what they send in a tick, in one piece.
+  const buffer = deflate ? deflateRawSync(data, { level: 3 }) : Buffer.concat(Array(messages).fill(data));
   /** @type {import('node:stream').Duplex[]} */
   const members = [];
   server.on('upgrade', (req, socket) => {
@@ -119,7 +122,7 @@ function watch() {
 
 process.on('message', (/** @type {any} */ message) => {
   if (message.send) {
-    broadcast?.();
+    for (let sent = 0; sent < (contestant === 'node' ? 1 : messages); sent++) broadcast?.();
     // What the call itself has taken from the system is not seen by the timer.
     if (watching) peak = Math.max(peak, process.memoryUsage.rss());
     process.send?.({ sent: true });
