@@ -549,6 +549,26 @@ describe('Groups', () => {
     assert.deepEqual(looks, [10, 10, 10, 0, 10, 10, 0]);
   });
 
+  it('look at each member where more are excepted than there are', async (t) => {
+    const [hall, elsewhere] = [new Hall(t), new Hall(t)];
+    const members = hall.enterGroup('room', 3);
+    const strangers = [1, 2, 3, 4].map(() => elsewhere.enter().context);
+    await hall.group('room').sendAsync('a');
+    const asked = t.mock.method(Sender.prototype, 'sendShared');
+    assert.equal((await hall.group('room').sendAsync('b', { except: strangers })).members, 3);
+    assert.equal(asked.mock.callCount(), 3);
+    assert.deepEqual(received(...members), ['ab', 'ab', 'ab']);
+  });
+
+  it('look at nobody again as all of the instance', async (t) => {
+    const hall = new Hall(t);
+    hall.enter();
+    hall.enter();
+    const asked = t.mock.method(Sender.prototype, 'sendShared');
+    for (const data of ['a', 'b']) assert.equal((await hall.all.sendAsync(data)).members, 2);
+    assert.equal(asked.mock.callCount(), 2);
+  });
+
   it('look at nobody for long who was pinged while others were written to', async (t) => {
     const hall = new Hall(t);
     endSlices(t);

@@ -63,6 +63,20 @@ describe('Groups with compression', () => {
     );
   });
 
+  it('are done with a short message when those before it are compressed, the last one included', async (t) => {
+    const hall = new Hall(t);
+    const options = { concurrencyLimit: 1 };
+    const members = [1, 2].map(() => enter(hall, NO_TAKEOVER, options));
+    const first = hall.group('room').sendAsync(longText(1));
+    void hall.group('room').sendAsync(longText(2).repeat(20));
+    await first;
+    await hall.group('room').sendAsync('short');
+    assert.deepEqual(
+      members.map(({ socket }) => socket.sent.length),
+      [3, 3],
+    );
+  });
+
   it('compress a message once for each setting, and not for who has none', async (t) => {
     const compress = t.mock.method(PerMessageDeflate.prototype, 'compress').mock;
     const hall = new Hall(t);

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { WebSocketContext } from '../src/context/web-socket-context.js';
 import { ALL, type GroupBackplane, type GroupMessage, NO_BACKPLANE } from '../src/groups/group-backplane.js';
+import { Seating } from '../src/groups/seating.js';
 import { WebSocketMessageType, WebSocketState } from '../src/index.js';
 import { LARGE } from './support/connections.js';
-import { passTurns } from './support/fake-socket.js';
+import { FakeSocket, passTurns } from './support/fake-socket.js';
 import { CLOSE_FRAME, clientClose, clientFrame } from './support/frames.js';
-import { type FakeMember, Hall } from './support/members.js';
+import { type FakeMember, Hall, makeMember } from './support/members.js';
 
 /** What members have got, as text; what is longer than 20 bytes by its length. */
 function got(...members: FakeMember[]): string[][] {
@@ -175,6 +176,21 @@ describe('Groups, membership', () => {
       assert.equal(context.groups.size, 0);
     }
     assert.equal(hall.group('room').size, 1);
+  });
+
+  it('keeps nobody in mind who is gone before it is told that he has come', async (t) => {
+    const hall = new Hall(t);
+    hall.enter();
+    hall.enter();
+    await hall.all.sendAsync('a');
+    const added = t.mock.method(Seating.prototype, 'add').mock;
+    hall.groups.opened(makeMember(new FakeSocket(), { groups: hall.groups, onTerminated: () => {} }));
+    assert.equal(added.callCount(), 0);
+    const { context } = hall.enter();
+    assert.deepEqual(
+      added.calls.map(({ arguments: [member] }) => member?.context),
+      [context],
+    );
   });
 
   it('keeps a member whose client has closed, as long as it can be sent to', async (t) => {

@@ -52,6 +52,7 @@ describe('flushInSlices', () => {
     flushAllInSlices([]);
     assert.equal(ticks.length, 0);
     flushAllInSlices([target('1'), target('2')]);
+    assert.equal(ticks.length, 1);
     flushInSlices(target('3'));
     flushAllInSlices([target('4'), target('5')]);
     assert.equal(ticks.length, 1);
@@ -153,6 +154,28 @@ describe('whenSlicesAreDone', () => {
     turns.shift()?.();
     await passTurns();
     assert.deepEqual(events, ['nobody waited', 'first', 'second']);
+  });
+
+  it('resolves as soon as those have been flushed, however many wait behind them', async (t) => {
+    const { ticks, turns, clock } = takeOver(t);
+    const slow = {
+      onSlice() {
+        clock.now += 1;
+      },
+    };
+    for (let at = 0; at < 20; at++) flushInSlices(slow);
+    let isDone = false;
+    void whenSlicesAreDone().then(() => {
+      isDone = true;
+    });
+    for (let at = 0; at < 200; at++) flushInSlices(slow);
+    ticks.shift()?.();
+    await passTurns();
+    assert.equal(isDone, false);
+    turns.shift()?.();
+    await passTurns();
+    assert.equal(isDone, true);
+    while (turns.length > 0) turns.shift()?.();
   });
 
   it('takes time in proportion to those who want to know', async (t) => {

@@ -288,11 +288,105 @@ const explained = [
         file: 'src/connection/sending/cohort.ts',
         line: 'if (this.#end <= 2 * this.#size + FEW) return;',
         changes: [
+          ['this.#end <= 2 * this.#size + FEW', 'false'],
           ['this.#end <= 2 * this.#size + FEW', 'true'],
           ['this.#end <= 2 * this.#size + FEW', 'this.#end < 2 * this.#size + FEW'],
           ['this.#end <= 2 * this.#size + FEW', 'this.#end > 2 * this.#size + FEW'],
           ['2 * this.#size + FEW', '2 * this.#size - FEW'],
+          ['2 * this.#size', '2 / this.#size'],
         ],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'this.#all = this.#all?.followedBy(frame, true);',
+        changes: [['true', 'false']],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'this.#frames = before === undefined ? frame : before.followedBy(frame, true);',
+        changes: [['true', 'false']],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'if (!this.#settings.includes(deflateSetting)) this.#settings.push(deflateSetting);',
+        changes: [['!this.#settings.includes(deflateSetting)', 'true']],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: 'if (leavers.length > 0) this.#leavers = [];',
+        changes: [['leavers.length > 0', 'true']],
+      },
+      {
+        file: 'src/connection/sending/send-queue.ts',
+        line: 'if (slot !== undefined) this.#slots?.delete(slot);',
+        changes: [['slot !== undefined', 'true']],
+      },
+      {
+        file: 'src/connection/sending/send-queue.ts',
+        line: 'if (this.#first === this.#waiting.length || this.#first === CUT_FROM) {',
+        changes: [
+          ['this.#first === this.#waiting.length || this.#first === CUT_FROM', 'false'],
+          ['this.#first === this.#waiting.length || this.#first === CUT_FROM', 'true'],
+          [
+            'this.#first === this.#waiting.length || this.#first === CUT_FROM',
+            'this.#first === this.#waiting.length && this.#first === CUT_FROM',
+          ],
+          ['this.#first === this.#waiting.length', 'false'],
+          ['this.#first === this.#waiting.length', 'this.#first !== this.#waiting.length'],
+          ['this.#first === CUT_FROM', 'false'],
+          ['this.#first === CUT_FROM', 'this.#first !== CUT_FROM'],
+          ['{ this.#waiting = this.#waiting.slice(this.#first); this.#first = 0; }', '{}'],
+        ],
+      },
+      {
+        file: 'src/connection/sending/slices.ts',
+        line: 'waiting = waiting.length === 0 ? targets : waiting.concat(targets);',
+        changes: [['waiting.length === 0', 'false']],
+      },
+      {
+        file: 'src/connection/sending/slices.ts',
+        line: 'if (turns % TURNS_PER_LOOK === 0 && performance.now() >= end) break;',
+        changes: [['performance.now() >= end', 'performance.now() > end']],
+      },
+      {
+        file: 'src/connection/sending/slices.ts',
+        line: 'if (isDone || 2 * next >= waiting.length) {',
+        changes: [
+          ['isDone || 2 * next >= waiting.length', 'true'],
+          ['isDone || 2 * next >= waiting.length', 'isDone && 2 * next >= waiting.length'],
+          ['2 * next >= waiting.length', 'false'],
+          ['2 * next >= waiting.length', '2 * next > waiting.length'],
+          ['2 * next >= waiting.length', '2 * next < waiting.length'],
+          ['2 * next', '2 / next'],
+        ],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (before === undefined && !message.isBeingCompressed) return;',
+        changes: [['before === undefined && !message.isBeingCompressed', 'false']],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: '.then(() => {',
+        changes: [['{ if (this.#compressed === compressed) this.#compressed = undefined; }', '{}']],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (this.#compressed === compressed) this.#compressed = undefined;',
+        changes: [['this.#compressed === compressed', 'false']],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (except.size > this.#count(key)) return false;',
+        changes: [
+          ['except.size > this.#count(key)', 'false'],
+          ['except.size > this.#count(key)', 'except.size >= this.#count(key)'],
+        ],
+      },
+      {
+        file: 'src/groups/groups.ts',
+        line: 'if (known !== undefined || this.#count(key) - except.size < 2) return known;',
+        changes: [['this.#count(key) - except.size', 'this.#count(key) + except.size']],
       },
       {
         file: 'src/framing/frame-run.ts',
@@ -425,7 +519,7 @@ const explained = [
       },
       {
         file: 'src/groups/groups.ts',
-        line: 'const isExcepted = except.size > 0 && except.has(context);',
+        line: 'if (except.size > 0 && except.has(context)) continue;',
         changes: [
           ['except.size > 0', 'true'],
           ['except.size > 0', 'except.size >= 0'],
@@ -668,6 +762,21 @@ const explained = [
         file: 'src/connection/sending/cohort.ts',
         line: 'readonly #settings: (DeflateSetting | undefined)[] = [];',
         changes: [['[]', '["Stryker was here"]']],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: '#isInWrite = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/connection/sending/cohort.ts',
+        line: '#hasRoom = false;',
+        changes: [['false', 'true']],
+      },
+      {
+        file: 'src/framing/frame-run.ts',
+        line: '#isCommon = false;',
+        changes: [['false', 'true']],
       },
       {
         file: 'src/upgrade/upgrade-response.ts',

@@ -78,6 +78,7 @@ export const modules = [
   { room: 'connection/closing', name: 'our-close', tests: ['our-close', 'connection.close', 'unseen-closes'] },
   { room: 'groups', name: 'group', tests: ['groups'] },
   { room: 'connection/sending', name: 'cohort', tests: ['cohort', 'groups.crowd'] },
+  { room: 'connection/sending', name: 'send-queue', tests: ['send-queue', 'sender'] },
   { room: 'connection/sending', name: 'slices', tests: ['slices', 'cohort', 'groups.crowd'] },
   { room: 'groups', name: 'groups', tests: ['groups', 'groups.deflate', 'cohort'] },
   { room: 'groups', name: 'seating', tests: ['seating', 'cohort', 'groups.crowd'] },

@@ -102,9 +102,8 @@ export class SendQueue {
   /** A send is taken back. */
   remove(send: PendingSend): void {
     this.#bytes -= send.size;
-    const aside = this.#aside?.indexOf(send) ?? -1;
-    if (aside >= 0) this.#aside?.splice(aside, 1);
-    else this.#waiting.splice(this.#waiting.indexOf(send, this.#first), 1);
+    const list = this.#aside?.includes(send) ? this.#aside : this.#waiting;
+    list.splice(list.indexOf(send), 1);
   }
 
   #append(waiting: Waiting, aside: boolean): void {
