@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WebSocketState } from '../src/connection/state.js';
+import { DeflateSetting } from '../src/framing/deflate-pool.js';
 import { failure, Harness, LARGE, observe, rejectsWith } from './support/connections.js';
-import { negotiated, noise } from './support/deflate.js';
-import { passTurns } from './support/fake-socket.js';
+import { inflated, negotiated, noise, PerMessageDeflate } from './support/deflate.js';
+import { passTurns, until } from './support/fake-socket.js';
 import { CLOSE_FRAME, PING_FRAME } from './support/frames.js';
+import { endSlices } from './support/slices.js';
 
 describe('Connection, sending', () => {
   it('sends in the order of the calls, whatever the size', async (t) => {
@@ -339,7 +341,7 @@ describe('Connection, compressed sending', () => {
   it('finishes what is being compressed when its sender cancels', async (t) => {
     const { socket, ...h } = new Harness(t, { compression: compression() });
     const controller = new AbortController();
-    const sent = h.send('long enough to compress', { signal: controller.signal });
+    const sent = h.send(noise(LARGE), { signal: controller.signal });
     process.nextTick(() => controller.abort('no'));
     await rejectsWith(sent, 'no');
     await h.send('next');
@@ -347,7 +349,7 @@ describe('Connection, compressed sending', () => {
     assert.deepEqual(
       socket.sent.map(({ opcode, rsv }) => [opcode, rsv]),
       [
-        [1, 4],
+        [2, 4],
         [1, 0],
       ],
     );
@@ -360,6 +362,63 @@ describe('Connection, compressed sending', () => {
     await assert.rejects(sent, failure('ERR_WEBSOCKET_OPERATION_ABORTED'));
     await passTurns(20);
     assert.deepEqual(socket.sent, []);
+  });
+
+  it('compresses small messages in the tick in which they are sent, and large ones in another thread', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    const here = t.mock.method(DeflateSetting.prototype, 'compress').mock;
+    const elsewhere = t.mock.method(PerMessageDeflate.prototype, 'compress').mock;
+    const messages = ['long enough to compress', noise(4096), noise(4097)];
+    void Promise.all(messages.map((data) => h.send(data)));
+    await new Promise(setImmediate);
+    assert.deepEqual(
+      socket.sent.map(({ opcode, rsv }) => [opcode, rsv]),
+      [
+        [1, 4],
+        [2, 4],
+      ],
+    );
+    await until(() => socket.sent.length === 3);
+    assert.deepEqual([here.callCount(), elsewhere.callCount()], [2, 1]);
+    assert.deepEqual(
+      socket.sent.map(({ payload }) => inflated(payload)),
+      messages.map((data) => Buffer.from(data)),
+    );
+  });
+
+  it('lets others have their turn, and other work be done, while it compresses for a loop', async (t) => {
+    endSlices(t);
+    const order: string[] = [];
+    const { compress } = DeflateSetting.prototype;
+    t.mock.method(DeflateSetting.prototype, 'compress', function (this: DeflateSetting, data: Buffer) {
+      order.push(String(data));
+      return compress.call(this, data);
+    });
+    const [talker, other] = [compression(), compression()].map((each) => new Harness(t, { compression: each }));
+    const sends = Array.from({ length: 40 }, () => talker?.send('of the talker'));
+    await Promise.all([...sends, other?.send('of another')]);
+    assert.equal(talker?.socket.sent.length, 40);
+    assert.deepEqual([order.length, order.indexOf('of another')], [41, 16]);
+    const others = Array.from({ length: 40 }, () => new Harness(t, { compression: compression() }));
+    const all = Promise.all(others.map((each) => each.send('long enough to compress')));
+    await new Promise(process.nextTick);
+    await new Promise(process.nextTick);
+    assert.equal(others.filter(({ socket }) => socket.sent.length > 0).length, 16);
+    await all;
+  });
+
+  it('sends a small message as it is when it cannot be compressed', async (t) => {
+    const { socket, ...h } = new Harness(t, { compression: compression() });
+    const failing = t.mock.method(DeflateSetting.prototype, 'compress', () => {
+      throw new Error('No memory');
+    });
+    await h.send('long enough to compress');
+    failing.mock.restore();
+    await h.send('long enough to compress');
+    assert.deepEqual(
+      socket.sent.map(({ rsv }) => rsv),
+      [0, 4],
+    );
   });
 
   it('sends a message as it is when it cannot be compressed', async (t) => {

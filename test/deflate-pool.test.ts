@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
-import { DeflatePool, IdleContexts, type InflateCodec, type Portions } from '../src/framing/deflate-pool.js';
-import { deflated } from './support/deflate.js';
+import {
+  DeflatePool,
+  type DeflateSetting,
+  IdleContexts,
+  type InflateCodec,
+  type Portions,
+} from '../src/framing/deflate-pool.js';
+import { deflated, inflated, noise, PerMessageDeflate } from './support/deflate.js';
 
 /** What an inflater makes of the beginning of a message. */
 const inflate = (codec: InflateCodec, input: Buffer): Promise<string> =>
@@ -24,7 +30,7 @@ const deflate = (codec: NegotiatedDeflate, input: string): Promise<Buffer> =>
     codec.compress(Buffer.from(input), true, (error, out) => (error ? reject(error) : resolve(out)));
   });
 
-const repeat = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+const repeat = <T>(count: number, make: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => make(at));
 
 describe('DeflatePool', () => {
   it('is one for the same options, and another for others', () => {
@@ -109,6 +115,73 @@ describe('DeflatePool', () => {
       );
       assert.deepEqual(new Set(repeat(16, () => taken(t, pool, 15))), new Set(codecs.slice(0, 16)));
     });
+  });
+});
+
+describe('DeflateSetting', () => {
+  /** Compresses as many messages at once; resolves with them when all are done. */
+  const compressAll = (setting: DeflateSetting, count: number): Promise<string[]> =>
+    Promise.all(
+      repeat(count, (at) => {
+        const data = noise(5000, at + 1);
+        return new Promise<string>((resolve) => {
+          setting.compressWhole(data, (error, out) => {
+            resolve(error === null ? `${at} ${inflated(Buffer.from(out)).equals(data)}` : `${at} ${error.message}`);
+          });
+        });
+      }),
+    );
+
+  it('compresses no more whole messages at once than may be, by as many compressors', async (t) => {
+    for (const [options, atOnce] of [
+      [{}, 10],
+      [{ concurrencyLimit: 3 }, 3],
+    ] as const) {
+      const setting = DeflatePool.of(options).setting(15);
+      const compress = t.mock.method(PerMessageDeflate.prototype as NegotiatedDeflate, 'compress').mock;
+      const compressors = (): number => new Set(compress.calls.map(({ this: compressor }) => compressor)).size;
+      const all = compressAll(setting, 40);
+      assert.equal(compress.callCount(), atOnce);
+      assert.deepEqual(
+        await all,
+        repeat(40, (at) => `${at} true`),
+      );
+      assert.equal(compressors(), atOnce);
+      await compressAll(setting, 1);
+      assert.equal(compressors(), atOnce);
+      t.mock.restoreAll();
+    }
+  });
+
+  it('goes on with those that wait when one of them cannot be compressed, and frees its compressor', async (t) => {
+    const setting = DeflatePool.of({ concurrencyLimit: 1 }).setting(15);
+    const original = PerMessageDeflate.prototype.compress;
+    let calls = 0;
+    t.mock.method(PerMessageDeflate.prototype, 'compress', function (this: NegotiatedDeflate, ...args) {
+      calls++;
+      if (calls === 2) throw new Error('no memory');
+      if (calls === 3) args[2](new Error('no luck'), Buffer.alloc(0));
+      else original.apply(this, args);
+    } as NegotiatedDeflate['compress']);
+    const cleanup = t.mock.method(PerMessageDeflate.prototype, 'cleanup').mock;
+    assert.deepEqual(await compressAll(setting, 4), ['0 true', '1 no memory', '2 no luck', '3 true']);
+    assert.equal(cleanup.callCount(), 2);
+    assert.deepEqual(await compressAll(setting, 2), ['0 true', '1 true']);
+  });
+
+  it('compresses in the order in which messages came', async () => {
+    const setting = DeflatePool.of({ concurrencyLimit: 1 }).setting(15);
+    const order: number[] = [];
+    await new Promise<void>((resolve) => {
+      const add = (at: number): void =>
+        setting.compressWhole(noise(5000, at), () => {
+          order.push(at);
+          if (at < 3) add(at + 3);
+          if (order.length === 6) resolve();
+        });
+      for (const at of [0, 1, 2]) add(at);
+    });
+    assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
   });
 });
 

@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, it, type TestContext } from 'node:test';
-import { constants, createInflateRaw, inflateRawSync } from 'node:zlib';
+import { constants, createInflateRaw } from 'node:zlib';
 import { DEFLATE_DEFAULTS, type DeflateParameters, type NegotiatedDeflate } from '../src/framing/deflate-options.js';
 import { DeflatePool, DeflateSetting } from '../src/framing/deflate-pool.js';
 import { compressForMany, MessageDeflater } from '../src/framing/deflater.js';
-import { NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
-
-/** What a client without context takeover makes of the payload of a message. */
-function inflated(payload: Buffer): Buffer {
-  return inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
-}
+import { inflated, NO_TAKEOVER, negotiated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
 describe('MessageDeflater', () => {
   function compress(deflater: MessageDeflater, data: Buffer | string, end: boolean = true): Promise<Buffer> {
@@ -93,6 +88,20 @@ describe('MessageDeflater', () => {
     });
   });
 
+  it('has whole messages wait for the compressors of its setting, and those in fragments not', async (t) => {
+    const compressed = t.mock.method(PerMessageDeflate.prototype as NegotiatedDeflate, 'compress').mock;
+    const connections = Array.from({ length: 20 }, () => deflater(t));
+    const message = noise(5000);
+    const whole = connections.map((connection) => compress(connection, message));
+    assert.equal(compressed.callCount(), 10);
+    for (const payload of await Promise.all(whole)) assert.deepEqual(inflated(payload), message);
+    compressed.resetCalls();
+    await Promise.all(connections.map((connection) => compress(connection, message, false)));
+    const rest = Promise.all(connections.map((connection) => compress(connection, '')));
+    assert.equal(compressed.callCount(), 40);
+    await rest;
+  });
+
   it('gives its compressor back behind each message, unless it keeps the context', async (t) => {
     const given = t.mock.method(DeflateSetting.prototype, 'giveDeflater').mock;
     await compress(deflater(t, {}), 'abc');
@@ -124,6 +133,21 @@ describe('MessageDeflater', () => {
       assert.equal(String(inflated(await compress(connection, 'abc'))), 'abc');
       t.mock.restoreAll();
     }
+  });
+
+  it('takes whole messages of up to 4 KiB at once, but for those that refer to earlier ones', async (t) => {
+    const connection = deflater(t);
+    assert.deepEqual(
+      [connection.isForAtOnce(4096, true), connection.isForAtOnce(4097, true), connection.isForAtOnce(1, false)],
+      [true, false, false],
+    );
+    assert.equal(deflater(t, {}).isForAtOnce(1, true), false);
+    const message = noise(4096);
+    assert.deepEqual(inflated(connection.compressAtOnce(message)), message);
+    await compress(connection, 'abc', false);
+    assert.equal(connection.isForAtOnce(1, true), false);
+    await compress(connection, 'def');
+    assert.equal(connection.isForAtOnce(1, true), true);
   });
 
   it('can be destroyed at any moment, and then calls nobody', async (t) => {

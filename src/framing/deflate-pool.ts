@@ -1,6 +1,7 @@
 import { constants, createInflateRaw, deflateRawSync, type InflateRaw, type ZlibOptions } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
+import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
 import type { NegotiatedDeflate } from './deflate-options.js';
 
@@ -11,7 +12,10 @@ const { PerMessageDeflate } = ws as typeof ws & {
 
 const { Z_SYNC_FLUSH } = constants;
 
-// As many as compress at once by default, and some that wait for the next fragment of their message.
+/** So many messages are compressed at once; as in `ws`. */
+const DEFAULT_AT_ONCE = 10;
+
+// As many as that, and some that wait for the next fragment of their message.
 const MOST_IDLE_CODECS = 16;
 
 /** Messages shorter than this are not worth compressing; as in `ws`. */
@@ -172,11 +176,20 @@ export class DeflatePool {
   }
 }
 
+/** Takes the payload of a compressed message, which is empty if it could not be compressed. */
+export type CompressedCallback = (error: Error | null, out: Buffer) => void;
+
 /** How messages are compressed that do not refer to earlier ones, and the compressors for it. */
 export class DeflateSetting {
   readonly #options: PerMessageDeflateOptions;
   readonly #windowBits: number;
   readonly #idle: NegotiatedDeflate[] = [];
+  /** How many whole messages may be compressed at once. */
+  readonly #atOnce: number;
+  #running = 0;
+  /** Whole messages that wait for a compressor: the first, which knows the next, and the last. */
+  #first: DeflateJob | undefined;
+  #last: DeflateJob | undefined;
   /** Messages shorter than this are not worth compressing. */
   readonly threshold: number;
 
@@ -184,6 +197,51 @@ export class DeflateSetting {
     this.#options = options;
     this.#windowBits = windowBits;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+    this.#atOnce = options.concurrencyLimit ?? DEFAULT_AT_ONCE;
+  }
+
+  /**
+   * Compresses a whole message that refers to no other one, behind all that came before: no more at once than
+   * `concurrencyLimit` allows, by as many compressors. To make one takes longer than to compress some KiB.
+   */
+  compressWhole(data: Buffer, callback: CompressedCallback): void {
+    const job: DeflateJob = { data, callback, next: undefined };
+    if (this.#running < this.#atOnce) {
+      this.#running++;
+      this.#run(job);
+      return;
+    }
+    if (this.#last === undefined) this.#first = job;
+    else this.#last.next = job;
+    this.#last = job;
+  }
+
+  #run({ data, callback }: DeflateJob): void {
+    const codec = this.takeDeflater();
+    const done: CompressedCallback = (error, out) => {
+      if (error === null) this.giveDeflater(codec);
+      else codec.cleanup();
+      this.#runNext();
+      callback(error, out);
+    };
+    try {
+      // ws makes the stream of zlib, which outlives the request of whoever sends, when it is first used.
+      outsideRequests(() => codec.compress(data, true, done));
+    } catch (error) {
+      // zlib refuses its options, or there is no memory for a context.
+      eventLoop.nextTick(done, error, EMPTY);
+    }
+  }
+
+  #runNext(): void {
+    const job = this.#first;
+    if (job === undefined) {
+      this.#running--;
+      return;
+    }
+    this.#first = job.next;
+    if (job.next === undefined) this.#last = undefined;
+    this.#run(job);
   }
 
   /**
@@ -211,3 +269,12 @@ export class DeflateSetting {
     else codec.cleanup();
   }
 }
+
+/** A whole message that is to be compressed. */
+interface DeflateJob {
+  readonly data: Buffer;
+  readonly callback: CompressedCallback;
+  next: DeflateJob | undefined;
+}
+
+const EMPTY = Buffer.alloc(0);

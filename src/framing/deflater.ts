@@ -2,13 +2,17 @@ import type { PerMessageDeflateOptions } from 'ws';
 import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import { DeflatePool, type DeflateSetting, idleContexts } from './deflate-pool.js';
+import { type CompressedCallback, DeflatePool, type DeflateSetting, idleContexts } from './deflate-pool.js';
+
+/** Up to so many bytes, a message is compressed in about the time that it takes to give it to another thread and back. */
+const AT_ONCE = 4 * 1024;
 
 /**
  * Compresses the messages of one connection with the `PerMessageDeflate` of `ws`, which also limits how many
  * compressions run at once in the process.
  *
- * Without context takeover it borrows a compressor for the time of a message. With it, the compressor stays with the
+ * Without context takeover, a message in one piece is compressed by the next compressor that is free, and one in fragments
+ * by one that is borrowed until its end. With it, the compressor stays with the
  * connection as long as it is among those used last. A new one does not refer to earlier messages, which it may but
  * need not do, so that the peer does not notice.
  */
@@ -32,11 +36,17 @@ export class MessageDeflater {
    * The next call must wait for the callback. After an error the rest of the message cannot be compressed; the next
    * message can. The callback is not called after {@link destroy}.
    */
-  compress(data: Buffer, endOfMessage: boolean, callback: (error: Error | null, out: Buffer) => void): void {
+  compress(data: Buffer, endOfMessage: boolean, callback: CompressedCallback): void {
+    if (!this.#takeover && this.#codec === undefined && endOfMessage) {
+      this.setting.compressWhole(data, (error, out) => {
+        if (!this.#destroyed) callback(error, out);
+      });
+      return;
+    }
     if (this.#takeover) idleContexts.take(this);
     this.#codec ??= this.#takeover ? this.#negotiated : this.setting.takeDeflater();
     const codec = this.#codec;
-    const done = (error: Error | null, out: Buffer): void => {
+    const done: CompressedCallback = (error, out) => {
       if (this.#destroyed || error !== null) {
         codec.cleanup();
         this.#codec = undefined;
@@ -56,6 +66,23 @@ export class MessageDeflater {
       // zlib refuses its options, or there is no memory for a context.
       eventLoop.nextTick(done, error, EMPTY);
     }
+  }
+
+  /**
+   * Whether a fragment, or message, is one that {@link compressAtOnce} takes: to give it to another thread and back would
+   * take this one as long. Never with context takeover, or within a message.
+   */
+  isForAtOnce(size: number, endOfMessage: boolean): boolean {
+    return size <= AT_ONCE && endOfMessage && !this.#takeover && this.#codec === undefined;
+  }
+
+  /**
+   * Compresses a whole message before the call returns.
+   *
+   * @throws if there is no memory for it
+   */
+  compressAtOnce(data: Buffer): Buffer {
+    return this.setting.compress(data);
   }
 
   /**
@@ -80,41 +107,16 @@ export class MessageDeflater {
   }
 }
 
-/** Up to so many bytes, a message is compressed in about the time that it takes to give it to another thread and back. */
-const AT_ONCE = 4 * 1024;
-
 /**
  * Compresses a whole message for all connections with a setting: it refers to no other message, so that each of them can
  * inflate it, whatever it was sent before. A small one is compressed before the call returns.
  */
-export function compressForMany(
-  setting: DeflateSetting,
-  data: Buffer,
-  callback: (error: Error | null, out: Buffer) => void,
-): void {
-  if (data.length <= AT_ONCE) {
-    compressAtOnce(setting, data, callback);
-    return;
-  }
-  const codec = setting.takeDeflater();
-  const done = (error: Error | null, out: Buffer): void => {
-    if (error === null) setting.giveDeflater(codec);
-    else codec.cleanup();
-    callback(error, out);
-  };
-  try {
-    // As above: the compressor outlives the request of whoever sends.
-    outsideRequests(() => codec.compress(data, true, done));
-  } catch (error) {
-    eventLoop.nextTick(done, error, EMPTY);
-  }
+export function compressForMany(setting: DeflateSetting, data: Buffer, callback: CompressedCallback): void {
+  if (data.length <= AT_ONCE) compressAtOnce(setting, data, callback);
+  else setting.compressWhole(data, callback);
 }
 
-function compressAtOnce(
-  setting: DeflateSetting,
-  data: Buffer,
-  callback: (error: Error | null, out: Buffer) => void,
-): void {
+function compressAtOnce(setting: DeflateSetting, data: Buffer, callback: CompressedCallback): void {
   let out: Buffer;
   try {
     out = setting.compress(data);

@@ -1,4 +1,4 @@
-import { constants, deflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
 import type { DeflateParameters, NegotiatedDeflate } from '../../src/framing/deflate-options.js';
@@ -20,6 +20,11 @@ export function negotiated(params: DeflateParameters | null = NO_TAKEOVER): Nego
 /** What a client without context takeover sends for a message. */
 export function deflated(message: Buffer | string): Buffer {
   return deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+}
+
+/** What a client without context takeover makes of the payload of a message. */
+export function inflated(payload: Buffer): Buffer {
+  return inflateRawSync(Buffer.concat([payload, TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
 }
 
 /** Bytes that compress badly, always the same. */
