@@ -9,6 +9,21 @@ import { DeflatePool, PORTION_SIZE } from '../src/framing/deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
 import { MessageInflater, type MessageInflaterOptions } from '../src/framing/inflater.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
+import { Random } from './support/random.js';
+
+// FUZZ_CASES sets how many spoiled messages are tried, FUZZ_SEED the first of them.
+const CASES = Math.min(Number(process.env.FUZZ_CASES ?? 300), 3000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
+
+/** What a client might send instead of a compressed message: sound, cut, changed, with more behind it, or ended. */
+function spoiled(random: Random): Buffer {
+  const message = Buffer.alloc(random.below(4000), noise(1 + random.below(300), random.below(1000)));
+  const payload = random.chance(70) ? Buffer.from(deflated(message)) : deflateRawSync(message);
+  if (random.chance(30)) return payload.subarray(0, random.below(payload.length + 1));
+  if (random.chance(40)) payload[random.below(payload.length)] = random.below(256);
+  if (random.chance(20)) return Buffer.concat([payload, noise(random.below(50), random.below(1000))]);
+  return payload;
+}
 
 /** A client with context takeover. */
 function takeoverClient(t: TestContext, windowBits: number = 15): (message: Buffer) => Promise<Buffer> {
@@ -99,6 +114,77 @@ describe('MessageInflater', () => {
     });
     assert.equal(inflater.bufferedAmount, 0);
     assert.deepEqual(received.faults, []);
+  });
+
+  it('passes a small message on at once, unless it is not whole, grows large, or refers to others', async (t) => {
+    const small = noise(1000);
+    const cases: readonly (readonly [Buffer, number, Overrides, boolean])[] = [
+      [small, 5000, {}, true],
+      [small, 5000, { maxPayload: 1000 }, true],
+      [Buffer.alloc(16 * 1024), 5000, {}, true],
+      [noise(4000), 5000, {}, true],
+      [small, 500, {}, false],
+      [small, 5000, { params: {} }, false],
+      [Buffer.alloc(16 * 1024 + 1), 5000, {}, false],
+      [noise(4100), 5000, {}, false],
+    ];
+    for (const [message, size, overrides, isAtOnce] of cases) {
+      const { inflater, received } = inflate(t, overrides);
+      write(inflater, deflated(message), size);
+      assert.equal(received.messages.length, isAtOnce ? 1 : 0);
+      await idle(inflater);
+      assert.deepEqual([received.messages, received.faults], [[message], []]);
+      await new Promise(setImmediate);
+    }
+  });
+
+  it('inflates no more at once than the process can spare in a turn, and goes on in order', async (t) => {
+    const { inflater, received } = inflate(t);
+    const messages = Array.from({ length: 2000 }, (_, at) => Buffer.alloc(at % 2 === 0 ? 10 : 10_000, `${at} `));
+    for (const message of messages) write(inflater, deflated(message));
+    assert.ok(received.messages.length > 20 && received.messages.length < 200, `${received.messages.length} at once`);
+    await idle(inflater);
+    assert.deepEqual(received.messages, messages);
+  });
+
+  it('passes on what came before a pause, and what has come since when it is over', async (t) => {
+    const { inflater, received } = inflate(t, { onPiece: () => inflater.pause() });
+    for (const message of ['one', 'two', 'three']) write(inflater, deflated(message));
+    assert.deepEqual(received.messages.map(String), ['one']);
+    inflater.resume();
+    assert.deepEqual(received.messages.map(String), ['one', 'two']);
+    inflater.resume();
+    assert.deepEqual(received.messages.map(String), ['one', 'two', 'three']);
+  });
+
+  it(`makes the same of whatever comes, at once or by a stream, in ${CASES} cases`, async (t) => {
+    const random = new Random(SEED);
+    const { inflate: inflateAtOnce } = DeflatePool.prototype;
+    let mayBeAtOnce = true;
+    let count = 0;
+    t.mock.method(
+      DeflatePool.prototype,
+      'inflate',
+      function (this: DeflatePool, ...args: Parameters<typeof inflateAtOnce>) {
+        if (!mayBeAtOnce) throw new Error('not now');
+        const out = inflateAtOnce.apply(this, args);
+        count++;
+        return out;
+      },
+    );
+    for (let at = 0; at < CASES; at++) {
+      const payload = spoiled(random);
+      const outcomes: unknown[] = [];
+      for (mayBeAtOnce of [true, false]) {
+        const { inflater, received } = inflate(t, { maxPayload: 3000 });
+        write(inflater, payload);
+        write(inflater, deflated('next'));
+        while (received.faults.length === 0 && received.messages.length < 2) await new Promise(setImmediate);
+        outcomes.push([received.messages, received.faults]);
+      }
+      assert.deepEqual(outcomes[0], outcomes[1], payload.toString('hex'));
+    }
+    assert.ok(count > CASES / 4, `${count} at once`);
   });
 
   it('tells text from binary', async (t) => {
@@ -209,7 +295,8 @@ describe('MessageInflater', () => {
     const order: number[] = [];
     inflater.after(() => order.push(received.messages.length));
     assert.deepEqual(order, [0], 'at once when nothing waits');
-    write(inflater, deflated('one'));
+    const long = noise(5000);
+    write(inflater, deflated(long));
     inflater.after(() => {
       order.push(received.messages.length);
       inflater.after(() => order.push(received.messages.length));
@@ -219,7 +306,7 @@ describe('MessageInflater', () => {
     write(inflater, deflated('three'));
     await idle(inflater);
     assert.deepEqual(order, [0, 1, 3]);
-    assert.deepEqual(received.messages.map(String), ['one', 'two', 'three']);
+    assert.deepEqual(received.messages, [long, Buffer.from('two'), Buffer.from('three')]);
     assert.equal(inflater.bufferedAmount, 0);
   });
 
@@ -275,7 +362,7 @@ describe('MessageInflater', () => {
   });
 
   it('passes nothing on while paused, however long that is, and then all of it', async (t) => {
-    for (const message of [Buffer.from('short'), Buffer.alloc(300_000, 'long')]) {
+    for (const message of [noise(5000), Buffer.alloc(300_000, 'long')]) {
       const { inflater, received } = inflate(t);
       const other = inflate(t);
       write(inflater, deflated(message));
@@ -297,7 +384,7 @@ describe('MessageInflater', () => {
       [{}, 1],
     ] as const) {
       const { inflater } = inflate(t, { params });
-      write(inflater, deflated('abc'));
+      write(inflater, deflated(noise(5000)));
       await idle(inflater);
       assert.equal(given.callCount(), count);
     }

@@ -1,4 +1,11 @@
-import { constants, createInflateRaw, deflateRawSync, type InflateRaw, type ZlibOptions } from 'node:zlib';
+import {
+  constants,
+  createInflateRaw,
+  deflateRawSync,
+  type InflateRaw,
+  inflateRawSync,
+  type ZlibOptions,
+} from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
 import { eventLoop } from '../event-loop.js';
@@ -11,6 +18,12 @@ const { PerMessageDeflate } = ws as typeof ws & {
 };
 
 const { Z_SYNC_FLUSH } = constants;
+
+/** The smallest buffer for output that zlib of Node takes. */
+const LEAST_CHUNK = 64;
+
+/** Text inflates to about so many times as much; what is more takes another buffer. */
+const USUAL_RATIO = 4;
 
 /** So many messages are compressed at once; as in `ws`. */
 const DEFAULT_AT_ONCE = 10;
@@ -147,6 +160,21 @@ export class DeflatePool {
     return new InflateCodec(stream, windowBits, portions);
   }
 
+  /**
+   * Inflates a whole message that refers to no other one in this thread, the trailer included.
+   *
+   * @throws if it is more than `limit` bytes, if it is not what DEFLATE makes, or if zlib refuses the options
+   */
+  inflate(input: Buffer, windowBits: number, limit: number): Buffer {
+    return inflateRawSync(input, {
+      chunkSize: input.length * USUAL_RATIO + LEAST_CHUNK,
+      ...this.#options.zlibInflateOptions,
+      windowBits,
+      finishFlush: Z_SYNC_FLUSH,
+      maxOutputLength: limit,
+    });
+  }
+
   /** @throws if zlib refuses the options */
   takeInflater(windowBits: number, portions: Portions): InflateCodec {
     return this.#inflaters[portions].get(windowBits)?.pop() ?? this.createInflater(windowBits, portions);
@@ -250,7 +278,13 @@ export class DeflateSetting {
    * @throws if zlib refuses the options
    */
   compress(data: Buffer): Buffer {
-    const options = { ...this.#options.zlibDeflateOptions, windowBits: this.#windowBits, finishFlush: Z_SYNC_FLUSH };
+    const options = {
+      // What zlib makes, it makes in a buffer of this size; bytes that do not compress become some more.
+      chunkSize: data.length + LEAST_CHUNK,
+      ...this.#options.zlibDeflateOptions,
+      windowBits: this.#windowBits,
+      finishFlush: Z_SYNC_FLUSH,
+    };
     const out = deflateRawSync(data, options as ZlibOptions);
     // RFC 7692, section 7.2.1: an empty block ends it, of which the last four bytes are not sent.
     return out.subarray(0, -4);

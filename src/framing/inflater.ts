@@ -10,11 +10,21 @@ import {
 } from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
 import { InflateWindow } from './inflate-window.js';
+import { TurnBudget } from './turn-budget.js';
 
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly Buffer[] = [];
 // Ends every message and is not sent (RFC 7692, section 7.2.2).
 const TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
+
+/** Up to so many bytes, a message is inflated in about the time that it takes to give it to another thread and back. */
+const AT_ONCE = 4 * 1024;
+/** As long as it does not become more than this. */
+const MOST_AT_ONCE = 16 * 1024;
+/** A message takes about as long as so many bytes of output, beside those. */
+const WEIGHT_AT_ONCE = 8 * 1024;
+/** For one or two milliseconds in a turn: a chunk of 64 KiB may hold thousands of messages that inflate to 16 KiB each. */
+const atOnce = new TurnBudget(1024 * 1024);
 
 /** A message is long if so much of it has come with its first portion, or is about to come. */
 const LONG_FROM = PORTION_SIZE.small / 2;
@@ -247,8 +257,6 @@ export class MessageInflater implements InflateEvents {
       this.#endJob();
       return;
     }
-    this.#busy = true;
-    this.#consumed = false;
     let input = parts[0] as Buffer;
     this.#spent = chunks;
     if (parts.length > 1) {
@@ -257,6 +265,10 @@ export class MessageInflater implements InflateEvents {
       // Node cuts small buffers from a pool
       this.#spent = input.length === input.buffer.byteLength ? [input] : NONE;
     }
+    const isWhole = this.#endsMessage && !this.#begun;
+    if (isWhole && size <= AT_ONCE && !this.#takeover && atOnce.hasRest && this.#inflateAtOnce(input)) return;
+    this.#busy = true;
+    this.#consumed = false;
     if (!this.#begun) {
       const isLong = size + Math.min(rest, size * MOST_BELIEVED_PER_BYTE) >= LONG_FROM;
       this.#portions = isLong && this.#options.largePortions === true ? 'large' : 'small';
@@ -264,6 +276,24 @@ export class MessageInflater implements InflateEvents {
     this.#again = this.#takeover && !this.#begun ? input : undefined;
     this.#begun = !this.#endsMessage;
     this.#open()?.write(input);
+  }
+
+  /** @returns false if zlib has to have its say in pieces: of a large message, or one that cannot be inflated */
+  #inflateAtOnce(input: Buffer): boolean {
+    let out: Buffer;
+    atOnce.take(WEIGHT_AT_ONCE);
+    try {
+      out = this.#pool.inflate(input, this.#windowBits, Math.min(MOST_AT_ONCE, this.#options.maxPayload));
+    } catch {
+      return false;
+    }
+    atOnce.take(out.length);
+    if (out.length > 0) this.#unreported = out;
+    const spent = this.#spent;
+    this.#spent = NONE;
+    this.#report(spent);
+    this.#endJob();
+    return true;
   }
 
   #open(): InflateCodec | undefined {

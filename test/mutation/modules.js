@@ -89,6 +89,7 @@ export const modules = [
   { room: 'framing', name: 'deflate-options', tests: ['deflate-options', 'deflater', 'inflater'] },
   { room: 'framing', name: 'deflater', tests: ['deflater'] },
   { room: 'framing', name: 'inflater', tests: ['inflater', 'framing.fuzz'] },
+  { room: 'framing', name: 'turn-budget', tests: ['turn-budget'] },
   { room: 'framing', name: 'inflate-window', tests: ['inflate-window'] },
   { room: 'framing', name: 'frame', tests: ['frame', 'frame-writer'] },
   { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
