@@ -9,7 +9,7 @@ import {
   type InflateCodec,
   type Portions,
 } from '../src/framing/deflate-pool.js';
-import { deflated, inflated, noise, PerMessageDeflate } from './support/deflate.js';
+import { deflated, inflated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
 /** What an inflater makes of the beginning of a message. */
 const inflate = (codec: InflateCodec, input: Buffer): Promise<string> =>
@@ -131,6 +131,16 @@ describe('DeflateSetting', () => {
         });
       }),
     );
+
+  it('compresses and inflates at once whatever is short', () => {
+    const pool = DeflatePool.of({});
+    for (const data of [Buffer.alloc(0), Buffer.of(1), noise(100)]) {
+      const payload = pool.setting(15).compress(data);
+      assert.deepEqual(pool.inflate(Buffer.concat([payload, TRAILER]), 15, 100), data);
+    }
+    const payload = Buffer.concat([pool.setting(15).compress(noise(101)), TRAILER]);
+    assert.throws(() => pool.inflate(payload, 15, 100), { code: 'ERR_BUFFER_TOO_LARGE' });
+  });
 
   it('compresses no more whole messages at once than may be, by as many compressors', async (t) => {
     for (const [options, atOnce] of [

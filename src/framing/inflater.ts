@@ -288,7 +288,7 @@ export class MessageInflater implements InflateEvents {
       return false;
     }
     atOnce.take(out.length);
-    if (out.length > 0) this.#unreported = out;
+    this.#unreported = out;
     const spent = this.#spent;
     this.#spent = NONE;
     this.#report(spent);

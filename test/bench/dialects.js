@@ -6,7 +6,7 @@ import { BINARY, clientFrame, handshake, PUSHED_TEXT, serverFrame, TEXT } from '
  *
  * @typedef {{ greeting?: number, preamble?: Buffer, answer?: number, handshake: Buffer }} Opening
  * @typedef {{
- *   open(path: string, options?: { deflate?: boolean }): Opening,
+ *   open(path: string, options?: { deflate?: boolean, independent?: boolean }): Opening,
  *   echo(type: 'text' | 'binary', payload: Buffer): { request: Buffer, reply: Buffer },
  *   trigger(event: string): { request: Buffer, reply: Buffer },
  * }} Dialect

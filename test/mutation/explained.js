@@ -389,6 +389,11 @@ const explained = [
         changes: [['this.#count(key) - except.size', 'this.#count(key) + except.size']],
       },
       {
+        file: 'src/framing/deflate-pool.ts',
+        line: 'chunkSize: input.length * USUAL_RATIO + LEAST_CHUNK,',
+        changes: [['input.length * USUAL_RATIO', 'input.length / USUAL_RATIO']],
+      },
+      {
         file: 'src/framing/frame-run.ts',
         line: 'const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.count * SMALL_FRAME);',
         changes: [
@@ -811,11 +816,6 @@ const explained = [
       {
         file: 'src/framing/inflater.ts',
         line: '#consumed = false;',
-        changes: [['false', 'true']],
-      },
-      {
-        file: 'src/framing/inflater.ts',
-        line: '#begun = false;',
         changes: [['false', 'true']],
       },
       {

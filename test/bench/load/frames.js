@@ -24,10 +24,10 @@ export const ACCEPT = createHash('sha1')
  * The opening handshake of a client (RFC 6455 §4.1), as a program that is not a browser sends it.
  *
  * @param {string} path
- * @param {{ deflate?: boolean }} [options]
+ * @param {{ deflate?: boolean, independent?: boolean }} [options] `independent`: with messages that do not refer to others
  * @returns {Buffer}
  */
-export function handshake(path, { deflate = false } = {}) {
+export function handshake(path, { deflate = false, independent = false } = {}) {
   const lines = [
     `GET ${path} HTTP/1.1`,
     'Host: 127.0.0.1',
@@ -37,7 +37,8 @@ export function handshake(path, { deflate = false } = {}) {
     'Sec-WebSocket-Version: 13',
     `Sec-WebSocket-Key: ${KEY}`,
   ];
-  if (deflate) lines.push('Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits');
+  const parameters = independent ? 'server_no_context_takeover; client_no_context_takeover' : 'client_max_window_bits';
+  if (deflate) lines.push(`Sec-WebSocket-Extensions: permessage-deflate; ${parameters}`);
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
@@ -93,6 +94,21 @@ export function serverFrame(first, payload) {
 export function text(size) {
   const words = 'the quick brown fox jumps over a lazy dog while seven wizards mix up five dozen jugs of ink ';
   return Buffer.from(words.repeat(Math.ceil(size / words.length)).slice(0, size), 'latin1');
+}
+
+/**
+ * JSON as a server might send it: names that come back, and values that do not.
+ *
+ * @param {number} size in bytes
+ */
+export function record(size) {
+  const random = noise(size);
+  const users = Array.from({ length: size / 32 }, (_, at) => ({
+    id: random.readUInt16LE(8 * at),
+    name: `user ${random.toString('base64', 8 * at, 8 * at + 6)}`,
+    price: random.readUInt16LE(8 * at + 6) / 100,
+  }));
+  return Buffer.from(JSON.stringify(users).slice(0, size), 'latin1');
 }
 
 /**
