@@ -151,8 +151,9 @@ function compressedEcho(about, payload, load) {
     unit: 'messages/s',
     better: 'higher',
     deflate: () => true,
-    // What has a protocol of its own on top would need frames of its own.
-    includes: ({ id, variant, dialect }) => !variant && id !== NODE_ALONE && dialect === plain,
+    // What has a protocol of its own on top would need frames of its own; websocket-express compresses nothing.
+    includes: ({ id, variant, dialect }) =>
+      !variant && id !== NODE_ALONE && id !== 'websocket-express' && dialect === plain,
     async measure(server, { dialect }, setting) {
       const opening = dialect.open('/echo', { deflate: true, independent: true });
       const request = compressedTextFrame(payload);
