@@ -25,6 +25,12 @@ const LEAST_CHUNK = 64;
 /** Text inflates to about so many times as much; what is more takes another buffer. */
 const USUAL_RATIO = 4;
 
+/** A part of its window in which zlib looks for nothing (its MIN_LOOKAHEAD). */
+const LOOKAHEAD = 262;
+
+/** The smallest window with which zlib compresses. */
+const LEAST_WINDOW_BITS = 9;
+
 /** So many messages are compressed at once; as in `ws`. */
 const DEFAULT_AT_ONCE = 10;
 
@@ -169,7 +175,7 @@ export class DeflatePool {
     return inflateRawSync(input, {
       chunkSize: input.length * USUAL_RATIO + LEAST_CHUNK,
       ...this.#options.zlibInflateOptions,
-      windowBits,
+      windowBits: windowFor(limit, windowBits),
       finishFlush: Z_SYNC_FLUSH,
       maxOutputLength: limit,
     });
@@ -282,7 +288,7 @@ export class DeflateSetting {
       // What zlib makes, it makes in a buffer of this size; bytes that do not compress become some more.
       chunkSize: data.length + LEAST_CHUNK,
       ...this.#options.zlibDeflateOptions,
-      windowBits: this.#windowBits,
+      windowBits: windowFor(data.length, this.#windowBits),
       finishFlush: Z_SYNC_FLUSH,
     };
     const out = deflateRawSync(data, options as ZlibOptions);
@@ -312,3 +318,15 @@ interface DeflateJob {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+/**
+ * The window that a message needs which refers to no other one: zlib makes a context for each, and large ones that come and
+ * go leave holes in the memory of the process.
+ *
+ * @param size most bytes of the message
+ * @param agreed the window that was agreed upon, in bits
+ */
+function windowFor(size: number, agreed: number): number {
+  const needed = Math.ceil(Math.log2(size + LOOKAHEAD));
+  return Math.min(agreed, Math.max(needed, LEAST_WINDOW_BITS));
+}
