@@ -31,8 +31,8 @@ const LOOKAHEAD = 262;
 /** The smallest window with which zlib compresses. */
 const LEAST_WINDOW_BITS = 9;
 
-/** So many messages are compressed at once; as in `ws`. */
-const DEFAULT_AT_ONCE = 10;
+/** So many messages are compressed side by side; as in `ws`. */
+const DEFAULT_CONCURRENCY_LIMIT = 10;
 
 // As many as that, and some that wait for the next fragment of their message.
 const MOST_IDLE_CODECS = 16;
@@ -218,8 +218,8 @@ export class DeflateSetting {
   readonly #options: PerMessageDeflateOptions;
   readonly #windowBits: number;
   readonly #idle: NegotiatedDeflate[] = [];
-  /** How many whole messages may be compressed at once. */
-  readonly #atOnce: number;
+  /** How many whole messages may be compressed side by side. */
+  readonly #mostRunning: number;
   #running = 0;
   /** Whole messages that wait for a compressor: the first, which knows the next, and the last. */
   #first: DeflateJob | undefined;
@@ -231,16 +231,16 @@ export class DeflateSetting {
     this.#options = options;
     this.#windowBits = windowBits;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
-    this.#atOnce = options.concurrencyLimit ?? DEFAULT_AT_ONCE;
+    this.#mostRunning = options.concurrencyLimit ?? DEFAULT_CONCURRENCY_LIMIT;
   }
 
   /**
-   * Compresses a whole message that refers to no other one, behind all that came before: no more at once than
+   * Compresses a whole message that refers to no other one, behind all that came before: no more side by side than
    * `concurrencyLimit` allows, by as many compressors. To make one takes longer than to compress some KiB.
    */
   compressWhole(data: Buffer, callback: CompressedCallback): void {
     const job: DeflateJob = { data, callback, next: undefined };
-    if (this.#running < this.#atOnce) {
+    if (this.#running < this.#mostRunning) {
       this.#running++;
       this.#run(job);
       return;

@@ -12,9 +12,8 @@ const AT_ONCE = 4 * 1024;
  * compressions run at once in the process.
  *
  * Without context takeover, a message in one piece is compressed by the next compressor that is free, and one in fragments
- * by one that is borrowed until its end. With it, the compressor stays with the
- * connection as long as it is among those used last. A new one does not refer to earlier messages, which it may but
- * need not do, so that the peer does not notice.
+ * by one that is borrowed until its end. With it, the compressor stays with the connection as long as it is among those
+ * used last. A new one does not refer to earlier messages, which it may but need not do, so that the peer does not notice.
  */
 export class MessageDeflater {
   /** What connections have in common that can be sent the same compressed frame. */
