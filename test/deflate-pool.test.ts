@@ -133,13 +133,19 @@ describe('DeflateSetting', () => {
     );
 
   it('compresses and inflates at once whatever is short', () => {
-    const pool = DeflatePool.of({});
-    for (const data of [Buffer.alloc(0), Buffer.of(1), noise(100)]) {
-      const payload = pool.setting(15).compress(data);
-      assert.deepEqual(pool.inflate(Buffer.concat([payload, TRAILER]), 15, 100), data);
+    for (const options of [
+      {},
+      { zlibDeflateOptions: { level: 0, memLevel: 1 } },
+      { zlibDeflateOptions: { memLevel: 1 } },
+    ]) {
+      const pool = DeflatePool.of(options);
+      for (const data of [Buffer.alloc(0), Buffer.of(1), noise(100), noise(4096)]) {
+        const payload = pool.setting(15).compressAtOnce(data);
+        assert.ok(payload !== undefined);
+        assert.deepEqual(pool.inflateAtOnce(Buffer.concat([payload, TRAILER]), 15, 4096), data);
+        assert.equal(pool.inflateAtOnce(Buffer.concat([payload, TRAILER]), 15, data.length - 1), undefined);
+      }
     }
-    const payload = Buffer.concat([pool.setting(15).compress(noise(101)), TRAILER]);
-    assert.throws(() => pool.inflate(payload, 15, 100), { code: 'ERR_BUFFER_TOO_LARGE' });
   });
 
   it('compresses no more whole messages at once than may be, by as many compressors', async (t) => {

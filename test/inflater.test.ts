@@ -168,16 +168,16 @@ describe('MessageInflater', () => {
 
   it(`makes the same of whatever comes, at once or by a stream, in ${CASES} cases`, async (t) => {
     const random = new Random(SEED);
-    const { inflate: inflateAtOnce } = DeflatePool.prototype;
+    const { inflateAtOnce } = DeflatePool.prototype;
     let mayBeAtOnce = true;
     let count = 0;
     t.mock.method(
       DeflatePool.prototype,
-      'inflate',
+      'inflateAtOnce',
       function (this: DeflatePool, ...args: Parameters<typeof inflateAtOnce>) {
-        if (!mayBeAtOnce) throw new Error('not now');
+        if (!mayBeAtOnce) return undefined;
         const out = inflateAtOnce.apply(this, args);
-        count++;
+        if (out !== undefined) count++;
         return out;
       },
     );

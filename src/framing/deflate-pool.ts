@@ -1,35 +1,18 @@
-import {
-  constants,
-  createInflateRaw,
-  deflateRawSync,
-  type InflateRaw,
-  inflateRawSync,
-  type ZlibOptions,
-} from 'node:zlib';
+import { createDeflateRaw, createInflateRaw, type InflateRaw, type ZlibOptions } from 'node:zlib';
 import type { PerMessageDeflateOptions } from 'ws';
 import * as ws from 'ws';
 import { eventLoop } from '../event-loop.js';
 import { outsideRequests } from '../outside-requests.js';
 import type { NegotiatedDeflate } from './deflate-options.js';
+import { KeptZlib } from './kept-zlib.js';
 
 // `ws` exports the class; its types do not know it.
 const { PerMessageDeflate } = ws as typeof ws & {
   readonly PerMessageDeflate: new (options: PerMessageDeflateOptions & { isServer: boolean }) => NegotiatedDeflate;
 };
 
-const { Z_SYNC_FLUSH } = constants;
-
-/** The smallest buffer for output that zlib of Node takes. */
-const LEAST_CHUNK = 64;
-
-/** Text inflates to about so many times as much; what is more takes another buffer. */
-const USUAL_RATIO = 4;
-
-/** A part of its window in which zlib looks for nothing (its MIN_LOOKAHEAD). */
-const LOOKAHEAD = 262;
-
-/** The smallest window with which zlib compresses. */
-const LEAST_WINDOW_BITS = 9;
+/** What is added to bytes that do not compress, beside an eighth of them if `memLevel` is as low as can be. */
+const MOST_OVERHEAD = 64;
 
 /** So many messages are compressed side by side; as in `ws`. */
 const DEFAULT_CONCURRENCY_LIMIT = 10;
@@ -141,6 +124,8 @@ export class DeflatePool {
 
   readonly #options: PerMessageDeflateOptions;
   readonly #inflaters: Readonly<Record<Portions, Map<number, InflateCodec[]>>> = { small: new Map(), large: new Map() };
+  /** Inflates small messages, by the window. */
+  readonly #kept: Map<number, KeptZlib> = new Map();
   readonly #settings: Map<number, DeflateSetting> = new Map();
 
   private constructor(options: PerMessageDeflateOptions) {
@@ -169,16 +154,15 @@ export class DeflatePool {
   /**
    * Inflates a whole message that refers to no other one in this thread, the trailer included.
    *
-   * @throws if it is more than `limit` bytes, if it is not what DEFLATE makes, or if zlib refuses the options
+   * @returns `undefined` if it is more than `limit` bytes, or if a stream has to say what is the matter
    */
-  inflate(input: Buffer, windowBits: number, limit: number): Buffer {
-    return inflateRawSync(input, {
-      chunkSize: input.length * USUAL_RATIO + LEAST_CHUNK,
-      ...this.#options.zlibInflateOptions,
-      windowBits: windowFor(limit, windowBits),
-      finishFlush: Z_SYNC_FLUSH,
-      maxOutputLength: limit,
-    });
+  inflateAtOnce(input: Buffer, windowBits: number, limit: number): Buffer | undefined {
+    let kept = this.#kept.get(windowBits);
+    if (kept === undefined) {
+      kept = new KeptZlib(() => createInflateRaw({ ...this.#options.zlibInflateOptions, windowBits }));
+      this.#kept.set(windowBits, kept);
+    }
+    return kept.run(input, limit);
   }
 
   /** @throws if zlib refuses the options */
@@ -221,6 +205,8 @@ export class DeflateSetting {
   /** How many whole messages may be compressed side by side. */
   readonly #mostRunning: number;
   #running = 0;
+  /** Compresses small messages. */
+  readonly #kept: KeptZlib;
   /** Whole messages that wait for a compressor: the first, which knows the next, and the last. */
   #first: DeflateJob | undefined;
   #last: DeflateJob | undefined;
@@ -232,6 +218,7 @@ export class DeflateSetting {
     this.#windowBits = windowBits;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
     this.#mostRunning = options.concurrencyLimit ?? DEFAULT_CONCURRENCY_LIMIT;
+    this.#kept = new KeptZlib(() => createDeflateRaw({ ...options.zlibDeflateOptions, windowBits } as ZlibOptions));
   }
 
   /**
@@ -258,13 +245,7 @@ export class DeflateSetting {
       this.#runNext();
       callback(error, out);
     };
-    try {
-      // ws makes the stream of zlib, which outlives the request of whoever sends, when it is first used.
-      outsideRequests(() => codec.compress(data, true, done));
-    } catch (error) {
-      // zlib refuses its options, or there is no memory for a context.
-      eventLoop.nextTick(done, error, EMPTY);
-    }
+    compressWith(codec, data, true, done);
   }
 
   #runNext(): void {
@@ -279,21 +260,15 @@ export class DeflateSetting {
   }
 
   /**
-   * Compresses a whole message in this thread, which `PerMessageDeflate` of `ws` does in others only.
+   * Compresses a whole message that refers to no other one in this thread, which `PerMessageDeflate` of `ws` does in others
+   * only.
    *
-   * @throws if zlib refuses the options
+   * @returns `undefined` if that cannot be done: {@link compressWhole} then says why
    */
-  compress(data: Buffer): Buffer {
-    const options = {
-      // What zlib makes, it makes in a buffer of this size; bytes that do not compress become some more.
-      chunkSize: data.length + LEAST_CHUNK,
-      ...this.#options.zlibDeflateOptions,
-      windowBits: windowFor(data.length, this.#windowBits),
-      finishFlush: Z_SYNC_FLUSH,
-    };
-    const out = deflateRawSync(data, options as ZlibOptions);
+  compressAtOnce(data: Uint8Array): Buffer | undefined {
+    const out = this.#kept.run(data, data.length + (data.length >> 3) + MOST_OVERHEAD);
     // RFC 7692, section 7.2.1: an empty block ends it, of which the last four bytes are not sent.
-    return out.subarray(0, -4);
+    return out?.subarray(0, -4);
   }
 
   takeDeflater(): NegotiatedDeflate {
@@ -310,6 +285,22 @@ export class DeflateSetting {
   }
 }
 
+/** Compresses a fragment, or a whole message. The callback is also told of what `ws` throws, and never before the call returns. */
+export function compressWith(
+  codec: NegotiatedDeflate,
+  data: Buffer,
+  endOfMessage: boolean,
+  callback: CompressedCallback,
+): void {
+  try {
+    // ws makes the stream of zlib, which outlives the request of whoever sends, when it is first used.
+    outsideRequests(() => codec.compress(data, endOfMessage, callback));
+  } catch (error) {
+    // zlib refuses its options, or there is no memory for a context.
+    eventLoop.nextTick(callback, error, EMPTY);
+  }
+}
+
 /** A whole message that is to be compressed. */
 interface DeflateJob {
   readonly data: Buffer;
@@ -318,15 +309,3 @@ interface DeflateJob {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/**
- * The window that a message needs which refers to no other one: zlib makes a context for each, and large ones that come and
- * go leave holes in the memory of the process.
- *
- * @param size most bytes of the message
- * @param agreed the window that was agreed upon, in bits
- */
-function windowFor(size: number, agreed: number): number {
-  const needed = Math.ceil(Math.log2(size + LOOKAHEAD));
-  return Math.min(agreed, Math.max(needed, LEAST_WINDOW_BITS));
-}

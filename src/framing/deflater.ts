@@ -1,8 +1,12 @@
 import type { PerMessageDeflateOptions } from 'ws';
-import { eventLoop } from '../event-loop.js';
-import { outsideRequests } from '../outside-requests.js';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import { type CompressedCallback, DeflatePool, type DeflateSetting, idleContexts } from './deflate-pool.js';
+import {
+  type CompressedCallback,
+  compressWith,
+  DeflatePool,
+  type DeflateSetting,
+  idleContexts,
+} from './deflate-pool.js';
 
 /** Up to so many bytes, a message is compressed in about the time that it takes to give it to another thread and back. */
 const AT_ONCE = 4 * 1024;
@@ -58,13 +62,7 @@ export class MessageDeflater {
       }
       if (!this.#destroyed) callback(error, out);
     };
-    try {
-      // ws makes the stream of zlib, which outlives this message, when it is first used.
-      outsideRequests(() => codec.compress(data, endOfMessage, done));
-    } catch (error) {
-      // zlib refuses its options, or there is no memory for a context.
-      eventLoop.nextTick(done, error, EMPTY);
-    }
+    compressWith(codec, data, endOfMessage, done);
   }
 
   /**
@@ -78,10 +76,10 @@ export class MessageDeflater {
   /**
    * Compresses a whole message before the call returns.
    *
-   * @throws if there is no memory for it
+   * @returns `undefined` if it cannot: {@link compress} then says why
    */
-  compressAtOnce(data: Buffer): Buffer {
-    return this.setting.compress(data);
+  compressAtOnce(data: Uint8Array): Buffer | undefined {
+    return this.setting.compressAtOnce(data);
   }
 
   /**
@@ -108,22 +106,10 @@ export class MessageDeflater {
 
 /**
  * Compresses a whole message for all connections with a setting: it refers to no other message, so that each of them can
- * inflate it, whatever it was sent before. A small one is compressed before the call returns.
+ * inflate it, whatever it was sent before. A small one is compressed before the call returns, if it can be.
  */
 export function compressForMany(setting: DeflateSetting, data: Buffer, callback: CompressedCallback): void {
-  if (data.length <= AT_ONCE) compressAtOnce(setting, data, callback);
-  else setting.compressWhole(data, callback);
+  const out = data.length <= AT_ONCE ? setting.compressAtOnce(data) : undefined;
+  if (out === undefined) setting.compressWhole(data, callback);
+  else callback(null, out);
 }
-
-function compressAtOnce(setting: DeflateSetting, data: Buffer, callback: CompressedCallback): void {
-  let out: Buffer;
-  try {
-    out = setting.compress(data);
-  } catch (error) {
-    callback(error as Error, EMPTY);
-    return;
-  }
-  callback(null, out);
-}
-
-const EMPTY = Buffer.alloc(0);

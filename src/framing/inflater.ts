@@ -280,13 +280,9 @@ export class MessageInflater implements InflateEvents {
 
   /** @returns false if zlib has to have its say in pieces: of a large message, or one that cannot be inflated */
   #inflateAtOnce(input: Buffer): boolean {
-    let out: Buffer;
     atOnce.take(WEIGHT_AT_ONCE);
-    try {
-      out = this.#pool.inflate(input, this.#windowBits, Math.min(MOST_AT_ONCE, this.#options.maxPayload));
-    } catch {
-      return false;
-    }
+    const out = this.#pool.inflateAtOnce(input, this.#windowBits, Math.min(MOST_AT_ONCE, this.#options.maxPayload));
+    if (out === undefined) return false;
     atOnce.take(out.length);
     this.#unreported = out;
     const spent = this.#spent;

@@ -555,7 +555,15 @@ export class Sender implements SliceTarget, CohortMember {
   /** @returns false if what waits behind it has to wait longer */
   #compress(pending: PendingSend): boolean {
     const deflater = this.#deflater as MessageDeflater;
-    if (deflater.isForAtOnce(pending.size, pending.endOfMessage)) return this.#compressAtOnce(pending, deflater);
+    if (deflater.isForAtOnce(pending.size, pending.endOfMessage)) {
+      // Only in a slice of time: a loop that sends to thousands is not to keep the process from all other work.
+      if (this.#mayCompress === 0) {
+        this.scheduleSlice();
+        return false;
+      }
+      this.#mayCompress--;
+      if (compressAtOnce(pending, deflater)) return true;
+    }
     pending.phase = 'compressing';
     // A copy: zlib reads in another thread, and must not find that the application has given the memory away.
     const bytes = Buffer.from(pending.data);
@@ -575,24 +583,6 @@ export class Sender implements SliceTarget, CohortMember {
       this.flush();
     });
     return false;
-  }
-
-  /** Only in a slice of time: a loop that sends to thousands is not to keep the process from all other work. */
-  #compressAtOnce(pending: PendingSend, deflater: MessageDeflater): boolean {
-    if (this.#mayCompress === 0) {
-      this.scheduleSlice();
-      return false;
-    }
-    this.#mayCompress--;
-    const { data } = pending;
-    try {
-      pending.data = deflater.compressAtOnce(typeof data === 'string' ? Buffer.from(data) : (data as Buffer));
-      pending.phase = 'compressed';
-    } catch {
-      // As above.
-      pending.compress = false;
-    }
-    return true;
   }
 
   #enqueue(pending: PendingSend): void {
@@ -634,4 +624,13 @@ function isWorthCompressing(
 /** Whether it has to wait until a message begun by somebody else has ended. */
 function isMessageOfItsOwn(waiting: Waiting): boolean {
   return waiting.shared !== undefined || waiting.ownMessage;
+}
+
+function compressAtOnce(pending: PendingSend, deflater: MessageDeflater): boolean {
+  const { data } = pending;
+  const out = deflater.compressAtOnce(typeof data === 'string' ? Buffer.from(data) : data);
+  if (out === undefined) return false;
+  pending.data = out;
+  pending.phase = 'compressed';
+  return true;
 }
