@@ -2,7 +2,6 @@ import { WebSocketError } from '../../errors.js';
 import { eventLoop } from '../../event-loop.js';
 import { type Batch, recycle } from '../../framing/batch.js';
 import type { DeflateSetting } from '../../framing/deflate-pool.js';
-import { MessageDeflater } from '../../framing/deflater.js';
 import type { FrameRun } from '../../framing/frame-run.js';
 import { COPY_LIMIT, type FrameWriter } from '../../framing/frame-writer.js';
 import { BINARY_FRAME, CLOSE_FRAME, CONTINUATION, FIN, RSV1, TEXT_FRAME } from '../../framing/opcodes.js';
@@ -12,6 +11,7 @@ import type { BatchWriter, Cohort, CohortMember, Seat } from './cohort.js';
 import { flushAtEndOfTick } from './end-of-tick.js';
 import { NONE, PendingSend, rejectSends, resolveSends } from './pending-send.js';
 import { encodedIfRepeated } from './repeated-text.js';
+import { type CompressingSender, SendCompressor } from './send-compressor.js';
 import { NOBODY, SendQueue, type Waiting, type WaitingInSlot } from './send-queue.js';
 import { SharedCompression, type SharedMessage } from './shared-message.js';
 import { flushInSlices, type SliceTarget } from './slices.js';
@@ -24,9 +24,6 @@ const SEND_HIGH_WATER_MARK = 128 * 1024;
 
 /** What a waiting message to many weighs beyond its bytes where a limit is to be kept, so that tiny ones are not free. */
 const WAITING_WEIGHT = 64;
-
-/** Messages of a connection that are compressed before others have their turn: about a third of a millisecond. */
-const COMPRESSED_PER_TURN = 16;
 
 /** What a {@link Sender} reports to its connection. */
 export interface SenderEvents {
@@ -65,7 +62,7 @@ function byteLength(data: string | Uint8Array): number {
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
  * system has taken the batch before it. Never more than one batch is with the system.
  */
-export class Sender implements SliceTarget, CohortMember {
+export class Sender implements SliceTarget, CohortMember, CompressingSender {
   // A message to thousands finds each of them cold: what it looks at stands side by side.
   readonly #events: SenderEvents;
   readonly writer: BatchWriter;
@@ -79,22 +76,18 @@ export class Sender implements SliceTarget, CohortMember {
   #messages = 0;
   /** Bytes given to the system, headers included. */
   #written = 0;
-  readonly #deflater: MessageDeflater | undefined;
+  readonly #compressor: SendCompressor | undefined;
   /** What waits; of its own only as long as something does. */
   #queue: SendQueue = NOBODY;
   /** The sends in the batch, if any. */
   #committed: PendingSend[] | undefined;
   #sliceScheduled = false;
-  /** How many more messages may be compressed at once in this turn. */
-  #mayCompress = 0;
   /** The last frame of the batch began or continued a message that is not finished. */
   #insideMessage = false;
   #flushScheduled = false;
   readonly highWaterMark: number;
   /** What is being compressed for this connection and others, and gives it a slice when that is done. */
   #awaited: SharedCompression | undefined;
-  /** The message that is not finished is compressed. */
-  #messageCompressed = false;
 
   /**
    * @param writer calls {@link written} when the system has taken a batch that it has not taken at once
@@ -104,7 +97,7 @@ export class Sender implements SliceTarget, CohortMember {
     this.#events = events;
     this.writer = writer;
     this.highWaterMark = Math.min(SEND_HIGH_WATER_MARK, limit);
-    this.#deflater = compression && new MessageDeflater(compression.negotiated, compression.options);
+    this.#compressor = compression && new SendCompressor(this, compression);
   }
 
   /** Bytes accepted and not yet taken by the system. */
@@ -146,7 +139,8 @@ export class Sender implements SliceTarget, CohortMember {
   trySend(data: string | Uint8Array, text: boolean, endOfMessage: boolean, compress: boolean | undefined): boolean {
     if (this.#queue.head !== undefined || data.length > COPY_LIMIT) return false;
     if (this.#unsentBytes() + (this.#inFlight?.byteLength ?? 0) > this.highWaterMark) return false;
-    if (this.#deflater !== undefined && this.#wouldCompress(this.#deflater, data, endOfMessage, compress)) return false;
+    const compressor = this.#compressor;
+    if (compressor?.mustCompress(compressor.isWorth(data, endOfMessage, compress), this.#insideMessage)) return false;
     const opcode = this.#insideMessage ? CONTINUATION : text ? TEXT_FRAME : BINARY_FRAME;
     const firstByte = endOfMessage ? opcode | FIN : opcode;
     this.#put(firstByte, typeof data === 'string' ? encodedIfRepeated(data) : data);
@@ -168,7 +162,7 @@ export class Sender implements SliceTarget, CohortMember {
       data: typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
       text,
       endOfMessage,
-      compress: this.#deflater !== undefined && isWorthCompressing(this.#deflater, data, endOfMessage, compress),
+      compress: this.#compressor?.isWorth(data, endOfMessage, compress) ?? false,
       close: false,
       ownMessage,
       size: byteLength(data),
@@ -221,9 +215,9 @@ export class Sender implements SliceTarget, CohortMember {
     this.#sliceScheduled = false;
     // It may have been flushed since, and have sat down.
     if (this.#seat !== undefined) return;
-    this.#mayCompress = COMPRESSED_PER_TURN;
+    this.#compressor?.beginSlice();
     this.flush();
-    this.#mayCompress = 0;
+    this.#compressor?.endSlice();
   }
 
   /**
@@ -249,7 +243,7 @@ export class Sender implements SliceTarget, CohortMember {
   // CohortMember
 
   get deflateSetting(): DeflateSetting | undefined {
-    return this.#deflater?.setting;
+    return this.#compressor?.setting;
   }
 
   onWritten(batch: Batch, isTaken: boolean): void {
@@ -260,6 +254,12 @@ export class Sender implements SliceTarget, CohortMember {
 
   onWriteFailed(error: unknown): void {
     this.#events.onWriteFailed(error);
+  }
+
+  // CompressingSender
+
+  onCompressionFailed(error: Error): void {
+    this.#events.onCompressionFailed(error);
   }
 
   /** Sends a ping, pong or close frame before everything that waits. */
@@ -335,7 +335,7 @@ export class Sender implements SliceTarget, CohortMember {
 
   /** Frees what compression holds; nothing more will be sent. */
   destroy(): void {
-    this.#deflater?.destroy();
+    this.#compressor?.destroy();
   }
 
   /**
@@ -461,7 +461,7 @@ export class Sender implements SliceTarget, CohortMember {
         );
         continue;
       }
-      if (pending.phase === 'queued' && this.#mustCompress(pending) && !this.#compress(pending)) return;
+      if (this.#compressor?.prepare(pending, this.#insideMessage) === false) return;
       this.#shift();
       this.#commit(pending);
     }
@@ -488,7 +488,7 @@ export class Sender implements SliceTarget, CohortMember {
   }
 
   #commitShared(frame: FrameRun): void {
-    if (this.#deflater !== undefined && frame.isCompressed) this.#deflater.startAnew();
+    if (frame.isCompressed) this.#compressor?.startAnew();
     const unsent = withShared(this.#unsent, frame);
     if (unsent === this.#unsent) this.#messages++;
     else this.#unsent = unsent;
@@ -511,16 +511,17 @@ export class Sender implements SliceTarget, CohortMember {
     if (compressed && !this.#insideMessage) firstByte |= RSV1;
     this.#put(firstByte, data);
     if (pending.endOfMessage) {
+      this.#compressor?.endMessage();
       this.#messageEnded();
     } else {
-      this.#messageCompressed = compressed || (this.#insideMessage && this.#messageCompressed);
+      if (compressed) this.#compressor?.beginMessage();
       this.#insideMessage = true;
     }
   }
 
   #messageEnded(): void {
     this.#messages++;
-    this.#insideMessage = this.#messageCompressed = false;
+    this.#insideMessage = false;
     // Those who waited for this message to end are next.
     if (this.#queue.rejoin()) this.#scheduleFlush();
   }
@@ -534,55 +535,6 @@ export class Sender implements SliceTarget, CohortMember {
         'Cannot send: our half was closed within the message of another sender, which must have ended before',
       ),
     );
-  }
-
-  #wouldCompress(
-    deflater: MessageDeflater,
-    data: string | Uint8Array,
-    endOfMessage: boolean,
-    compress: boolean | undefined,
-  ): boolean {
-    if (this.#insideMessage) return this.#messageCompressed;
-    return isWorthCompressing(deflater, data, endOfMessage, compress);
-  }
-
-  /** The first fragment decides for its whole message (RFC 7692, section 6.1). */
-  #mustCompress(pending: PendingSend): boolean {
-    if (pending.close) return false;
-    return this.#insideMessage ? this.#messageCompressed : pending.compress;
-  }
-
-  /** @returns false if what waits behind it has to wait longer */
-  #compress(pending: PendingSend): boolean {
-    const deflater = this.#deflater as MessageDeflater;
-    if (deflater.isForAtOnce(pending.size, pending.endOfMessage)) {
-      // Only in a slice of time: a loop that sends to thousands is not to keep the process from all other work.
-      if (this.#mayCompress === 0) {
-        this.scheduleSlice();
-        return false;
-      }
-      this.#mayCompress--;
-      if (compressAtOnce(pending, deflater)) return true;
-    }
-    pending.phase = 'compressing';
-    // A copy: zlib reads in another thread, and must not find that the application has given the memory away.
-    const bytes = Buffer.from(pending.data);
-    deflater.compress(bytes, pending.endOfMessage, (error, out) => {
-      if (error) {
-        if (this.#messageCompressed) {
-          this.#events.onCompressionFailed(error);
-          return;
-        }
-        // The bytes are sent as they are.
-        pending.compress = false;
-        pending.phase = 'queued';
-      } else {
-        pending.data = out;
-        pending.phase = 'compressed';
-      }
-      this.flush();
-    });
-    return false;
   }
 
   #enqueue(pending: PendingSend): void {
@@ -612,25 +564,7 @@ export class Sender implements SliceTarget, CohortMember {
 /** What is with the system as long as it is not known to wait there. */
 const NOTHING: Batch = { chunks: [], byteLength: 0, blocks: [] };
 
-function isWorthCompressing(
-  { setting }: MessageDeflater,
-  data: string | Uint8Array,
-  endOfMessage: boolean,
-  compress: boolean | undefined,
-): boolean {
-  return compress ?? (!endOfMessage || byteLength(data) >= setting.threshold);
-}
-
 /** Whether it has to wait until a message begun by somebody else has ended. */
 function isMessageOfItsOwn(waiting: Waiting): boolean {
   return waiting.shared !== undefined || waiting.ownMessage;
-}
-
-function compressAtOnce(pending: PendingSend, deflater: MessageDeflater): boolean {
-  const { data } = pending;
-  const out = deflater.compressAtOnce(typeof data === 'string' ? Buffer.from(data) : data);
-  if (out === undefined) return false;
-  pending.data = out;
-  pending.phase = 'compressed';
-  return true;
 }
