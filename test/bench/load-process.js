@@ -65,12 +65,12 @@ class Files {
 let files;
 
 /**
- * Starts the generator; `start` is called when its measured time begins, `ready` when all idle connections stand, who
- * are closed when what it returns has settled.
+ * Starts the generator; `start` is called when its measured time begins, and `end` when it is over, `ready` when all idle
+ * connections stand. Connections are closed when what `end` and `ready` return has settled.
  *
  * @param {Generator} generator
  * @param {Job} job
- * @param {{ start?: () => Promise<unknown>, ready?: () => Promise<unknown> }} [events]
+ * @param {{ start?: () => Promise<unknown>, ready?: () => Promise<unknown>, end?: () => Promise<unknown> }} [events]
  * @returns {Promise<LoadResult>}
  */
 export async function runLoad(generator, job, events = {}) {
@@ -83,16 +83,21 @@ export async function runLoad(generator, job, events = {}) {
   const child = spawn(generator.command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   /** @type {unknown} */
   let outcome;
-  /** @type {Promise<unknown> | undefined} */
-  let pending;
+  /** @type {Promise<unknown>[]} */
+  const pending = [];
+  /** @param {Promise<unknown> | undefined} done */
+  const closeAfter = (done) => pending.push(Promise.resolve(done).finally(() => child.stdin.end()));
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line === 'start') pending = events.start?.();
-    else if (line === 'ready') pending = Promise.resolve(events.ready?.()).finally(() => child.stdin.end());
-    else outcome = JSON.parse(line);
-    // It is awaited once the generator has ended; until then a failure must not count as unhandled.
-    pending?.catch(() => {});
+    if (line === 'start') pending.push(Promise.resolve(events.start?.()));
+    else if (line === 'ready') closeAfter(events.ready?.());
+    else {
+      outcome = JSON.parse(line);
+      closeAfter(events.end?.());
+    }
+    // They are awaited once the generator has ended; until then a failure must not count as unhandled.
+    pending.at(-1)?.catch(() => {});
   }
-  await pending;
+  await Promise.all(pending);
   const result = /** @type {LoadResult & { error?: string }} */ (outcome);
   if (!result) throw new Error('The load generator ended without a result');
   if (result.error) throw new Error(result.error);

@@ -74,6 +74,8 @@ const timing = ({ quick }) => (quick ? { warmup: 50, duration: 250 } : { warmup:
 async function timed(server, setting, job) {
   /** @type {import('./server-process.js').Usage | undefined} */
   let before;
+  /** @type {import('./server-process.js').Usage | undefined} */
+  let after;
   const result = await runLoad(
     setting.generator,
     {
@@ -86,11 +88,13 @@ async function timed(server, setting, job) {
       start: async () => {
         before = await server.usage();
       },
+      end: async () => {
+        after = await server.usage();
+      },
     },
   );
-  const after = await server.usage();
   await server.quiet();
-  const serverCpu = before && (after.cpu - before.cpu) / (after.at - before.at);
+  const serverCpu = before && after && (after.cpu - before.cpu) / (after.at - before.at);
   return { ...result, before, after, serverCpu, loadCpu: result.cpu / result.seconds };
 }
 
@@ -193,7 +197,7 @@ function streaming(about, shape, endpoint) {
         ...message,
         ...(endpoint === 'stream' ? { pattern, total } : { reply }),
       });
-      const growth = (after.peak - (before?.rss ?? 0)) / MIB;
+      const growth = ((after?.peak ?? Number.NaN) - (before?.rss ?? 0)) / MIB;
       return { ...perSecond({ ...result, seconds }), value: mebibytes / seconds, growth };
     },
   };
