@@ -55,7 +55,7 @@ async function ready(driver = new FakeDriver(), now?: () => number) {
   return { driver, backplane, heard, statuses };
 }
 
-const message = (text: string): Content => ({ kind: 'message', message: { text: true, data: Buffer.from(text) } });
+const message = (text: string): Content => ({ kind: 'messages', messages: [{ text: true, data: Buffer.from(text) }] });
 
 describe('Backplane', () => {
   it('drops what is of another version, damaged, not text, or cannot be sent, and counts it', async () => {
@@ -64,7 +64,7 @@ describe('Backplane', () => {
     const good = encode(OTHER, Date.now(), message('good'));
     const ofVersion2 = Buffer.from(good).fill(2, 0, 1);
     const ofNoKind = Buffer.from(good).fill(99, 1, 2);
-    const notText = encode(OTHER, Date.now(), { kind: 'message', message: { text: true, data: Buffer.of(0xff) } });
+    const notText = encode(OTHER, Date.now(), { kind: 'messages', messages: [{ text: true, data: Buffer.of(0xff) }] });
     const noClose = encode(OTHER, Date.now(), { kind: 'close', status: 1006, description: '' });
     const cut = ([...['message', 'close', 'here', 'count', 'counted']] as const).map((_, index) =>
       Buffer.from(good.subarray(0, 26)).fill([0, 1, 3, 5, 6][index] ?? 0, 1, 2),
@@ -96,6 +96,50 @@ describe('Backplane', () => {
     assert.deepEqual(heard, ['room: in time', 'room: behind']);
     assert.equal(backplane.info.invalid, 2);
     await backplane.close();
+  });
+
+  it('publishes the messages of a tick together, a close behind them, and counts each', async () => {
+    const { driver, backplane, heard } = await ready();
+    await backplane.join('room');
+    driver.published.length = 0;
+    const say = (text: string): Promise<unknown> => backplane.publish('room', { text: true, data: Buffer.from(text) });
+    const outcomes = Promise.all([say('one'), say('two'), backplane.publishClose('room', 1000, ''), say('three')]);
+    await settled();
+    assert.deepEqual(await outcomes, ['sent', 'sent', 'sent', 'sent']);
+    assert.deepEqual(
+      driver.published.map(({ channel, content }) => [
+        channel,
+        content.kind === 'messages' ? content.messages.map(({ data }) => String(data)) : content.kind,
+      ]),
+      [
+        ['group:room', ['one', 'two']],
+        ['group:room', 'close'],
+        ['group:room', ['three']],
+      ],
+    );
+    assert.equal(backplane.info.published, 4);
+    for (const age of [0, 10_001]) {
+      for (const { channel, content } of [...driver.published]) {
+        driver.events.received(channel, encode(OTHER, Date.now() - age, content));
+      }
+    }
+    assert.deepEqual(heard, ['room: one', 'room: two', 'room closes with 1000', 'room: three']);
+    assert.deepEqual([backplane.info.received, backplane.info.invalid], [4, 4]);
+    driver.answer = async () => false;
+    assert.deepEqual(await Promise.all([say('lost'), say('too')]), ['unavailable', 'unavailable']);
+    assert.equal(backplane.info.unavailable, 2);
+    await backplane.close();
+  });
+
+  it('publishes before it is closed what was said in the same tick', async () => {
+    const { driver, backplane } = await ready();
+    const said = backplane.publish('room', { text: true, data: Buffer.from('last words') });
+    await backplane.close();
+    assert.equal(await said, 'sent');
+    assert.deepEqual(
+      driver.published.slice(-2).map(({ content }) => content.kind),
+      ['messages', 'goodbye'],
+    );
   });
 
   it('answers hello at once, and introduces itself to those it did not know', async () => {

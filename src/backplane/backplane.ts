@@ -13,6 +13,7 @@ import { groupChannel, inboxChannel, NODES_CHANNEL } from './channels.js';
 import type { BackplaneDriver, BackplaneInfo, BackplaneStatus } from './driver.js';
 import { type Content, decode, type Envelope, encode, messageSize, NODE_ID_BYTES } from './envelope.js';
 import { Nodes } from './nodes.js';
+import { Outbox } from './outbox.js';
 import { asPromise, Subscriptions } from './subscriptions.js';
 import { LIMIT, within } from './within.js';
 
@@ -74,6 +75,7 @@ export class Backplane implements GroupBackplane {
   readonly #id: string = randomBytes(NODE_ID_BYTES).toString('hex');
   readonly #nodes: Nodes = new Nodes();
   readonly #subscriptions: Subscriptions;
+  readonly #outbox: Outbox;
   /** What the channels that groups want belong to. */
   readonly #groups: Map<string, GroupKey> = new Map();
   readonly #counts: Map<number, Count> = new Map();
@@ -111,6 +113,12 @@ export class Backplane implements GroupBackplane {
     this.#subscriptions = new Subscriptions(driver, {
       onComplete: () => this.#becomeReady(),
       onIncomplete: (error) => this.#interrupt(error),
+    });
+    this.#outbox = new Outbox({
+      get maxMessageSize() {
+        return driver.maxMessageSize;
+      },
+      send: (channel, messages) => this.#send(channel, { kind: 'messages', messages }),
     });
     void this.#subscriptions.join(NODES_CHANNEL);
     void this.#subscriptions.join(inboxChannel(this.#id));
@@ -170,14 +178,16 @@ export class Backplane implements GroupBackplane {
     );
   }
 
-  /** Sends a message to the members of a group in other processes. */
+  /** Sends a message to the members of a group in other processes, together with others of this tick. */
   publish(group: GroupKey, message: GroupMessage): Promise<BackplaneOutcome> {
-    return this.#publish(group, { kind: 'message', message });
+    return this.#noteOutcome(this.#outbox.put(groupChannel(group), message));
   }
 
   /** Closes the members of a group in other processes. */
   publishClose(group: GroupKey, status: number, description: string): Promise<BackplaneOutcome> {
-    return this.#publish(group, { kind: 'close', status, description });
+    const channel = groupChannel(group);
+    this.#outbox.flush(channel);
+    return this.#noteOutcome(this.#send(channel, { kind: 'close', status, description }));
   }
 
   /** Counts the members of a group in other processes, waiting up to `timeout` ms for those that are known. */
@@ -205,6 +215,7 @@ export class Backplane implements GroupBackplane {
   }
 
   async #close(): Promise<void> {
+    this.#outbox.flushAll();
     const goodbye = this.#send(NODES_CHANNEL, { kind: 'goodbye' });
     this.#status = 'interrupted';
     clearTimeout(this.#heartbeat);
@@ -220,8 +231,8 @@ export class Backplane implements GroupBackplane {
     );
   }
 
-  async #publish(group: GroupKey, content: Content): Promise<BackplaneOutcome> {
-    const sent = await this.#send(groupChannel(group), content);
+  async #noteOutcome(sending: Promise<boolean>): Promise<BackplaneOutcome> {
+    const sent = await sending;
     if (sent) this.#published++;
     else this.#unavailable++;
     return sent ? 'sent' : 'unavailable';
@@ -332,10 +343,9 @@ export class Backplane implements GroupBackplane {
   #take(channel: string, envelope: Envelope): void {
     const { node, time } = envelope;
     switch (envelope.kind) {
-      case 'message':
+      case 'messages':
       case 'close':
-        if (this.#nodes.age(node, time, Date.now()) > MAX_AGE) this.#invalid++;
-        else this.#deliver(channel, envelope);
+        this.#deliver(channel, envelope);
         break;
       case 'hello':
         void this.#send(inboxChannel(node), { kind: 'here', asked: time });
@@ -358,13 +368,18 @@ export class Backplane implements GroupBackplane {
     }
   }
 
-  #deliver(channel: string, content: Extract<Content, { kind: 'message' | 'close' }>): void {
+  #deliver(channel: string, envelope: Extract<Envelope, { kind: 'messages' | 'close' }>): void {
+    const count = envelope.kind === 'messages' ? envelope.messages.length : 1;
+    if (this.#nodes.age(envelope.node, envelope.time, Date.now()) > MAX_AGE) {
+      this.#invalid += count;
+      return;
+    }
     const group = this.#groups.get(channel);
     // The last member has left a moment ago.
     if (group === undefined) return;
-    this.#received++;
-    if (content.kind === 'message') this.#events.onMessage(group, content.message);
-    else this.#events.onClose(group, content.status, content.description);
+    this.#received += count;
+    if (envelope.kind === 'close') this.#events.onClose(group, envelope.status, envelope.description);
+    else for (const message of envelope.messages) this.#events.onMessage(group, message);
   }
 
   #counted(node: string, request: number, members: number): void {

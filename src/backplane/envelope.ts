@@ -4,7 +4,7 @@ import type { GroupMessage } from '../groups/group-backplane.js';
 
 /** What an envelope holds, by its `kind`. */
 export type Content =
-  | { readonly kind: 'message'; readonly message: GroupMessage }
+  | { readonly kind: 'messages'; readonly messages: readonly GroupMessage[] }
   | { readonly kind: 'close'; readonly status: number; readonly description: string }
   /** Asks for a `here` at once. */
   | { readonly kind: 'hello' }
@@ -25,7 +25,7 @@ export type Envelope = Content & {
 /** Version of the format. A process drops what has another one, so that both can run side by side in an upgrade. */
 const VERSION = 1;
 
-const kinds = ['message', 'close', 'hello', 'here', 'goodbye', 'count', 'counted'] as const;
+const kinds = ['messages', 'close', 'hello', 'here', 'goodbye', 'count', 'counted'] as const;
 
 /** Length of a node id in bytes. */
 export const NODE_ID_BYTES = 16;
@@ -35,8 +35,8 @@ const NODE_AT = 2;
 const TIME_AT = NODE_AT + NODE_ID_BYTES;
 const BODY_AT = TIME_AT + 8;
 
-// In front of a message: flags, length of the key of `latest`.
-const KEY_AT = BODY_AT + 1 + 4;
+// In front of each message: flags, length of the key of `latest`, which follows, length of the data behind it.
+const MESSAGE_HEADER_BYTES = 1 + 4 + 4;
 
 const TEXT = 1;
 const VOLATILE = 2;
@@ -44,9 +44,14 @@ const LATEST = 4;
 const COMPRESS_GIVEN = 8;
 const COMPRESS = 16;
 
-/** How long the envelope of a message is, in bytes. */
-export function messageSize({ data, latest = '' }: GroupMessage): number {
-  return KEY_AT + Buffer.byteLength(latest) + data.byteLength;
+/** How long the envelope of a message alone is, in bytes. */
+export function messageSize(message: GroupMessage): number {
+  return BODY_AT + packedSize(message);
+}
+
+/** What a message adds to the envelope of others, in bytes. */
+export function packedSize({ data, latest = '' }: GroupMessage): number {
+  return MESSAGE_HEADER_BYTES + Buffer.byteLength(latest) + data.byteLength;
 }
 
 /** Puts something into an envelope. Its data is copied. */
@@ -62,8 +67,8 @@ export function encode(node: string, time: number, content: Content): Buffer {
 
 function sizeOf(content: Content): number {
   switch (content.kind) {
-    case 'message':
-      return messageSize(content.message);
+    case 'messages':
+      return content.messages.reduce((size, message) => size + packedSize(message), BODY_AT);
     case 'close':
       return BODY_AT + 2 + Buffer.byteLength(content.description);
     case 'here':
@@ -80,8 +85,8 @@ function sizeOf(content: Content): number {
 
 function writeBody(bytes: Buffer, content: Content): void {
   switch (content.kind) {
-    case 'message':
-      writeMessage(bytes, content.message);
+    case 'messages':
+      writeMessages(bytes, content.messages);
       break;
     case 'close':
       bytes.writeUInt16BE(content.status, BODY_AT);
@@ -104,15 +109,24 @@ function writeBody(bytes: Buffer, content: Content): void {
   }
 }
 
-function writeMessage(bytes: Buffer, { text, data, compress, volatile, latest }: GroupMessage): void {
+function writeMessages(bytes: Buffer, messages: readonly GroupMessage[]): void {
+  let at = BODY_AT;
+  for (const message of messages) at = writeMessage(bytes, at, message);
+}
+
+/** @returns where the next one begins */
+function writeMessage(bytes: Buffer, at: number, { text, data, compress, volatile, latest }: GroupMessage): number {
   let flags = text ? TEXT : 0;
   if (volatile) flags |= VOLATILE;
   if (latest !== undefined) flags |= LATEST;
   if (compress !== undefined) flags |= compress ? COMPRESS_GIVEN | COMPRESS : COMPRESS_GIVEN;
-  bytes.writeUInt8(flags, BODY_AT);
-  const keyBytes = bytes.write(latest ?? '', KEY_AT);
-  bytes.writeUInt32BE(keyBytes, BODY_AT + 1);
-  bytes.set(data, KEY_AT + keyBytes);
+  const keyAt = at + MESSAGE_HEADER_BYTES;
+  const dataAt = latest === undefined ? keyAt : keyAt + bytes.write(latest, keyAt);
+  bytes.writeUInt8(flags, at);
+  bytes.writeUInt32BE(dataAt - keyAt, at + 1);
+  bytes.writeUInt32BE(data.byteLength, at + 5);
+  bytes.set(data, dataAt);
+  return dataAt + data.byteLength;
 }
 
 /**
@@ -134,8 +148,8 @@ function readBody(bytes: Buffer): Content | undefined {
   if (kind === undefined) return undefined;
   const length = bytes.length - BODY_AT;
   switch (kind) {
-    case 'message':
-      return length < KEY_AT - BODY_AT ? undefined : readMessage(bytes);
+    case 'messages':
+      return readMessages(bytes);
     case 'close':
       return length < 2 ? undefined : readClose(bytes);
     case 'here':
@@ -163,15 +177,24 @@ function readClose(bytes: Buffer): Content | undefined {
   }
 }
 
-function readMessage(bytes: Buffer): Content | undefined {
-  const flags = bytes.readUInt8(BODY_AT);
-  const dataAt = KEY_AT + bytes.readUInt32BE(BODY_AT + 1);
-  if (dataAt > bytes.length) return undefined;
-  const text = (flags & TEXT) !== 0;
-  const data = bytes.subarray(dataAt);
-  // It goes to clients as it is, and they would close for text that is none.
-  if (text && !isUtf8(data)) return undefined;
-  const compress = flags & COMPRESS_GIVEN ? (flags & COMPRESS) !== 0 : undefined;
-  const latest = flags & LATEST ? bytes.toString('utf8', KEY_AT, dataAt) : undefined;
-  return { kind: 'message', message: { text, data, compress, volatile: (flags & VOLATILE) !== 0, latest } };
+function readMessages(bytes: Buffer): Content | undefined {
+  const messages: GroupMessage[] = [];
+  let at = BODY_AT;
+  while (at < bytes.length) {
+    const keyAt = at + MESSAGE_HEADER_BYTES;
+    if (keyAt > bytes.length) return undefined;
+    const dataAt = keyAt + bytes.readUInt32BE(at + 1);
+    const end = dataAt + bytes.readUInt32BE(at + 5);
+    if (end > bytes.length) return undefined;
+    const flags = bytes.readUInt8(at);
+    const text = (flags & TEXT) !== 0;
+    const data = bytes.subarray(dataAt, end);
+    // It goes to clients as it is, and they would close for text that is none.
+    if (text && !isUtf8(data)) return undefined;
+    const compress = flags & COMPRESS_GIVEN ? (flags & COMPRESS) !== 0 : undefined;
+    const latest = flags & LATEST ? bytes.toString('utf8', keyAt, dataAt) : undefined;
+    messages.push({ text, data, compress, volatile: (flags & VOLATILE) !== 0, latest });
+    at = end;
+  }
+  return messages.length === 0 ? undefined : { kind: 'messages', messages };
 }

@@ -68,7 +68,7 @@ async function open({ job }, name, processes, { quick, generator }) {
       let after = 0;
       const { ops } = await runLoad(
         generator,
-        { port, ...job, warmup: 300, duration },
+        { port, ...job, warmup: duration, duration },
         {
           start: async () => {
             before = used();

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { decode, encode, messageSize } from '../src/backplane/envelope.js';
+import { Outbox, type OutboxTarget } from '../src/backplane/outbox.js';
+import type { GroupMessage } from '../src/groups/group-backplane.js';
+
+class Target implements OutboxTarget {
+  maxMessageSize = 1024 * 1024;
+  readonly sent: string[] = [];
+  readonly outcomes: boolean[] = [];
+  async send(channel: string, messages: readonly GroupMessage[]): Promise<boolean> {
+    this.sent.push(
+      `${channel}: ${messages.map(({ data }) => (data.length > 20 ? data.length : String(data))).join(' ')}`,
+    );
+    return this.outcomes.shift() ?? true;
+  }
+}
+
+const message = (data: string | Buffer): GroupMessage => ({ text: true, data: Buffer.from(data) });
+const tick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+
+describe('Outbox', () => {
+  it('sends what a tick puts in at its end, for each channel together', async () => {
+    const target = new Target();
+    const outbox = new Outbox(target);
+    for (const at of [1, 2, 3]) void outbox.put('a', message(`${at}`));
+    void outbox.put('b', message('4'));
+    void outbox.put('a', message('5'));
+    assert.deepEqual(target.sent, []);
+    await tick();
+    assert.deepEqual(target.sent, ['a: 1 2 3 5', 'b: 4']);
+    void outbox.put('a', message('6'));
+    await tick();
+    await tick();
+    assert.deepEqual(target.sent.slice(2), ['a: 6']);
+  });
+
+  it('tells each message what has become of those that it went with', async () => {
+    const target = new Target();
+    const outbox = new Outbox(target);
+    target.outcomes.push(false, true);
+    const all = ['a', 'a', 'b'].map((channel) => outbox.put(channel, message('x')));
+    assert.deepEqual(await Promise.all(all), [false, false, true]);
+  });
+
+  it('sends a channel, or all, before the end of the tick when it is told to, and then no more', async () => {
+    const target = new Target();
+    const outbox = new Outbox(target);
+    for (const channel of ['a', 'b', 'c']) void outbox.put(channel, message('x'));
+    outbox.flush('b');
+    outbox.flush('never heard of');
+    assert.deepEqual(target.sent, ['b: x']);
+    outbox.flushAll();
+    assert.deepEqual(target.sent, ['b: x', 'a: x', 'c: x']);
+    await tick();
+    assert.equal(target.sent.length, 3);
+  });
+
+  it('makes no envelope of more than 64 KiB of several messages, in order', async () => {
+    const target = new Target();
+    const outbox = new Outbox(target);
+    const [envelope, header] = [messageSize(message('')), 9];
+    const half = 32 * 1024;
+    void outbox.put('a', message(Buffer.alloc(half - envelope)));
+    void outbox.put('a', message(Buffer.alloc(half - header)));
+    void outbox.put('a', message('next'));
+    void outbox.put('a', message(Buffer.alloc(100_000)));
+    void outbox.put('a', message('last'));
+    await tick();
+    assert.deepEqual(target.sent, [`a: ${half - envelope} ${half - header}`, 'a: next', 'a: 100000', 'a: last']);
+  });
+
+  it('makes none that is more than the driver takes', async () => {
+    const target = new Target();
+    target.maxMessageSize = messageSize(message('12345'));
+    const outbox = new Outbox(target);
+    void outbox.put('a', message('12345'));
+    void outbox.put('a', message(''));
+    await tick();
+    assert.deepEqual(target.sent, ['a: 12345', 'a: ']);
+    target.maxMessageSize += messageSize(message('')) - encode('00'.repeat(16), 0, { kind: 'hello' }).length;
+    void outbox.put('a', message('12345'));
+    void outbox.put('a', message(''));
+    await tick();
+    assert.deepEqual(target.sent.slice(2), ['a: 12345 ']);
+  });
+});
+
+describe('Envelope', () => {
+  it('holds several messages, each with what belongs to it', () => {
+    const messages: GroupMessage[] = [
+      { text: true, data: Buffer.from('grüße'), compress: undefined, volatile: false, latest: undefined },
+      { text: false, data: Buffer.of(0xff, 0), compress: true, volatile: true, latest: undefined },
+      { text: true, data: Buffer.alloc(0), compress: false, volatile: false, latest: 'schlüssel' },
+      { text: false, data: Buffer.alloc(0), compress: undefined, volatile: false, latest: undefined },
+    ];
+    for (let count = 1; count <= messages.length; count++) {
+      const content = { kind: 'messages' as const, messages: messages.slice(0, count) };
+      const envelope = encode('ab'.repeat(16), 1234, content);
+      assert.deepEqual(decode(envelope), { ...content, node: 'ab'.repeat(16), time: 1234 });
+    }
+    const [one] = messages;
+    assert.ok(one !== undefined);
+    assert.equal(encode('ab'.repeat(16), 0, { kind: 'messages', messages: [one] }).length, messageSize(one));
+  });
+
+  it('is damaged wherever it is cut within a message, or before the first', () => {
+    const messages = [
+      { text: true, data: Buffer.from('abc'), latest: 'key' },
+      { text: false, data: Buffer.alloc(5) },
+    ];
+    const envelope = encode('ab'.repeat(16), 1234, { kind: 'messages', messages });
+    const ends = [26 + 9 + 6, envelope.length];
+    for (let end = 26; end <= envelope.length; end++) {
+      assert.equal(decode(envelope.subarray(0, end)) !== undefined, ends.includes(end), `cut at ${end}`);
+    }
+  });
+});
