@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
 import {
+  ContextPlaces,
   DeflatePool,
   type DeflateSetting,
   IdleContexts,
@@ -198,6 +199,28 @@ describe('DeflateSetting', () => {
       for (const at of [0, 1, 2]) add(at);
     });
     assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
+  });
+});
+
+describe('ContextPlaces', () => {
+  it('are full with 64 contexts, until 16 messages have done without, or one is gone', () => {
+    const places = new ContextPlaces();
+    for (let taken = 0; taken < 64; taken++) {
+      assert.equal(places.areFull, false);
+      places.take();
+    }
+    for (let round = 0; round < 2; round++) {
+      for (let message = 0; message < 16; message++) {
+        assert.equal(places.areFull, true);
+        places.passOver();
+      }
+      assert.equal(places.areFull, false);
+      places.take();
+      assert.equal(places.areFull, true);
+      places.leave();
+    }
+    places.leave();
+    assert.equal(places.areFull, false);
   });
 });
 

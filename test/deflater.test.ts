@@ -74,6 +74,32 @@ describe('MessageDeflater', () => {
     assert.ok(Number(sizes[2]) > 1000, 'the context was given up for other connections');
   });
 
+  it('compresses small messages without a context where 64 others have one, and gives one to every 17th', async (t) => {
+    const others = Array.from({ length: 64 }, () => deflater(t, {}));
+    for (const other of others) await compress(other, 'other');
+    const connection = deflater(t, {});
+    const message = noise(2000);
+    for (let count = 0; count < 16; count++) {
+      assert.deepEqual([connection.isForAtOnce(2000, true), connection.isForAtOnce(5000, true)], [true, false]);
+      assert.equal(others[0]?.isForAtOnce(1, true), false, 'who has a context uses it');
+      assert.deepEqual(inflated(connection.compressAtOnce(message) as Buffer), message);
+    }
+    assert.equal(connection.isForAtOnce(2000, true), false);
+    const payloads = [await compress(connection, message), await compress(connection, message)];
+    assert.deepEqual(inflated(payloads[0] as Buffer), message);
+    assert.ok(Number(payloads[1]?.length) < 100, 'refers to the one before');
+    assert.equal(others[0]?.isForAtOnce(1, true), true, 'has given its context up');
+    others[1]?.destroy();
+    assert.equal(others[0]?.isForAtOnce(1, true), false, 'there is room again');
+    await assert.rejects(async () => {
+      t.mock.method(PerMessageDeflate.prototype, 'compress', () => {
+        throw new Error('no memory');
+      });
+      await compress(deflater(t, {}), 'abc');
+    }, /no memory/);
+    assert.equal(others[0]?.isForAtOnce(1, true), false, 'one that could not be made takes no room');
+  });
+
   it('shares compressors between connections, as many as are needed at once', async (t) => {
     const connections = Array.from({ length: 40 }, () => deflater(t));
     // The tail of each refers to its own head

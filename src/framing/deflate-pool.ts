@@ -115,8 +115,45 @@ export class IdleContexts {
   }
 }
 
+/** So many messages are compressed without a context before another connection is given one. */
+const MOST_PASSED_OVER = 16;
+
+/**
+ * Who compresses with a context that outlives its message when more want one than are kept: were each of them given one, all
+ * of a loop over thousands would make a context and throw it away. Now and then somebody else has his turn, so that none
+ * stays with a connection that has fallen silent.
+ */
+export class ContextPlaces {
+  #taken = 0;
+  #passedOver = 0;
+
+  /** Whether a message that can do without a context should. */
+  get areFull(): boolean {
+    return this.#taken >= MOST_IDLE_CONTEXTS && this.#passedOver < MOST_PASSED_OVER;
+  }
+
+  /** A message has done without. */
+  passOver(): void {
+    this.#passedOver++;
+  }
+
+  /** A connection has made a context. */
+  take(): void {
+    this.#taken++;
+    this.#passedOver = 0;
+  }
+
+  /** It is gone. */
+  leave(): void {
+    this.#taken--;
+  }
+}
+
 /** The contexts that have to outlive their message, of all connections of the process. */
 export const idleContexts: IdleContexts = new IdleContexts();
+
+/** Those of them that compress. */
+export const contextPlaces: ContextPlaces = new ContextPlaces();
 
 /** Codecs of messages without context takeover, which any connection with the same options and window can use. */
 export class DeflatePool {

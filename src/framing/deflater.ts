@@ -3,6 +3,7 @@ import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from '.
 import {
   type CompressedCallback,
   compressWith,
+  contextPlaces,
   DeflatePool,
   type DeflateSetting,
   idleContexts,
@@ -17,7 +18,8 @@ const AT_ONCE = 4 * 1024;
  *
  * Without context takeover, a message in one piece is compressed by the next compressor that is free, and one in fragments
  * by one that is borrowed until its end. With it, the compressor stays with the connection as long as it is among those
- * used last. A new one does not refer to earlier messages, which it may but need not do, so that the peer does not notice.
+ * used last; small messages of those who have none are compressed as without takeover where too many want one. A new one
+ * does not refer to earlier messages, which it may but need not do, so that the peer does not notice.
  */
 export class MessageDeflater {
   /** What connections have in common that can be sent the same compressed frame. */
@@ -47,12 +49,12 @@ export class MessageDeflater {
       return;
     }
     if (this.#takeover) idleContexts.take(this);
-    this.#codec ??= this.#takeover ? this.#negotiated : this.setting.takeDeflater();
+    this.#codec ??= this.#takeover ? this.#ownCodec() : this.setting.takeDeflater();
     const codec = this.#codec;
     const done: CompressedCallback = (error, out) => {
       if (this.#destroyed || error !== null) {
         codec.cleanup();
-        this.#codec = undefined;
+        this.#forgetCodec();
       } else if (endOfMessage) {
         if (this.#takeover) idleContexts.keep(this);
         else {
@@ -67,10 +69,11 @@ export class MessageDeflater {
 
   /**
    * Whether a fragment, or message, is one that {@link compressAtOnce} takes: to give it to another thread and back would
-   * take this one as long. Never with context takeover, or within a message.
+   * take this one as long. Never within a message, and with context takeover only where too many want a context.
    */
   isForAtOnce(size: number, endOfMessage: boolean): boolean {
-    return size <= AT_ONCE && endOfMessage && !this.#takeover && this.#codec === undefined;
+    if (size > AT_ONCE || !endOfMessage || this.#codec !== undefined) return false;
+    return !this.#takeover || contextPlaces.areFull;
   }
 
   /**
@@ -79,6 +82,7 @@ export class MessageDeflater {
    * @returns `undefined` if it cannot: {@link compress} then says why
    */
   compressAtOnce(data: Uint8Array): Buffer | undefined {
+    if (this.#takeover) contextPlaces.passOver();
     return this.setting.compressAtOnce(data);
   }
 
@@ -100,6 +104,16 @@ export class MessageDeflater {
   /** The context has not been used for long: later messages begin with a new one. */
   dropContext(): void {
     this.#codec?.cleanup();
+    this.#forgetCodec();
+  }
+
+  #ownCodec(): NegotiatedDeflate {
+    contextPlaces.take();
+    return this.#negotiated;
+  }
+
+  #forgetCodec(): void {
+    if (this.#codec === this.#negotiated) contextPlaces.leave();
     this.#codec = undefined;
   }
 }
