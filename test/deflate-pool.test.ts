@@ -10,6 +10,7 @@ import {
   type InflateCodec,
   type Portions,
 } from '../src/framing/deflate-pool.js';
+import { KeptZlib } from '../src/framing/kept-zlib.js';
 import { deflated, inflated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
 /** What an inflater makes of the beginning of a message. */
@@ -147,6 +148,15 @@ describe('DeflateSetting', () => {
         assert.equal(pool.inflateAtOnce(Buffer.concat([payload, TRAILER]), 15, data.length - 1), undefined);
       }
     }
+  });
+
+  it('has one context for each window for what it inflates at once', (t) => {
+    const pool = DeflatePool.of({});
+    const run = t.mock.method(KeptZlib.prototype, 'run').mock;
+    const payload = Buffer.concat([deflated('abc'), TRAILER]);
+    for (const windowBits of [15, 15, 9, 15]) pool.inflateAtOnce(payload, windowBits, 100);
+    const [first, second, other, third] = run.calls.map(({ this: kept }) => kept);
+    assert.ok(first === second && first === third && first !== other);
   });
 
   it('compresses no more whole messages at once than may be, by as many compressors', async (t) => {

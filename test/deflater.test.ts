@@ -79,6 +79,8 @@ describe('MessageDeflater', () => {
     for (const other of others) await compress(other, 'other');
     const connection = deflater(t, {});
     const message = noise(2000);
+    const independent = deflater(t);
+    for (let count = 0; count < 16; count++) independent.compressAtOnce(message);
     for (let count = 0; count < 16; count++) {
       assert.deepEqual([connection.isForAtOnce(2000, true), connection.isForAtOnce(5000, true)], [true, false]);
       assert.equal(others[0]?.isForAtOnce(1, true), false, 'who has a context uses it');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decode, encode, messageSize } from '../src/backplane/envelope.js';
+import { encode, messageSize } from '../src/backplane/envelope.js';
 import { Outbox, type OutboxTarget } from '../src/backplane/outbox.js';
 import type { GroupMessage } from '../src/groups/group-backplane.js';
 
@@ -83,36 +83,5 @@ describe('Outbox', () => {
     void outbox.put('a', message(''));
     await tick();
     assert.deepEqual(target.sent.slice(2), ['a: 12345 ']);
-  });
-});
-
-describe('Envelope', () => {
-  it('holds several messages, each with what belongs to it', () => {
-    const messages: GroupMessage[] = [
-      { text: true, data: Buffer.from('grüße'), compress: undefined, volatile: false, latest: undefined },
-      { text: false, data: Buffer.of(0xff, 0), compress: true, volatile: true, latest: undefined },
-      { text: true, data: Buffer.alloc(0), compress: false, volatile: false, latest: 'schlüssel' },
-      { text: false, data: Buffer.alloc(0), compress: undefined, volatile: false, latest: undefined },
-    ];
-    for (let count = 1; count <= messages.length; count++) {
-      const content = { kind: 'messages' as const, messages: messages.slice(0, count) };
-      const envelope = encode('ab'.repeat(16), 1234, content);
-      assert.deepEqual(decode(envelope), { ...content, node: 'ab'.repeat(16), time: 1234 });
-    }
-    const [one] = messages;
-    assert.ok(one !== undefined);
-    assert.equal(encode('ab'.repeat(16), 0, { kind: 'messages', messages: [one] }).length, messageSize(one));
-  });
-
-  it('is damaged wherever it is cut within a message, or before the first', () => {
-    const messages = [
-      { text: true, data: Buffer.from('abc'), latest: 'key' },
-      { text: false, data: Buffer.alloc(5) },
-    ];
-    const envelope = encode('ab'.repeat(16), 1234, { kind: 'messages', messages });
-    const ends = [26 + 9 + 6, envelope.length];
-    for (let end = 26; end <= envelope.length; end++) {
-      assert.equal(decode(envelope.subarray(0, end)) !== undefined, ends.includes(end), `cut at ${end}`);
-    }
   });
 });

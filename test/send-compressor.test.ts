@@ -155,4 +155,19 @@ describe('SendCompressor', () => {
     await new Promise(setImmediate);
     assert.deepEqual(sender.failures, ['No memory']);
   });
+
+  it('goes on with nothing once it is destroyed', async (t) => {
+    const sender = new Sender(t);
+    const pending = send(large);
+    assert.equal(sender.compressor.prepare(pending, false), false);
+    let isFlushed = false;
+    void sender.flushed.then(() => {
+      isFlushed = true;
+    });
+    sender.compressor.destroy();
+    const other = new Sender(t);
+    other.compressor.prepare(send(large), false);
+    await other.flushed;
+    assert.deepEqual([pending.phase, isFlushed], ['compressing', false]);
+  });
 });

@@ -7,6 +7,24 @@ const explained = [
     why: 'A short way beside a long one that comes to the same',
     mutants: [
       {
+        file: 'src/framing/kept-zlib.ts',
+        line: 'if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);',
+        changes: [
+          ['scratch.length < room', 'true'],
+          ['scratch.length < room', 'scratch.length <= room'],
+        ],
+      },
+      {
+        file: 'src/backplane/outbox.ts',
+        line: 'if (this.#batches.size === 0) eventLoop.nextTick(this.#flushAll);',
+        changes: [['this.#batches.size === 0', 'true']],
+      },
+      {
+        file: 'src/connection/sending/send-compressor.ts',
+        line: "const out = this.#deflater.compressAtOnce(typeof data === 'string' ? Buffer.from(data) : data);",
+        changes: [["typeof data === 'string'", 'true']],
+      },
+      {
         file: 'src/upgrade/upgrade-response.ts',
         line: 'return res.end === end;',
         changes: [['res.end === end', 'false']],
@@ -389,11 +407,6 @@ const explained = [
         changes: [['this.#count(key) - except.size', 'this.#count(key) + except.size']],
       },
       {
-        file: 'src/framing/deflate-pool.ts',
-        line: 'chunkSize: input.length * USUAL_RATIO + LEAST_CHUNK,',
-        changes: [['input.length * USUAL_RATIO', 'input.length / USUAL_RATIO']],
-      },
-      {
         file: 'src/framing/frame-run.ts',
         line: 'const isJoined = byteLength <= JOIN_LIMIT && (this.#isCommon || byteLength <= this.count * SMALL_FRAME);',
         changes: [
@@ -675,6 +688,29 @@ const explained = [
   {
     why: 'The compiler wants it, for a case that does not arise',
     mutants: [
+      {
+        file: 'src/backplane/envelope.ts',
+        line: "case 'hello':",
+        changes: [["'hello'", '""']],
+      },
+      {
+        file: 'src/backplane/envelope.ts',
+        line: "case 'goodbye':",
+        changes: [
+          ["case 'goodbye': break;", "case 'goodbye':"],
+          ["'goodbye'", '""'],
+        ],
+      },
+      {
+        file: 'src/backplane/envelope.ts',
+        line: 'if (kind === undefined) return undefined;',
+        changes: [['kind === undefined', 'false']],
+      },
+      {
+        file: 'src/backplane/envelope.ts',
+        line: '} catch {',
+        changes: [['{ return undefined; }', '{}']],
+      },
       {
         file: 'src/upgrade/attach.ts',
         line: 'if (stream.session !== undefined) this.#sessions?.add(stream.session);',
