@@ -348,6 +348,7 @@ export const scenarios = [
       title: 'echo 1 MiB',
       goal: { ratio: 1.15, to: BUFFERUTIL },
       fresh: true,
+      processes: 3,
       includes: uncompressedOnes,
     },
     'binary',
@@ -360,6 +361,7 @@ export const scenarios = [
       title: 'echo 1 MiB, process as it is',
       goal: { ratio: 1, to: BUFFERUTIL },
       fresh: true,
+      processes: 3,
       untuned: true,
       includes: ({ id, variant, ours }) =>
         id === BASELINE || variant === 'bufferutil' || variant === 'reading' || ours === true,
