@@ -81,7 +81,7 @@ export class KeptZlib {
       const stream = outsideRequests(this.#make);
       // What it says of a message is not the last word.
       stream.on('error', ignore);
-      this.#codec = codecOf(stream as unknown as ZlibStream);
+      this.#codec = codecOf(stream);
       this.#isUseless = this.#codec === undefined;
     } catch {
       // It refuses its options, or there is no memory for a context.
@@ -92,9 +92,11 @@ export class KeptZlib {
 
 function codecOf(stream: ZlibStream): Codec | undefined {
   const { _handle: handle, _writeState: state } = stream;
-  if (typeof handle?.writeSync !== 'function' || typeof handle.reset !== 'function') return undefined;
-  if (!(state instanceof Uint32Array)) return undefined;
-  return { stream, handle: handle as ZlibHandle, state };
+  return isHandle(handle) && state instanceof Uint32Array ? { stream, handle, state } : undefined;
+}
+
+function isHandle(handle: Partial<ZlibHandle> | null | undefined): handle is ZlibHandle {
+  return typeof handle?.writeSync === 'function' && typeof handle.reset === 'function';
 }
 
 function ignore(): void {}
