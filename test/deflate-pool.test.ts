@@ -2,14 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { PerMessageDeflateOptions } from 'ws';
 import type { NegotiatedDeflate } from '../src/framing/deflate-options.js';
-import {
-  ContextPlaces,
-  DeflatePool,
-  type DeflateSetting,
-  IdleContexts,
-  type InflateCodec,
-  type Portions,
-} from '../src/framing/deflate-pool.js';
+import { DeflatePool, type DeflateSetting, type InflateCodec, type Portions } from '../src/framing/deflate-pool.js';
 import { KeptZlib } from '../src/framing/kept-zlib.js';
 import { deflated, inflated, noise, PerMessageDeflate, TRAILER } from './support/deflate.js';
 
@@ -209,49 +202,5 @@ describe('DeflateSetting', () => {
       for (const at of [0, 1, 2]) add(at);
     });
     assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
-  });
-});
-
-describe('ContextPlaces', () => {
-  it('are full with 64 contexts, until 16 messages have done without, or one is gone', () => {
-    const places = new ContextPlaces();
-    for (let taken = 0; taken < 64; taken++) {
-      assert.equal(places.areFull, false);
-      places.take();
-    }
-    for (let round = 0; round < 2; round++) {
-      for (let message = 0; message < 16; message++) {
-        assert.equal(places.areFull, true);
-        places.passOver();
-      }
-      assert.equal(places.areFull, false);
-      places.take();
-      assert.equal(places.areFull, true);
-      places.leave();
-    }
-    places.leave();
-    assert.equal(places.areFull, false);
-  });
-});
-
-describe('IdleContexts', () => {
-  it('drops the one that has been idle longest when there are more than 64', () => {
-    const contexts = new IdleContexts();
-    const dropped: number[] = [];
-    const owners = Array.from({ length: 66 }, (_, at) => ({ dropContext: () => void dropped.push(at) }));
-    for (const owner of owners.slice(0, 64)) contexts.keep(owner);
-    assert.deepEqual(dropped, []);
-    for (const owner of owners.slice(64)) contexts.keep(owner);
-    assert.deepEqual(dropped, [0, 1]);
-  });
-
-  it('drops none that is in use', () => {
-    const contexts = new IdleContexts();
-    const dropped: number[] = [];
-    const owners = Array.from({ length: 66 }, (_, at) => ({ dropContext: () => void dropped.push(at) }));
-    for (const owner of owners.slice(0, 64)) contexts.keep(owner);
-    for (const owner of owners.slice(0, 1)) contexts.take(owner);
-    for (const owner of owners.slice(64)) contexts.keep(owner);
-    assert.deepEqual(dropped, [1]);
   });
 });

@@ -91,6 +91,7 @@ describe('MessageDeflater', () => {
     assert.deepEqual(inflated(payloads[0] as Buffer), message);
     assert.ok(Number(payloads[1]?.length) < 100, 'refers to the one before');
     assert.equal(others[0]?.isForAtOnce(1, true), true, 'has given its context up');
+    for (const other of [deflater(t), deflater(t)]) await compress(other, noise(5000));
     others[1]?.destroy();
     assert.equal(others[0]?.isForAtOnce(1, true), false, 'there is room again');
     await assert.rejects(async () => {

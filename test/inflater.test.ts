@@ -8,6 +8,7 @@ import type { DeflateParameters } from '../src/framing/deflate-options.js';
 import { DeflatePool, PORTION_SIZE } from '../src/framing/deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from '../src/framing/frame-reader.js';
 import { MessageInflater, type MessageInflaterOptions } from '../src/framing/inflater.js';
+import { lastingContexts } from '../src/framing/lasting-contexts.js';
 import { deflated, NO_TAKEOVER, negotiated, noise } from './support/deflate.js';
 import { Random } from './support/random.js';
 
@@ -698,6 +699,20 @@ describe('MessageInflater', () => {
       assert.deepEqual(fresh.received.pieces, []);
       assert.equal(fresh.inflater.bufferedAmount, 0);
     }
+  });
+
+  it('counts its context among those that outlive a message, until it is destroyed', async (t) => {
+    assert.equal(lastingContexts.areEnough, false);
+    const inflaters = Array.from({ length: 64 }, () => inflate(t, { params: {} }).inflater);
+    const independent = inflate(t).inflater;
+    for (const inflater of [...inflaters, independent]) {
+      write(inflater, deflated(Buffer.alloc(20_000)));
+      await idle(inflater);
+    }
+    assert.equal(lastingContexts.areEnough, true);
+    inflaters[0]?.destroy();
+    assert.equal(lastingContexts.areEnough, false);
+    for (const inflater of inflaters) inflater.destroy();
   });
 
   it('shares codecs between connections, as many as are needed at once', async (t) => {

@@ -32,9 +32,6 @@ export type Portions = 'small' | 'large';
  */
 export const PORTION_SIZE: Readonly<Record<Portions, number>> = { small: 64 * 1024, large: 256 * 1024 };
 
-// 64 compressors are about 16 MiB. A connection that is not among them pays with a new context and a worse ratio.
-const MOST_IDLE_CONTEXTS = 64;
-
 /** Whoever uses an {@link InflateCodec}. */
 export interface InflateEvents {
   /** The next piece of output. */
@@ -85,75 +82,6 @@ export class InflateCodec {
     this.stream.destroy();
   }
 }
-
-/** Something that can do without its zlib context when others need the memory. */
-export interface ZlibContextOwner {
-  dropContext(): void;
-}
-
-/**
- * Keeps the contexts that outlive a message (context takeover) from adding up: only those used last stay. It needs no
- * timer, and the memory has a bound however many connections there are.
- */
-export class IdleContexts {
-  readonly #owners: Set<ZlibContextOwner> = new Set();
-
-  /** The context of `owner` is idle from now on and may be dropped at any time. */
-  keep(owner: ZlibContextOwner): void {
-    this.#owners.add(owner);
-    // A Set is in the order of insertion, so that the first one has been idle longest.
-    const [oldest] = this.#owners;
-    if (this.#owners.size > MOST_IDLE_CONTEXTS && oldest !== undefined) {
-      this.#owners.delete(oldest);
-      oldest.dropContext();
-    }
-  }
-
-  /** The context of `owner` is in use, or gone. */
-  take(owner: ZlibContextOwner): void {
-    this.#owners.delete(owner);
-  }
-}
-
-/** So many messages are compressed without a context before another connection is given one. */
-const MOST_PASSED_OVER = 16;
-
-/**
- * Who compresses with a context that outlives its message when more want one than are kept: were each of them given one, all
- * of a loop over thousands would make a context and throw it away. Now and then somebody else has his turn, so that none
- * stays with a connection that has fallen silent.
- */
-export class ContextPlaces {
-  #taken = 0;
-  #passedOver = 0;
-
-  /** Whether a message that can do without a context should. */
-  get areFull(): boolean {
-    return this.#taken >= MOST_IDLE_CONTEXTS && this.#passedOver < MOST_PASSED_OVER;
-  }
-
-  /** A message has done without. */
-  passOver(): void {
-    this.#passedOver++;
-  }
-
-  /** A connection has made a context. */
-  take(): void {
-    this.#taken++;
-    this.#passedOver = 0;
-  }
-
-  /** It is gone. */
-  leave(): void {
-    this.#taken--;
-  }
-}
-
-/** The contexts that have to outlive their message, of all connections of the process. */
-export const idleContexts: IdleContexts = new IdleContexts();
-
-/** Those of them that compress. */
-export const contextPlaces: ContextPlaces = new ContextPlaces();
 
 /** Codecs of messages without context takeover, which any connection with the same options and window can use. */
 export class DeflatePool {

@@ -1,13 +1,7 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import {
-  type CompressedCallback,
-  compressWith,
-  contextPlaces,
-  DeflatePool,
-  type DeflateSetting,
-  idleContexts,
-} from './deflate-pool.js';
+import { type CompressedCallback, compressWith, DeflatePool, type DeflateSetting } from './deflate-pool.js';
+import { lastingContexts } from './lasting-contexts.js';
 
 /** Up to so many bytes, a message is compressed in about the time that it takes to give it to another thread and back. */
 const AT_ONCE = 4 * 1024;
@@ -48,15 +42,16 @@ export class MessageDeflater {
       });
       return;
     }
-    if (this.#takeover) idleContexts.take(this);
+    if (this.#takeover) lastingContexts.use(this);
     this.#codec ??= this.#takeover ? this.#ownCodec() : this.setting.takeDeflater();
     const codec = this.#codec;
     const done: CompressedCallback = (error, out) => {
       if (this.#destroyed || error !== null) {
         codec.cleanup();
-        this.#forgetCodec();
+        this.#codec = undefined;
+        lastingContexts.forget(this);
       } else if (endOfMessage) {
-        if (this.#takeover) idleContexts.keep(this);
+        if (this.#takeover) lastingContexts.keep(this);
         else {
           this.#codec = undefined;
           this.setting.giveDeflater(codec);
@@ -73,7 +68,7 @@ export class MessageDeflater {
    */
   isForAtOnce(size: number, endOfMessage: boolean): boolean {
     if (size > AT_ONCE || !endOfMessage || this.#codec !== undefined) return false;
-    return !this.#takeover || contextPlaces.areFull;
+    return !this.#takeover || lastingContexts.areEnough;
   }
 
   /**
@@ -82,7 +77,7 @@ export class MessageDeflater {
    * @returns `undefined` if it cannot: {@link compress} then says why
    */
   compressAtOnce(data: Uint8Array): Buffer | undefined {
-    if (this.#takeover) contextPlaces.passOver();
+    if (this.#takeover) lastingContexts.passOver();
     return this.setting.compressAtOnce(data);
   }
 
@@ -91,7 +86,7 @@ export class MessageDeflater {
    * and not in ours, which therefore begins anew (RFC 7692, section 7.2.1 lets a compressor forget whenever it likes).
    */
   startAnew(): void {
-    idleContexts.take(this);
+    lastingContexts.forget(this);
     this.dropContext();
   }
 
@@ -104,17 +99,12 @@ export class MessageDeflater {
   /** The context has not been used for long: later messages begin with a new one. */
   dropContext(): void {
     this.#codec?.cleanup();
-    this.#forgetCodec();
+    this.#codec = undefined;
   }
 
   #ownCodec(): NegotiatedDeflate {
-    contextPlaces.take();
+    lastingContexts.admit();
     return this.#negotiated;
-  }
-
-  #forgetCodec(): void {
-    if (this.#codec === this.#negotiated) contextPlaces.leave();
-    this.#codec = undefined;
   }
 }
 

@@ -1,15 +1,9 @@
 import type { PerMessageDeflateOptions } from 'ws';
 import { DEFAULT_WINDOW_BITS, DEFLATE_DEFAULTS, type NegotiatedDeflate } from './deflate-options.js';
-import {
-  DeflatePool,
-  type InflateCodec,
-  type InflateEvents,
-  idleContexts,
-  PORTION_SIZE,
-  type Portions,
-} from './deflate-pool.js';
+import { DeflatePool, type InflateCodec, type InflateEvents, PORTION_SIZE, type Portions } from './deflate-pool.js';
 import { COMPRESSED, MESSAGE_END, MESSAGE_START, TEXT } from './frame-reader.js';
 import { InflateWindow } from './inflate-window.js';
+import { lastingContexts } from './lasting-contexts.js';
 import { TurnBudget } from './turn-budget.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -166,7 +160,7 @@ export class MessageInflater implements InflateEvents {
     this.#unreported = undefined;
     this.#again = undefined;
     this.#spent = NONE;
-    idleContexts.take(this);
+    lastingContexts.forget(this);
     this.dropContext();
     this.#window = undefined;
   }
@@ -293,7 +287,7 @@ export class MessageInflater implements InflateEvents {
   }
 
   #open(): InflateCodec | undefined {
-    if (this.#takeover) idleContexts.take(this);
+    if (this.#takeover) lastingContexts.use(this);
     // Only at the beginning of a message, where the window is enough to go on from.
     if (this.#codec?.portions === 'small' && this.#portions === 'large') this.dropContext();
     try {
@@ -343,7 +337,7 @@ export class MessageInflater implements InflateEvents {
     }
     this.#total = 0;
     this.#finished = false;
-    if (this.#takeover) idleContexts.keep(this);
+    if (this.#takeover) lastingContexts.keep(this);
     else this.#giveBack();
     this.#emit(unreported ?? EMPTY, MESSAGE_END);
   }

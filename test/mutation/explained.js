@@ -855,16 +855,6 @@ const explained = [
         changes: [['false', 'true']],
       },
       {
-        file: 'src/framing/deflater.ts',
-        line: 'if (this.#takeover) idleContexts.take(this);',
-        changes: [['this.#takeover', 'true']],
-      },
-      {
-        file: 'src/framing/inflater.ts',
-        line: 'if (this.#takeover) idleContexts.take(this);',
-        changes: [['this.#takeover', 'true']],
-      },
-      {
         file: 'src/upgrade/origin.ts',
         line: "return policy.has(origin) || policy.has(normalizeOrigin(origin) ?? '');",
         changes: [["''", '"Stryker was here!"']],

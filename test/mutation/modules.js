@@ -99,6 +99,7 @@ export const modules = [
   { room: 'framing', name: 'inflater', tests: ['inflater', 'framing.fuzz'] },
   { room: 'framing', name: 'turn-budget', tests: ['turn-budget'] },
   { room: 'framing', name: 'inflate-window', tests: ['inflate-window'] },
+  { room: 'framing', name: 'lasting-contexts', tests: ['lasting-contexts', 'deflater'] },
   { room: 'framing', name: 'frame', tests: ['frame', 'frame-writer'] },
   { room: 'framing', name: 'frame-reader', tests: ['frame-reader', 'frame-reader.errors', 'framing.fuzz'] },
   { room: 'framing', name: 'frame-writer', tests: ['frame-writer', 'unsent'] },
