@@ -75,6 +75,9 @@ describe('MessageDeflater', () => {
   });
 
   it('compresses small messages without a context where 64 others have one, and gives one to every 17th', async (t) => {
+    // What is lent for a message is none of them.
+    for (let count = 0; count < 64; count++) await compress(deflater(t), 'fragment', false);
+    assert.equal(deflater(t, {}).isForAtOnce(1, true), false);
     const others = Array.from({ length: 64 }, () => deflater(t, {}));
     for (const other of others) await compress(other, 'other');
     const connection = deflater(t, {});

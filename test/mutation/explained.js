@@ -765,8 +765,8 @@ const explained = [
         changes: [['before.waiting?.limit', 'before.waiting.limit']],
       },
       {
-        file: 'src/framing/deflate-pool.ts',
-        line: 'if (this.#owners.size > MOST_IDLE_CONTEXTS && oldest !== undefined) {',
+        file: 'src/framing/lasting-contexts.ts',
+        line: 'if (this.#idle.size > MOST_IDLE && oldest !== undefined) {',
         changes: [['oldest !== undefined', 'true']],
       },
       {
