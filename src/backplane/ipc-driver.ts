@@ -22,7 +22,7 @@ const RETRY = 2000;
 /** The part of a {@link RelayRequest} that differs. */
 type Request = RelayRequest extends infer R ? (R extends RelayRequest ? Omit<R, 'type' | 'from'> : never) : never;
 
-/** What a tick publishes: on the way to the relay and to the other workers each message of its own costs as much again. */
+/** What a tick publishes on all channels: to the relay and to the other workers each message of its own costs as much again. */
 interface Outbox {
   readonly messages: Relayed[];
   characters: number;

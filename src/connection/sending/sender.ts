@@ -53,10 +53,6 @@ export interface Outgoing {
 /** Handle of a pending send, for {@link Sender.withdraw}. */
 export type SendTicket = object;
 
-function byteLength(data: string | Uint8Array): number {
-  return typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength;
-}
-
 /**
  * Everything on its way to the peer, in order. Small frames go into the batch of the tick at once and are done with; what
  * is large, compressed or beyond the high-water mark waits here, where it can still be withdrawn, and goes out when the
@@ -165,7 +161,7 @@ export class Sender implements SliceTarget, CohortMember, CompressingSender {
       compress: this.#compressor?.isWorth(data, endOfMessage, compress) ?? false,
       close: false,
       ownMessage,
-      size: byteLength(data),
+      size: Buffer.byteLength(data),
     });
     this.#enqueue(pending);
     onPending?.(pending);
