@@ -1,4 +1,4 @@
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** @param {string} path */
@@ -13,6 +13,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
  * @returns {string} its entry point
  */
 export function install(root, name) {
+  if (!existsSync(`${root}/dist`)) throw new Error(`There is no build in ${root}/dist: npm run build makes one`);
   const copy = here(`node_modules/${name}`);
   rmSync(copy, { recursive: true, force: true });
   for (const part of ['package.json', 'dist']) cpSync(`${root}/${part}`, `${copy}/${part}`, { recursive: true });

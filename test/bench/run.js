@@ -10,7 +10,7 @@ import { findGenerator } from './load-process.js';
 import { parseOptions } from './options.js';
 import { hotSpots } from './profile.js';
 import { fillMarkers, summarize, summarizeComparison, tables } from './report.js';
-import { startServer } from './server-process.js';
+import { buildOfWorkingTree, startServer } from './server-process.js';
 
 /**
  * @typedef {import('./scenarios.js').Scenario} Scenario
@@ -114,6 +114,7 @@ async function run(options) {
   const generator = findGenerator(options.load);
   mkdirSync(here('.bench-build'), { recursive: true });
   if (options.cpuProf) rmSync(here('.bench-build/profiles'), { recursive: true, force: true });
+  if (options.contestants.some(({ ours, build }) => ours && build === undefined)) buildOfWorkingTree();
   const [load = 0] = loadavg();
   /** @type {Results} */
   const results = {

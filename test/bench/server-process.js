@@ -33,7 +33,8 @@ const here = (path) => new URL(path, import.meta.url);
 /** @type {string | undefined} The build in the working tree, when it has been asked for. */
 let build;
 
-function buildOfWorkingTree() {
+/** Puts the build in the working tree where servers find it: before a run, which would only find out as it goes. */
+export function buildOfWorkingTree() {
   build ??= install(fileURLToPath(here('../..')), 'websocket-context');
   return build;
 }
